@@ -25,7 +25,11 @@ interface Cell<V> {
   readonly notes: readonly number[];
 }
 
-function parseCell<V extends string>(text: string, vocabulary: readonly V[], where: string): Cell<V> {
+function parseCell<V extends string>(
+  text: string,
+  vocabulary: readonly V[],
+  where: string,
+): Cell<V> {
   const match = /^([^()]+)(?:\(([\d,]+)\))?$/.exec(text);
   const value = vocabulary.find((v) => v === match?.[1]);
   assert(match && value !== undefined, `grid: bad cell "${text}" in ${where}`);
@@ -33,7 +37,10 @@ function parseCell<V extends string>(text: string, vocabulary: readonly V[], whe
 }
 
 function sameWords(got: readonly string[], want: readonly string[], what: string): void {
-  assert(got.join(' ') === want.join(' '), `grid: ${what} are "${got.join(' ')}", not "${want.join(' ')}"`);
+  assert(
+    got.join(' ') === want.join(' '),
+    `grid: ${what} are "${got.join(' ')}", not "${want.join(' ')}"`,
+  );
 }
 
 /** @throws InternalError when the drawing is not a full table over `rows` and `cols`. */
@@ -61,6 +68,7 @@ export function grid<R extends string, C extends string, V extends string>(
       cells.set(`${row}|${cols[i]}`, parseCell(text, vocabulary, `row ${row}`));
     });
   }
-  const cell = (row: R, col: C): Cell<V> => must(cells.get(`${row}|${col}`), `grid: no cell ${row} ${col}`);
+  const cell = (row: R, col: C): Cell<V> =>
+    must(cells.get(`${row}|${col}`), `grid: no cell ${row} ${col}`);
   return { rows, cols, at: (r, c) => cell(r, c).value, notesAt: (r, c) => cell(r, c).notes };
 }

@@ -15,7 +15,7 @@ export function u64(hi: number, lo: number): U64 {
 
 /** From a non-negative integer below 2^53. */
 export function u64FromNumber(n: number): U64 {
-  return { hi: Math.floor(n / TWO_32) >>> 0, lo: n % TWO_32 >>> 0 };
+  return { hi: Math.floor(n / TWO_32) >>> 0, lo: (n % TWO_32) >>> 0 };
 }
 
 /** As a JavaScript number: exact below 2^53 only. */
@@ -33,7 +33,8 @@ export function u64FromHex(text: string): U64 | null {
 
 /** As "0x" and hexadecimal digits, at least `digits` of them. */
 export function u64ToHex(v: U64, digits = 1): string {
-  const text = (v.hi === 0 ? '' : v.hi.toString(16)) + v.lo.toString(16).padStart(v.hi ? 8 : 1, '0');
+  const text =
+    (v.hi === 0 ? '' : v.hi.toString(16)) + v.lo.toString(16).padStart(v.hi ? 8 : 1, '0');
   return `0x${text.padStart(digits, '0')}`;
 }
 

@@ -1,0 +1,19 @@
+import { citation, type Source } from './source.ts';
+import { KVM_SOURCES } from './sources/kvm.ts';
+import { LINUX_SOURCES } from './sources/linux.ts';
+import { MANUALS } from './sources/manuals.ts';
+
+/** Every source of the project, by id. A rule names its sources by these ids. */
+export const SOURCES = { ...MANUALS, ...LINUX_SOURCES, ...KVM_SOURCES } as const;
+
+export type SourceId = keyof typeof SOURCES;
+
+/** The source behind an id. */
+export function source(id: SourceId): Source {
+  return SOURCES[id];
+}
+
+/** The citation of a source, one line. */
+export function cite(id: SourceId): string {
+  return citation(SOURCES[id]);
+}

@@ -1,0 +1,123 @@
+import type { Evidence, Source } from '../source.ts';
+
+function code(file: string, symbol: string, tree: string, evidence: Evidence = 'read'): Source {
+  return { kind: 'code', tree, file, symbol, evidence };
+}
+
+function commit(
+  hash: string,
+  subject: string,
+  first: string,
+  evidence: Evidence = 'archive',
+): Source {
+  return { kind: 'commit', hash, subject, first, evidence };
+}
+
+const TREES = 'Linux 6.1, 6.12, 7.3';
+const PAT = 'arch/x86/mm/pat/memtype.c';
+
+/** Linux outside KVM: as the host that owns the pages, and as the guest. */
+export const LINUX_SOURCES = {
+  'linux/pat_x_mtrr_type': code(PAT, 'pat_x_mtrr_type', TREES),
+  'linux/memtype_reserve': code(PAT, 'memtype_reserve', TREES),
+  'linux/lookup_memtype': code(PAT, 'lookup_memtype', 'Linux 4.15 to 7.3'),
+  'linux/reserve_ram_pages_type': code(PAT, 'reserve_ram_pages_type', TREES),
+  'linux/memtype_check_conflict': code(
+    'arch/x86/mm/pat/memtype_interval.c',
+    'memtype_check_conflict',
+    TREES,
+  ),
+  'linux/is_new_memtype_allowed': code(
+    'arch/x86/include/asm/pgtable.h',
+    'is_new_memtype_allowed',
+    TREES,
+  ),
+  'linux/is_untracked_pat_range': code('arch/x86/kernel/x86_init.c', 'is_ISA_range', TREES),
+  'linux/pat_bp_init': code(PAT, 'pat_bp_init', TREES),
+  'linux/set_memory': code(
+    'arch/x86/mm/pat/set_memory.c',
+    'set_memory_wc, _set_pages_array',
+    TREES,
+  ),
+  'linux/ioremap': code('arch/x86/mm/ioremap.c', '__ioremap_caller', TREES),
+  'linux/vmf_insert_pfn': code('mm/memory.c', 'vmf_insert_pfn_prot', TREES),
+  'linux/remap_pfn_range': code(PAT, 'reserve_pfn_range', TREES),
+  'linux/mtrr-generic': code(
+    'arch/x86/kernel/cpu/mtrr/generic.c',
+    'mtrr_type_lookup',
+    'Linux 7.3.4',
+    'ran',
+  ),
+  'linux/self-snoop-errata': code(
+    'arch/x86/kernel/cpu/intel.c',
+    'check_memory_type_self_snoop_errata',
+    'Linux 5.9 to 7.3',
+  ),
+  'linux/kpageflags': code('fs/proc/page.c', 'stable_page_flags', TREES),
+  'linux/ttm_pool': code('drivers/gpu/drm/ttm/ttm_pool.c', 'ttm_pool_apply_caching', TREES),
+  'linux/amdgpu_ttm': code(
+    'drivers/gpu/drm/amd/amdgpu/amdgpu_ttm.c',
+    'amdgpu_ttm_tt_create',
+    TREES,
+  ),
+  'linux/xe_bo': code('drivers/gpu/drm/xe/xe_bo.c', 'xe_ttm_tt_create', 'Linux 6.12, 7.1'),
+  'linux/i915_mman': code('drivers/gpu/drm/i915/i915_mm.c', 'remap_io_mapping', 'Linux 6.12'),
+  'linux/drm_gem_shmem': code('drivers/gpu/drm/drm_gem_shmem_helper.c', 'map_wc', TREES),
+  'linux/vfio_pci': code('drivers/vfio/pci/vfio_pci_core.c', 'vfio_pci_core_mmap', TREES),
+  'linux/virtgpu_vram': code(
+    'drivers/gpu/drm/virtio/virtgpu_vram.c',
+    'virtio_gpu_vram_mmap',
+    'Linux 6.12, 7.1',
+  ),
+  'linux/hva_to_pfn_remapped': code(
+    'virt/kvm/kvm_main.c',
+    'hva_to_pfn_remapped',
+    'Linux 5.10 to 7.3',
+  ),
+  'linux/mtrr_overwrite_state': code(
+    'arch/x86/kernel/kvm.c',
+    'kvm_init_platform',
+    'Linux 7.1, 7.3',
+  ),
+  'linux/1e03bff36001': commit(
+    '1e03bff36001',
+    'x86/cpu/intel: Clear cache self-snoop capability in CPUs with known errata',
+    '5.3',
+  ),
+  'linux/8d04a5f97a5f': commit(
+    '8d04a5f97a5f',
+    'x86/mm/pat: the interval tree of 5.4-rc',
+    '5.4-rc',
+    'archive',
+  ),
+  'linux/iommu-snoop': code(
+    'drivers/iommu/intel/iommu.c, drivers/iommu/amd/iommu.c',
+    'IOMMU_CAP_ENFORCE_CACHE_COHERENCY',
+    'Linux 6.2 to 7.3',
+  ),
+  'lab/vgem-wc': {
+    kind: 'observation',
+    what: 'vgem pages carry the WC page flag and KVM maps them like any RAM',
+    where: 'Linux 6.1, 6.12, 7.3 on emulated Intel and AMD hosts, 605 leaf SPTEs',
+    evidence: 'ran',
+  },
+  'xen/mtrr.c': code(
+    'xen/arch/x86/hvm/mtrr.c',
+    'mtrr_get_type, get_pat_flags, mm_type_tbl',
+    'Xen c447b7308b13',
+    'ran',
+  ),
+  'xen/p2m-ept.c': code(
+    'xen/arch/x86/mm/p2m-ept.c',
+    'epte_get_entry_emt',
+    'Xen c447b7308b13',
+    'ran',
+  ),
+  'bochs/paging.cc': code(
+    'cpu/paging.cc',
+    'resolve_memtype, memtype_by_mtrr',
+    'Bochs 783b58fd6d9b',
+    'ran',
+  ),
+  'bitvisor/cache.c': code('core/x86/cache.c', 'the MTRR x PAT table', 'BitVisor 66559d62e293'),
+} as const satisfies Record<string, Source>;
