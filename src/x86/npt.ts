@@ -3,9 +3,7 @@ import { rule } from '../cite/rule.ts';
 import {
   EFFECTIVE_TYPES,
   type EffectiveType,
-  MTRR_TYPES,
   type MtrrType,
-  PAT_TYPES,
   type PatType,
 } from './types.ts';
 
