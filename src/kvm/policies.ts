@@ -1,0 +1,115 @@
+import { must } from '../base/assert.ts';
+import { ERAS } from './eras/index.ts';
+import { MMIO_BY_MTRR, MMIO_INVALID_RAM_PAT, MMIO_SEED_PATCH } from './mmio.ts';
+import { HOST_PAT_VMX } from './proposals/host-pat.ts';
+import { SLOT_FLAG_VMX } from './proposals/slot-flag.ts';
+import type { KvmRules } from './rules.ts';
+import { S3 } from './svm.ts';
+import { ALL_KERNEL_RULES, spanOf } from './timeline.ts';
+import { parseKernelVersion } from './version.ts';
+
+/** A change of the rules that somebody proposed: what it replaces in the rules of a kernel. */
+export interface Proposal {
+  readonly id: string;
+  readonly title: string;
+  readonly text: string;
+  /** The kernel it was posted against. */
+  readonly base: string;
+  readonly apply: (kernel: KvmRules) => KvmRules;
+}
+
+const HOST_PAT_SVM = {
+  ...S3,
+  id: 'host-pat',
+  kernels: 'never built',
+  sources: ['mail/seed'],
+  npt_leaf: [
+    { when: null, then: 'host_memtype', why: "the host's type, by its slot in the host PAT" },
+  ],
+  note: "The nested leaf picks the host's type, the guest PAT is honoured as it is today.",
+} as const satisfies KvmRules['svm'];
+
+export const PROPOSALS: readonly Proposal[] = [
+  {
+    id: 'wc-as-mmio',
+    title: 'Treat WC memory as MMIO (the founding patch)',
+    text:
+      'kvm_is_mmio_pfn() also says MMIO for any page the host tracks as WC: EPT UC without IPAT, so the ' +
+      'guest can have UC or WC, never WB.',
+    base: '6.8',
+    apply: (kernel) => ({ ...kernel, id: 'wc-as-mmio', mmio: MMIO_SEED_PATCH }),
+  },
+  {
+    id: 'honor-guest-pat',
+    title: 'Always honour the guest PAT on CPUs with self-snoop (as in 6.11-rc)',
+    text: 'EPT WB without IPAT for RAM when the CPU has self-snoop; guest MTRRs and CR0.CD dropped.',
+    base: '6.11-rc1',
+    apply: (kernel) => {
+      const rc = rulesOfBase('6.11-rc1');
+      return { ...rc, id: 'honor-guest-pat', mmio: kernel.mmio };
+    },
+  },
+  {
+    id: 'host-pat',
+    title: "The ideal of the founding mail: the EPT type is the host's PAT type",
+    text:
+      'Exactly the type that the host tracks for the page, with the guest PAT honoured on top, for all of ' +
+      'guest memory, under EPT, NPT and shadow paging. Never built.',
+    base: '6.16',
+    apply: (kernel) => ({
+      ...kernel,
+      id: 'host-pat',
+      vmx: HOST_PAT_VMX,
+      svm: HOST_PAT_SVM,
+      guestMtrr: null,
+      shadowLeaf: 'host_memtype',
+    }),
+  },
+  {
+    id: 'mmio-by-mtrr',
+    title: 'Ask the MTRRs, not the host PAT, whether a page is MMIO (2026, our reading)',
+    text: 'kvm_is_mmio_pfn() looks at the host MTRR type instead of the tracked memory type.',
+    base: '6.16',
+    apply: (kernel) => ({ ...kernel, id: 'mmio-by-mtrr', mmio: MMIO_BY_MTRR }),
+  },
+  {
+    id: 'slot-flag',
+    title: 'KVM_MEM_NON_COHERENT_DMA, a memslot flag (ChromeOS)',
+    text: 'The guest PAT is honoured for the RAM of flagged memslots only.',
+    base: '6.6',
+    apply: (kernel) => ({ ...kernel, id: 'slot-flag', vmx: SLOT_FLAG_VMX }),
+  },
+  {
+    id: 'invalid-ram-pat',
+    title: 'Ask the tracker for RAM without a struct page (2024-05-07)',
+    text: 'A pfn without a struct page that the raw e820 calls RAM is MMIO if the host tracks it UC or WC.',
+    base: '6.8',
+    apply: (kernel) => ({ ...kernel, id: 'invalid-ram-pat', mmio: MMIO_INVALID_RAM_PAT }),
+  },
+];
+
+function rulesOfBase(version: string): KvmRules {
+  const span = must(spanOf(parseKernelVersion(version)), `no rules for ${version}`);
+  return must(span.rules[0], 'a span has rules');
+}
+
+/** A proposal on the kernel it was posted against. */
+export function proposalRules(proposal: Proposal): KvmRules {
+  return proposal.apply(rulesOfBase(proposal.base));
+}
+
+/**
+ * The sets of rules a policy name stands for: an era (E0 to E11: every span of kernels with it) or a
+ * proposal on its own base. Empty for an unknown name.
+ */
+export function rulesOfPolicy(name: string): readonly KvmRules[] {
+  const proposal = PROPOSALS.find((p) => p.id === name);
+  if (proposal !== undefined) return [proposalRules(proposal)];
+  return ALL_KERNEL_RULES.filter((rules) => rules.vmx.id === name.toUpperCase());
+}
+
+/** Every policy name, eras first. */
+export const POLICY_NAMES: readonly string[] = [
+  ...ERAS.map((era) => era.id),
+  ...PROPOSALS.map((p) => p.id),
+];

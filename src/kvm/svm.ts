@@ -1,0 +1,90 @@
+import type { SourceId } from '../cite/sources.ts';
+import { type Condition, type DecisionList, otherwise, when } from './decision.ts';
+
+/** What KVM/SVM looks at when it types a nested leaf. */
+export interface SvmInputs {
+  readonly is_mmio: () => boolean;
+  readonly noncoherent_dma: () => boolean;
+}
+
+/**
+ * The type a nested leaf asks of the host PAT: index 0 (KVM refuses to load unless that is WB, from
+ * 6.0), PCD (UC-), the guest's MTRR type, or the type the host tracks for the page.
+ */
+export type NptLeafChoice = 'PA0' | 'PCD' | 'guest_mtrr' | 'host_memtype';
+
+/**
+ * What the VMCB's g_pat holds while the guest runs.
+ *
+ * - `reset`: the value after reset; guest writes to the PAT MSR are stored but never reach hardware
+ * - `all-wb`: every entry WB, to imitate IPAT
+ * - `guest`: the guest's PAT MSR
+ */
+export type GuestPatChoice = 'reset' | 'all-wb' | 'guest';
+
+/** How KVM types nested pages on AMD over a span of kernels. */
+export interface SvmEra {
+  readonly id: string;
+  readonly kernels: string;
+  readonly sources: readonly [SourceId, ...SourceId[]];
+  readonly npt_leaf: DecisionList<SvmInputs, NptLeafChoice>;
+  readonly g_pat: DecisionList<SvmInputs, GuestPatChoice>;
+  readonly note: string;
+}
+
+const is_mmio: Condition<SvmInputs> = { text: 'is_mmio', holds: (q) => q.is_mmio() };
+const no_assigned_device: Condition<SvmInputs> = {
+  text: '!noncoherent_dma',
+  holds: (q) => !q.noncoherent_dma(),
+};
+
+const PA0_ALWAYS: DecisionList<SvmInputs, NptLeafChoice> = [
+  otherwise('PA0', 'KVM leaves PWT, PCD and PAT of the nested leaf at 0'),
+];
+
+export const S0: SvmEra = {
+  id: 'S0',
+  kernels: '2.6.26 to 4.1',
+  sources: ['kvm/svm.c'],
+  npt_leaf: PA0_ALWAYS,
+  g_pat: [otherwise('reset', 'g_pat is the constant 0007040600070406')],
+  note: "The guest's PAT index is decoded with the reset PAT: a Linux guest's WC (PA1) becomes WT.",
+};
+
+export const S1: SvmEra = {
+  id: 'S1',
+  kernels: '4.2.0 to 4.2.3, 4.3-rc1 to 4.3-rc4',
+  sources: ['kvm/3c2e7f7de324', 'kvm/fd717f11015f'],
+  npt_leaf: [
+    when(is_mmio, 'PCD', 'host MMIO is mapped uncached'),
+    when(no_assigned_device, 'PA0', 'no assigned device: WB'),
+    otherwise('guest_mtrr', 'the guest MTRR type, through the host PAT'),
+  ],
+  g_pat: [
+    when(no_assigned_device, 'all-wb', 'no assigned device: g_pat 0606060606060606 imitates IPAT'),
+    otherwise('guest', "an assigned device: the guest's own PAT"),
+  ],
+  note: 'Reverted: the PAT map was not deterministic, and guests booted very slowly (bug 103321).',
+};
+
+export const S2: SvmEra = {
+  id: 'S2',
+  kernels: '4.3 (and 4.2.8) to 4.14',
+  sources: ['kvm/fc07e76ac7ff', 'kvm/svm.c'],
+  npt_leaf: PA0_ALWAYS,
+  g_pat: [otherwise('reset', 'g_pat is sampled when the VMCB is initialised: the reset value')],
+  note:
+    'Guest writes to the PAT MSR do not reach hardware, unless the vCPU gets an INIT after the write, ' +
+    'which samples it again.',
+};
+
+export const S3: SvmEra = {
+  id: 'S3',
+  kernels: '4.15 to 7.3',
+  sources: ['kvm/15038e147247', 'kvm/svm.c', 'lab/ept-traces'],
+  npt_leaf: PA0_ALWAYS,
+  g_pat: [otherwise('guest', "g_pat is the guest's PAT MSR, updated on every write")],
+  note: 'The guest PAT is always honoured, guest MTRRs never; the quirk changes nothing on AMD.',
+};
+
+export const SVM_ERAS: readonly SvmEra[] = [S0, S1, S2, S3];

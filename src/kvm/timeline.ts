@@ -1,0 +1,235 @@
+import { must } from '../base/assert.ts';
+import type { VmxEra } from './decision.ts';
+import { E0, E1, E2, E3, E4, E5, E6, E7, E8, E9, E10, E11 } from './eras/index.ts';
+import type { GuestMtrrVersion } from './guest-mtrr.ts';
+import {
+  MMIO_2_6_28,
+  MMIO_2_6_30,
+  MMIO_2_6_38,
+  MMIO_3_13,
+  MMIO_3_18,
+  MMIO_4_2,
+  MMIO_4_16,
+  MMIO_5_2,
+  MMIO_NONE,
+  type MmioRule,
+} from './mmio.ts';
+import { NONCOHERENT, type NoncoherentRule } from './noncoherent.ts';
+import type { HugePageRule, KvmRules } from './rules.ts';
+import { S0, S1, S2, S3, type SvmEra } from './svm.ts';
+import { compareVersions, type KernelVersion, parseKernelVersion, sameSeries } from './version.ts';
+import { ZAP, type ZapRules } from './zap.ts';
+
+/** From this version on, this rule. Two rules: the sources do not settle which one it is there. */
+type Mark<T> = readonly [from: string, ...rules: readonly [T, ...T[]]];
+
+const VMX: readonly Mark<VmxEra>[] = [
+  ['2.6.26-rc2', E0],
+  ['2.6.28-rc5', E1],
+  ['2.6.29-rc1', E2],
+  ['2.6.29-rc6', E3],
+  ['2.6.31-rc1', E4],
+  ['3.13-rc1', E5],
+  ['4.2-rc4', E6],
+  ['4.2.4', E6, E7],
+  ['4.2.8', E7],
+  ['4.3-rc1', E6],
+  ['4.3-rc5', E7],
+  ['6.7-rc1', E8],
+  ['6.11-rc1', E9],
+  ['6.11', E10],
+  ['6.12.78', E11],
+  ['6.13-rc1', E10],
+  ['6.16-rc1', E11],
+];
+
+const SVM: readonly Mark<SvmEra>[] = [
+  ['2.6.26-rc1', S0],
+  ['4.2-rc4', S1],
+  ['4.2.4', S1, S2],
+  ['4.2.8', S2],
+  ['4.3-rc1', S1],
+  ['4.3-rc5', S2],
+  ['4.15-rc1', S3],
+];
+
+const MMIO: readonly Mark<MmioRule>[] = [
+  ['2.6.26-rc1', MMIO_NONE],
+  ['2.6.28-rc1', MMIO_2_6_28],
+  ['2.6.30-rc1', MMIO_2_6_30],
+  ['2.6.38-rc1', MMIO_2_6_38],
+  ['3.12-rc1', MMIO_2_6_38, MMIO_3_13],
+  ['3.13-rc1', MMIO_3_13],
+  ['3.18', MMIO_3_18],
+  ['4.2-rc1', MMIO_4_2],
+  ['4.16-rc1', MMIO_4_16],
+  ['5.2-rc1', MMIO_5_2],
+];
+
+const GUEST_MTRR: readonly Mark<GuestMtrrVersion | null>[] = [
+  ['2.6.26-rc1', 'v1'],
+  ['4.2-rc1', 'v2-4.2'],
+  ['4.4-rc1', 'v2'],
+  ['6.11-rc1', null],
+];
+
+const HUGE_PAGE: readonly Mark<HugePageRule>[] = [
+  ['2.6.26-rc1', 'first-4k-page'],
+  ['4.2-rc1', 'every-vm'],
+  ['6.0-rc1', 'noncoherent-only'],
+  ['6.11-rc1', 'unlimited'],
+];
+
+const NONCOHERENT_DMA: readonly Mark<NoncoherentRule>[] = [
+  ['2.6.26-rc1', NONCOHERENT.none],
+  ['2.6.31-rc1', NONCOHERENT['legacy-domain']],
+  ['3.13-rc1', NONCOHERENT['any-vfio-group']],
+  ['3.15-rc1', NONCOHERENT['any-vfio-group'], NONCOHERENT['vfio-cc-iommu']],
+  ['3.16-rc1', NONCOHERENT['vfio-cc-iommu']],
+  ['5.19-rc1', NONCOHERENT['enforced-domain']],
+  ['6.2-rc1', NONCOHERENT['enforced-device']],
+];
+
+const zap = (id: string): ZapRules =>
+  must(
+    ZAP.find((z) => z.id === id),
+    `no zap rules ${id}`,
+  );
+
+const ZAPPING: readonly Mark<ZapRules>[] = [
+  ['2.6.26-rc1', zap('2.6.26')],
+  ['4.2-rc1', zap('4.2')],
+  ['6.7-rc1', zap('6.7')],
+  ['6.11-rc1', zap('6.11-rc1')],
+  ['6.11', zap('6.11')],
+  ['6.12.78', zap('6.16')],
+  ['6.13-rc1', zap('6.11')],
+  ['6.16-rc1', zap('6.16')],
+];
+
+const CD_QUIRK: readonly Mark<boolean>[] = [
+  ['2.6.26-rc1', false],
+  ['4.2-rc1', true],
+];
+
+const REFCOUNTED_PAGES: readonly Mark<boolean>[] = [
+  ['2.6.26-rc1', false],
+  ['5.10', true],
+  ['6.13-rc1', false],
+];
+
+const VMX_GUEST_PAT: readonly Mark<boolean>[] = [
+  ['2.6.26-rc1', false],
+  ['2.6.29-rc1', true],
+];
+
+/** The newest kernel whose source was read. Later ones are assumed not to have changed. */
+export const NEWEST_READ = '7.3.4';
+
+const OLDEST: KernelVersion = parseKernelVersion('2.6.26-rc2');
+
+/** The rules at a version by a table of marks: of the last mark not later than it. */
+function at<T>(marks: readonly Mark<T>[], version: KernelVersion): readonly T[] {
+  const past = marks.filter(([from]) => compareVersions(parseKernelVersion(from), version) <= 0);
+  const [, ...rules] = past.at(-1) ?? must(marks[0], 'empty timeline');
+  return rules;
+}
+
+interface Ingredients {
+  readonly vmx: VmxEra;
+  readonly svm: SvmEra;
+  readonly mmio: MmioRule;
+  readonly noncoherent: NoncoherentRule;
+}
+
+/** Every combination that the sources leave open; almost always exactly one. */
+function ingredients(version: KernelVersion): readonly Ingredients[] {
+  const vmx = at(VMX, version);
+  const svm = at(SVM, version);
+  return vmx.flatMap((era, i) =>
+    at(MMIO, version).flatMap((mmio) =>
+      at(NONCOHERENT_DMA, version).map((noncoherent) => ({
+        vmx: era,
+        svm: svm[i] ?? must(svm[0], 'no SVM rules'),
+        mmio,
+        noncoherent,
+      })),
+    ),
+  );
+}
+
+function rulesOf(version: KernelVersion, id: string, kernels: string): readonly KvmRules[] {
+  const one = <T>(marks: readonly Mark<T>[]): T => must(at(marks, version), 'timeline')[0] as T;
+  return ingredients(version).map((parts, i, { length }) => ({
+    ...parts,
+    id: length > 1 ? `${id} (reading ${i + 1})` : id,
+    kernels,
+    guestMtrr: one(GUEST_MTRR),
+    hugePage: one(HUGE_PAGE),
+    zap: one(ZAPPING),
+    hasCdQuirk: one(CD_QUIRK),
+    hasPatQuirk: parts.vmx === E11,
+    needsRefcountedPages: one(REFCOUNTED_PAGES),
+    vmxLoadsGuestPat: one(VMX_GUEST_PAT),
+    shadowLeaf: 'PA0',
+  }));
+}
+
+/** A stretch of versions over which no rule changes. */
+export interface Span {
+  readonly from: KernelVersion;
+  /** First version that is different; null for the newest span. */
+  readonly to: KernelVersion | null;
+  readonly rules: readonly KvmRules[];
+}
+
+function boundaries(): readonly KernelVersion[] {
+  const tables: readonly (readonly Mark<unknown>[])[] = [
+    VMX,
+    SVM,
+    MMIO,
+    GUEST_MTRR,
+    HUGE_PAGE,
+    NONCOHERENT_DMA,
+    ZAPPING,
+    CD_QUIRK,
+    REFCOUNTED_PAGES,
+    VMX_GUEST_PAT,
+  ];
+  const texts = new Set(tables.flatMap((marks) => marks.map(([from]) => from)));
+  return [...texts]
+    .map(parseKernelVersion)
+    .filter((v) => compareVersions(v, OLDEST) >= 0)
+    .sort(compareVersions);
+}
+
+/** The whole history, oldest first: one span between two changes of any rule. */
+export const SPANS: readonly Span[] = boundaries().map((from, i, all) => {
+  const to = all[i + 1] ?? null;
+  const kernels = to === null ? `${from.text} and later` : `${from.text} up to before ${to.text}`;
+  return { from, to, rules: rulesOf(from, from.text, kernels) };
+});
+
+/** The span that a version falls into; null before 2.6.26-rc2, when there was no EPT. */
+export function spanOf(version: KernelVersion): Span | null {
+  return SPANS.findLast((span) => compareVersions(span.from, version) <= 0) ?? null;
+}
+
+/**
+ * All rules that may hold for a version string: several when the distribution hides the patch level or
+ * takes KVM from later kernels, or when the sources do not settle a boundary.
+ */
+export function rulesFor(version: KernelVersion): readonly KvmRules[] {
+  const own = spanOf(version);
+  if (own === null) return [];
+  const spans = SPANS.filter((span) => {
+    if (span === own) return true;
+    if (compareVersions(span.from, own.from) < 0) return false;
+    if (version.trust === 'backports') return true;
+    return version.trust === 'series' && span.from.rc === null && sameSeries(span.from, version);
+  });
+  return [...new Set(spans.flatMap((span) => span.rules))];
+}
+
+/** Every set of rules that any kernel had. */
+export const ALL_KERNEL_RULES: readonly KvmRules[] = SPANS.flatMap((span) => span.rules);

@@ -1,0 +1,137 @@
+import { refuse } from '../base/diagnostic.ts';
+
+/**
+ * How far the version string tells which KVM code runs.
+ *
+ * - `exact`: a mainline or stable version as it stands
+ * - `series`: the distribution hides the stable patch level behind its own ABI number
+ * - `backports`: the distribution takes whole subsystems from later kernels
+ */
+export type VersionTrust = 'exact' | 'series' | 'backports';
+
+export interface KernelVersion {
+  /** As given. */
+  readonly text: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly patch: number;
+  /** Release candidate, or null for a release. */
+  readonly rc: number | null;
+  readonly trust: VersionTrust;
+  /** Why the trust is not `exact`, or what a local suffix means. */
+  readonly note: string | null;
+}
+
+const VERSION =
+  /^(?:[Ll]inux[- ]?(?:version )?|v)?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,5}))?(?:\.\d{1,5})?(?:-?rc(\d{1,3}))?(\S*)/;
+
+interface Distribution {
+  readonly suffix: RegExp;
+  readonly trust: VersionTrust;
+  readonly note: string;
+}
+
+/** First match decides. Sources: the naming rules of the distributions' kernel packages. */
+const DISTRIBUTIONS: readonly Distribution[] = [
+  {
+    suffix: /\+deb\d+|^\.?\d*\+bpo/,
+    trust: 'exact',
+    note: 'a Debian kernel: the patch level is the stable one',
+  },
+  {
+    suffix: /^-\d+-(?:cloud-|rt-|pae-)*(?:amd64|686(?:-pae)?)(?:-unsigned)?$/,
+    trust: 'series',
+    note: 'a Debian ABI name: the stable patch level is not in it (see /proc/version)',
+  },
+  {
+    suffix: /\.el\d+|\.amzn2\.|\.oe\d|\.an\d+|\.tl\d+|uek/,
+    trust: 'backports',
+    note: 'a RHEL-style kernel: KVM comes from later versions than the number says',
+  },
+  {
+    suffix: /^-(?:\d{5,6})\.|-150\d{3}\./,
+    trust: 'backports',
+    note: 'a SUSE Linux Enterprise kernel: fixes and features are backported under one number',
+  },
+  {
+    suffix:
+      /^-\d+(?:\.\d+)*(?:~[\w.]+)?-(?:generic|lowlatency|aws|azure|gcp|gke|oracle|kvm|oem|hwe|nvidia|raspi|virtual|server)/,
+    trust: 'series',
+    note: 'an Ubuntu ABI name: the stable patch level is not in it (see /proc/version_signature)',
+  },
+  {
+    suffix: /-pve$/,
+    trust: 'series',
+    note: 'a Proxmox kernel: built from an Ubuntu tree, with its own patches',
+  },
+];
+
+const LOCAL = 'a local version suffix: the tree may have been changed';
+
+/**
+ * A kernel version as `uname -r`, `--kernel` or a changelog writes it: "6.12.80", "5.15.0-91-generic",
+ * "6.1.0-18-amd64", "6.11-rc3", "2.6.32-5-amd64".
+ *
+ * @throws InputError when there is no version in it.
+ */
+export function parseKernelVersion(text: string): KernelVersion {
+  const match = VERSION.exec(text.trim());
+  if (match === null) {
+    refuse(
+      `not a kernel version: "${text.slice(0, 80)}"`,
+      'give something like 6.8, 6.12.80 or 5.15.0-91-generic',
+    );
+  }
+  const [, major, minor, patch, rc, suffix = ''] = match;
+  if (suffix !== '' && !/^[-+._~\w]+$/.test(suffix)) {
+    refuse(
+      `"${suffix}" cannot follow a kernel version in "${text.slice(0, 80)}"`,
+      'give something like 6.8, 6.12.80 or 5.15.0-91-generic',
+    );
+  }
+  const rest = text.trim().slice(match[0].length);
+  if (rest !== '' && !/^linux version /i.test(text.trim())) {
+    refuse(
+      `"${rest.trim().slice(0, 40)}" cannot follow a kernel version in "${text.slice(0, 80)}"`,
+      'give something like 6.8, 6.12.80 or 5.15.0-91-generic',
+    );
+  }
+  const distribution = DISTRIBUTIONS.find((d) => d.suffix.test(suffix));
+  return {
+    text: text.trim(),
+    major: Number(major),
+    minor: Number(minor),
+    patch: Number(patch ?? 0),
+    rc: rc === undefined ? null : Number(rc),
+    trust: distribution?.trust ?? 'exact',
+    note: distribution?.note ?? (suffix === '' ? null : LOCAL),
+  };
+}
+
+/** Position on the version axis: [series, patch, rc], with 2.6.x a series of its own. */
+function position(v: Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>): readonly number[] {
+  const rc = v.rc ?? 1000;
+  if (v.major === 2) return [2, v.minor, v.patch, rc, 0];
+  const stable = v.rc === null ? v.patch : 0;
+  return [v.major, v.minor, 0, rc, stable];
+}
+
+/** Negative when `a` comes before `b`: 6.12-rc1 < 6.12 < 6.12.78 < 6.13-rc1. */
+export function compareVersions(
+  a: Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>,
+  b: Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>,
+): number {
+  const left = position(a);
+  const right = position(b);
+  for (const [i, n] of left.entries()) {
+    const difference = n - (right[i] ?? 0);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+/** Whether both are of one series: 6.12 and 6.12.78, 2.6.32 and 2.6.32.61. */
+export function sameSeries(a: KernelVersion, b: KernelVersion): boolean {
+  if (a.major !== b.major || a.minor !== b.minor) return false;
+  return a.major !== 2 || a.patch === b.patch;
+}
