@@ -36,7 +36,7 @@ export interface Condition<Q> {
 /** One line of a decision list. `when: null` is the final return. */
 export interface Decision<Q, R> {
   readonly when: Condition<Q> | null;
-  readonly then: R;
+  readonly returns: R;
   readonly why: string;
 }
 
@@ -55,12 +55,12 @@ export function ept(memtype: EptChoice['memtype'], ipat: boolean = false): EptCh
   return { memtype, ipat };
 }
 
-export function when<Q, R>(condition: Condition<Q>, then: R, why: string): Decision<Q, R> {
-  return { when: condition, then, why };
+export function when<Q, R>(condition: Condition<Q>, returns: R, why: string): Decision<Q, R> {
+  return { when: condition, returns, why };
 }
 
-export function otherwise<Q, R>(then: R, why: string): Decision<Q, R> {
-  return { when: null, then, why };
+export function otherwise<Q, R>(returns: R, why: string): Decision<Q, R> {
+  return { when: null, returns, why };
 }
 
 export function not<Q>(c: Condition<Q>): Condition<Q> {

@@ -24,12 +24,12 @@ export const NONCOHERENT: Readonly<Record<NoncoherentRuleId, NoncoherentRule>> =
   },
   'any-vfio-group': {
     id: 'any-vfio-group',
-    kernels: '3.13 to 3.14 or 3.15',
+    kernels: '3.13 and 3.14',
     text: 'any VFIO group added to the kvm-vfio device',
   },
   'vfio-cc-iommu': {
     id: 'vfio-cc-iommu',
-    kernels: '3.15 or 3.16 to 5.18',
+    kernels: '3.15 to 5.18',
     text:
       'a VFIO group whose container lacks VFIO_DMA_CC_IOMMU; on Intel the answer is global: every active ' +
       'DMAR unit must have snoop control',

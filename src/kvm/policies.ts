@@ -24,7 +24,7 @@ const HOST_PAT_SVM = {
   kernels: 'never built',
   sources: ['mail/seed'],
   npt_leaf: [
-    { when: null, then: 'host_memtype', why: "the host's type, by its slot in the host PAT" },
+    { when: null, returns: 'host_memtype', why: "the host's type, by its slot in the host PAT" },
   ],
   note: "The nested leaf picks the host's type, the guest PAT is honoured as it is today.",
 } as const satisfies KvmRules['svm'];

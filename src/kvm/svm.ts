@@ -1,17 +1,18 @@
 import type { SourceId } from '../cite/sources.ts';
-import { type Condition, type DecisionList, otherwise, when } from './decision.ts';
+import { all, type Condition, type DecisionList, not, otherwise, when } from './decision.ts';
 
 /** What KVM/SVM looks at when it types a nested leaf. */
 export interface SvmInputs {
   readonly is_mmio: () => boolean;
-  readonly noncoherent_dma: () => boolean;
+  /** kvm_arch_has_assigned_device(): any device, coherent or not; asked by 4.2 only. */
+  readonly assigned_device: () => boolean;
 }
 
 /**
  * The type a nested leaf asks of the host PAT: index 0 (KVM refuses to load unless that is WB, from
- * 6.0), PCD (UC-), the guest's MTRR type, or the type the host tracks for the page.
+ * 6.0), the guest's MTRR type, or the type the host tracks for the page.
  */
-export type NptLeafChoice = 'PA0' | 'PCD' | 'guest_mtrr' | 'host_memtype';
+export type NptLeafChoice = 'PA0' | 'guest_mtrr' | 'host_memtype';
 
 /**
  * What the VMCB's g_pat holds while the guest runs.
@@ -33,9 +34,9 @@ export interface SvmEra {
 }
 
 const is_mmio: Condition<SvmInputs> = { text: 'is_mmio', holds: (q) => q.is_mmio() };
-const no_assigned_device: Condition<SvmInputs> = {
-  text: '!noncoherent_dma',
-  holds: (q) => !q.noncoherent_dma(),
+const assigned_device: Condition<SvmInputs> = {
+  text: 'assigned_device',
+  holds: (q) => q.assigned_device(),
 };
 
 const PA0_ALWAYS: DecisionList<SvmInputs, NptLeafChoice> = [
@@ -53,23 +54,26 @@ export const S0: SvmEra = {
 
 export const S1: SvmEra = {
   id: 'S1',
-  kernels: '4.2.0 to 4.2.3, 4.3-rc1 to 4.3-rc4',
-  sources: ['kvm/3c2e7f7de324', 'kvm/fd717f11015f'],
+  kernels: '4.2.0 to 4.2.3, 4.3-rc1 to 4.3-rc3',
+  sources: ['kvm/3c2e7f7de324', 'kvm/549283037017'],
   npt_leaf: [
-    when(is_mmio, 'PCD', 'host MMIO is mapped uncached'),
-    when(no_assigned_device, 'PA0', 'no assigned device: WB'),
-    otherwise('guest_mtrr', 'the guest MTRR type, through the host PAT'),
+    when(
+      all(not(is_mmio), not(assigned_device)),
+      'PA0',
+      'RAM of a VM without an assigned device: WB',
+    ),
+    otherwise('guest_mtrr', 'the guest MTRR type, at its lowest slot in the host PAT'),
   ],
   g_pat: [
-    when(no_assigned_device, 'all-wb', 'no assigned device: g_pat 0606060606060606 imitates IPAT'),
-    otherwise('guest', "an assigned device: the guest's own PAT"),
+    when(assigned_device, 'guest', "an assigned device: the guest's own PAT"),
+    otherwise('all-wb', 'no assigned device: g_pat 0606060606060606 imitates IPAT'),
   ],
   note: 'Reverted: the PAT map was not deterministic, and guests booted very slowly (bug 103321).',
 };
 
 export const S2: SvmEra = {
   id: 'S2',
-  kernels: '4.3 (and 4.2.8) to 4.14',
+  kernels: '4.3 (and 4.2.4) to 4.14.2',
   sources: ['kvm/fc07e76ac7ff', 'kvm/svm.c'],
   npt_leaf: PA0_ALWAYS,
   g_pat: [otherwise('reset', 'g_pat is sampled when the VMCB is initialised: the reset value')],
@@ -80,7 +84,7 @@ export const S2: SvmEra = {
 
 export const S3: SvmEra = {
   id: 'S3',
-  kernels: '4.15 to 7.3',
+  kernels: '4.15 to 7.3, 4.14.3 and later 4.14.y',
   sources: ['kvm/15038e147247', 'kvm/svm.c', 'lab/ept-traces'],
   npt_leaf: PA0_ALWAYS,
   g_pat: [otherwise('guest', "g_pat is the guest's PAT MSR, updated on every write")],

@@ -30,10 +30,11 @@ const VMX: readonly Mark<VmxEra>[] = [
   ['2.6.29-rc6', E3],
   ['2.6.31-rc1', E4],
   ['3.13-rc1', E5],
+  ['4.2-rc1', E5, E6, E7],
   ['4.2-rc4', E6],
-  ['4.2.4', E6, E7],
-  ['4.2.8', E7],
+  ['4.2.4', E7],
   ['4.3-rc1', E6],
+  ['4.3-rc4', E6, E7],
   ['4.3-rc5', E7],
   ['6.7-rc1', E8],
   ['6.11-rc1', E9],
@@ -45,12 +46,13 @@ const VMX: readonly Mark<VmxEra>[] = [
 
 const SVM: readonly Mark<SvmEra>[] = [
   ['2.6.26-rc1', S0],
+  ['4.2-rc1', S0, S1, S2],
   ['4.2-rc4', S1],
-  ['4.2.4', S1, S2],
-  ['4.2.8', S2],
+  ['4.2.4', S2],
   ['4.3-rc1', S1],
+  ['4.3-rc4', S1, S2],
   ['4.3-rc5', S2],
-  ['4.15-rc1', S3],
+  ['4.14.3', S3],
 ];
 
 const MMIO: readonly Mark<MmioRule>[] = [
@@ -61,7 +63,7 @@ const MMIO: readonly Mark<MmioRule>[] = [
   ['3.12-rc1', MMIO_2_6_38, MMIO_3_13],
   ['3.13-rc1', MMIO_3_13],
   ['3.18', MMIO_3_18],
-  ['4.2-rc1', MMIO_4_2],
+  ['4.2-rc2', MMIO_4_2],
   ['4.16-rc1', MMIO_4_16],
   ['5.2-rc1', MMIO_5_2],
 ];
@@ -84,8 +86,7 @@ const NONCOHERENT_DMA: readonly Mark<NoncoherentRule>[] = [
   ['2.6.26-rc1', NONCOHERENT.none],
   ['2.6.31-rc1', NONCOHERENT['legacy-domain']],
   ['3.13-rc1', NONCOHERENT['any-vfio-group']],
-  ['3.15-rc1', NONCOHERENT['any-vfio-group'], NONCOHERENT['vfio-cc-iommu']],
-  ['3.16-rc1', NONCOHERENT['vfio-cc-iommu']],
+  ['3.15-rc1', NONCOHERENT['vfio-cc-iommu']],
   ['5.19-rc1', NONCOHERENT['enforced-domain']],
   ['6.2-rc1', NONCOHERENT['enforced-device']],
 ];
@@ -215,6 +216,23 @@ export function spanOf(version: KernelVersion): Span | null {
   return SPANS.findLast((span) => compareVersions(span.from, version) <= 0) ?? null;
 }
 
+/** First ABI of Ubuntu's 6.8.0 generic kernel that has the quirk and the rules of 6.16. */
+const UBUNTU_6_8_QUIRK_ABI = 136;
+
+/**
+ * Ubuntu's 6.8.0-N took the rules of 6.16 into the 6.8 series. N counts so for the generic kernel only;
+ * the cloud flavours have numbers of their own. Source: ubuntu/6.8.0-136.
+ */
+function ubuntu68(version: KernelVersion): readonly KvmRules[] | null {
+  const match = /^6\.8\.0-(\d+)(?:\.\d+)*-(\w+)/.exec(version.text);
+  if (match === null || version.trust !== 'series') return null;
+  const before = must(spanOf(parseKernelVersion('6.8')), '6.8').rules;
+  const after = must(spanOf(parseKernelVersion('6.12.78')), '6.12.78').rules;
+  const generic = match[2] === 'generic' || match[2] === 'lowlatency';
+  if (!generic) return [...before, ...after];
+  return Number(match[1]) >= UBUNTU_6_8_QUIRK_ABI ? after : before;
+}
+
 /**
  * All rules that may hold for a version string: several when the distribution hides the patch level or
  * takes KVM from later kernels, or when the sources do not settle a boundary.
@@ -222,6 +240,8 @@ export function spanOf(version: KernelVersion): Span | null {
 export function rulesFor(version: KernelVersion): readonly KvmRules[] {
   const own = spanOf(version);
   if (own === null) return [];
+  const ubuntu = ubuntu68(version);
+  if (ubuntu !== null) return ubuntu;
   const spans = SPANS.filter((span) => {
     if (span === own) return true;
     if (compareVersions(span.from, own.from) < 0) return false;

@@ -12,10 +12,10 @@ import {
   when,
 } from '../decision.ts';
 
-/** 4.2.0 to 4.2.3 and 4.3-rc1 to rc4: host MMIO is treated like non-coherent RAM. */
+/** 4.2.0 to 4.2.3 and 4.3-rc1 to rc3: host MMIO is treated like non-coherent RAM. */
 export const E6: VmxEra = {
   id: 'E6',
-  kernels: '4.2.0 to 4.2.3, 4.3-rc1 to 4.3-rc4',
+  kernels: '4.2.0 to 4.2.3, 4.3-rc1 to 4.3-rc3',
   sources: ['kvm/fd717f11015f', 'kvm/fb279950ba02', 'kvm/b18d5431acc7', 'kvm/vmx_get_mt_mask'],
   where: 'vmx.c: vmx_get_mt_mask()',
   vmx_get_mt_mask: [

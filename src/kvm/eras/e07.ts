@@ -12,10 +12,10 @@ import {
   when,
 } from '../decision.ts';
 
-/** 4.3 (and 4.2.8 at the latest) to 6.6. */
+/** 4.3 to 6.6, and 4.2.4 on. */
 export const E7: VmxEra = {
   id: 'E7',
-  kernels: '4.3 to 6.6, 4.2.8',
+  kernels: '4.3 to 6.6, 4.2.4 and later 4.2.y',
   sources: ['kvm/606decd67049', 'kvm/vmx_get_mt_mask'],
   where: 'vmx.c: vmx_get_mt_mask()',
   vmx_get_mt_mask: [
