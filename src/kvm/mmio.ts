@@ -91,7 +91,7 @@ export const MMIO_2_6_30: MmioRule = {
 
 export const MMIO_2_6_38: MmioRule = {
   id: '2.6.38',
-  kernels: '2.6.38 to 3.11 or 3.12',
+  kernels: '2.6.38 to 3.11 (or 3.12)',
   sources: ['kvm/936a5fe6e614', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
     no_struct_page,
@@ -104,13 +104,25 @@ export const MMIO_2_6_38: MmioRule = {
 
 export const MMIO_3_13: MmioRule = {
   id: '3.13',
-  kernels: '3.13 to 3.17',
+  kernels: '3.12 (or 3.13) to 3.16',
   sources: ['kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
     no_struct_page,
     when(page_reserved, MMIO, 'PageReserved'),
     otherwise(RAM, 'an ordinary page'),
   ],
+};
+
+export const MMIO_3_17: MmioRule = {
+  id: '3.17',
+  kernels: '3.17',
+  sources: ['kvm/85c8555ff07e', 'kvm/kvm_is_mmio_pfn'],
+  kvm_is_mmio_pfn: [
+    no_struct_page,
+    when(all(not(is_zero_pfn), page_reserved), MMIO, 'PageReserved, not the zero page'),
+    otherwise(RAM, 'an ordinary page'),
+  ],
+  note: 'undone by the renaming in 3.18',
 };
 
 export const MMIO_3_18: MmioRule = {
@@ -128,7 +140,7 @@ export const MMIO_3_18: MmioRule = {
 export const MMIO_4_2: MmioRule = {
   id: '4.2',
   kernels: '4.2 to 4.15',
-  sources: ['kvm/kvm_is_mmio_pfn'],
+  sources: ['kvm/d1fe9219551e', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
     no_struct_page,
     when(all(not(is_zero_pfn), page_reserved), MMIO, 'PageReserved, not the zero page'),

@@ -60,39 +60,31 @@ export const KVM_SOURCES = {
     '2.6.31-rc1',
     'read',
   ),
-  'kvm/e0f0bbc527f6': commit(
-    'e0f0bbc527f6',
-    'kvm: Create non-coherent DMA registeration',
-    '3.13-rc1',
-  ),
-  'kvm/ec53500fae42': commit('ec53500fae42', 'kvm: Add VFIO device', '3.13-rc1'),
-  'kvm/efdfe536d8c6': commit('efdfe536d8c6', 'KVM: MMU: fix MTRR update', '4.2-rc1'),
-  'kvm/b18d5431acc7': commit('b18d5431acc7', 'KVM: x86: fix CR0.CD virtualization', '4.2-rc1'),
-  'kvm/fb279950ba02': commit('fb279950ba02', 'KVM: vmx: obey KVM_QUIRK_CD_NW_CLEARED', '4.2-rc4'),
+  'kvm/e0f0bbc527f6': commit('e0f0bbc527f6', 'kvm: Create non-coherent DMA registeration', '3.13'),
+  'kvm/ec53500fae42': commit('ec53500fae42', 'kvm: Add VFIO device', '3.13'),
+  'kvm/efdfe536d8c6': commit('efdfe536d8c6', 'KVM: MMU: fix MTRR update', '4.2'),
+  'kvm/b18d5431acc7': commit('b18d5431acc7', 'KVM: x86: fix CR0.CD virtualization', '4.2'),
+  'kvm/fb279950ba02': commit('fb279950ba02', 'KVM: vmx: obey KVM_QUIRK_CD_NW_CLEARED', '4.2'),
   'kvm/fd717f11015f': commit(
     'fd717f11015f',
     'KVM: x86: apply guest MTRR virtualization on host reserved pages',
-    '4.2-rc4',
+    '4.2',
   ),
-  'kvm/3c2e7f7de324': commit('3c2e7f7de324', 'KVM: SVM: use NPT page attributes', '4.2-rc4'),
+  'kvm/3c2e7f7de324': commit('3c2e7f7de324', 'KVM: SVM: use NPT page attributes', '4.2'),
   'kvm/549283037017': commit(
     '549283037017',
     'KVM: SVM: MMIO follows the guest MTRRs (file read at this commit)',
-    '4.3-rc1',
+    '4.3-rc',
     'archive',
   ),
   'kvm/606decd67049': commit(
     '606decd67049',
     'Revert "KVM: x86: apply guest MTRR virtualization on host reserved pages"',
-    '4.3-rc5',
+    '4.3',
     'archive',
-    'in 4.2.4 too; by its date 4.3-rc4, the tag was not seen',
+    'in 4.2.4 too; by its date 4.3-rc4',
   ),
-  'kvm/fc07e76ac7ff': commit(
-    'fc07e76ac7ff',
-    'Revert "KVM: SVM: use NPT page attributes"',
-    '4.3-rc5',
-  ),
+  'kvm/fc07e76ac7ff': commit('fc07e76ac7ff', 'Revert "KVM: SVM: use NPT page attributes"', '4.3'),
   'kvm/15038e147247': commit('15038e147247', 'KVM: SVM: obey guest PAT', '4.15'),
   'kvm/94bda2f4cd86': commit(
     '94bda2f4cd86',
@@ -106,7 +98,7 @@ export const KVM_SOURCES = {
   ),
   'kvm/d5e90a699875': commit(
     'd5e90a699875',
-    'KVM: x86/mmu: Restrict mapping level based on guest MTRR iff they are used',
+    "KVM: x86/mmu: Restrict mapping level based on guest MTRR iff they're used",
     '6.0',
   ),
   'kvm/1affe455d66d': commit(
@@ -161,7 +153,7 @@ export const KVM_SOURCES = {
   ),
   'kvm/c9c1e20b4c7d': commit(
     'c9c1e20b4c7d',
-    'KVM: x86: Introduce KVM_X86_QUIRK_IGNORE_GUEST_PAT',
+    'KVM: x86: Introduce Intel specific quirk KVM_X86_QUIRK_IGNORE_GUEST_PAT',
     '6.16',
   ),
   'kvm/3fee4837ef40': commit('3fee4837ef40', 'KVM: x86: remove shadow_memtype_mask', '6.16'),
@@ -183,6 +175,12 @@ export const KVM_SOURCES = {
     '2.6.38-rc1',
     'read',
   ),
+  'kvm/85c8555ff07e': commit(
+    '85c8555ff07e',
+    'KVM: check for !is_zero_pfn() in kvm_is_mmio_pfn()',
+    '3.17',
+  ),
+  'kvm/d1fe9219551e': commit('d1fe9219551e', 'KVM: x86: reintroduce kvm_is_mmio_pfn', '4.2'),
   'kvm/bf4bea8e9a90': commit(
     'bf4bea8e9a90',
     'kvm: fix kvm_is_mmio_pfn() and rename to kvm_is_reserved_pfn()',
@@ -270,8 +268,8 @@ export const KVM_SOURCES = {
   ),
   'kvm/make_spte': code('arch/x86/kvm/mmu/spte.c', 'make_spte', 'Linux 5.10 to 7.3'),
   'kvm/svm.c': code(
-    'arch/x86/kvm/svm.c',
-    'svm_get_mt_mask, init_vmcb, svm_set_msr',
+    'arch/x86/kvm/svm.c, svm/svm.c',
+    'svm_get_mt_mask (to 5.19), init_vmcb, svm_set_msr',
     'Linux 2.6.38 to 7.3',
   ),
   'kvm/svm_set_cr0': code('arch/x86/kvm/svm/svm.c', 'svm_set_cr0', 'Linux 4.2 to 7.3'),
@@ -284,12 +282,12 @@ export const KVM_SOURCES = {
   'kvm/vfio.c': code('virt/kvm/vfio.c', 'kvm_vfio_update_coherency', 'Linux 3.13 to 7.3'),
   'kvm/nested-ept': code(
     'arch/x86/kvm/mmu/paging_tmpl.h',
-    'bad_mt_xwr, FNAME(fetch)',
+    'FNAME(is_bad_mt_xwr), FNAME(fetch)',
     'Linux 5.10 to 7.3',
   ),
   'kvm/nested-svm': code(
     'arch/x86/kvm/svm/nested.c',
-    'nested_vmcb02_compute_g_pat',
+    'nested_vmcb02_compute_g_pat (to 6.19), nested_vmcb02_prepare_save',
     'Linux 5.13 to 7.3',
   ),
   'lab/ept-traces': {
@@ -299,7 +297,7 @@ export const KVM_SOURCES = {
     evidence: 'ran',
   },
   'mail/seed-patch': mail(
-    '20240311104750.2149241-1-francisco_flynn@foxmail.com',
+    'tencent_4B50D08D2E6211E4F9B867F0531F2C05BA0A@qq.com',
     '[PATCH] KVM: x86/mmu: treat WC memory as MMIO',
     '2024-03-11',
   ),
@@ -316,11 +314,11 @@ export const KVM_SOURCES = {
   'mail/bochs-report': mail(
     '87jzfutmfc.fsf@redhat.com',
     'Re: [PATCH 5/5] KVM: VMX: Always honor guest PAT on CPUs that support self-snoop',
-    '2024-08-30',
+    '2024-09-02',
   ),
   'mail/mtrr-question': mail(
     'ZUAC0jvFE0auohL4@google.com',
-    'A question about how the KVM emulates the effect of guest MTRRs on AMD platforms',
+    'Re: A question about how the KVM emulates the effect of guest MTRRs on AMD platforms',
     '2023-10-30',
   ),
   'mail/cros-flag': mail(
@@ -330,8 +328,8 @@ export const KVM_SOURCES = {
   ),
   'mail/invalid-ram': {
     kind: 'mail',
-    id: '20240507061802.20184-1-yan.y.zhao@intel.com',
-    subject: 'Fine-grained check of whether a invalid & RAM PFN is MMIO',
+    id: '20240507062009.20336-1-yan.y.zhao@intel.com',
+    subject: '[PATCH 2/5] KVM: x86/mmu: Fine-grained check of whether a invalid & RAM PFN is MMIO',
     date: '2024-05-07',
     evidence: 'archive',
   },

@@ -74,7 +74,7 @@ export const LINUX_SOURCES = {
     'hva_to_pfn_remapped',
     'Linux 5.10 to 7.3',
   ),
-  'linux/mtrr_overwrite_state': code(
+  'linux/guest_force_mtrr_state': code(
     'arch/x86/kernel/kvm.c',
     'kvm_init_platform',
     'Linux 7.1, 7.3',
@@ -86,8 +86,8 @@ export const LINUX_SOURCES = {
   ),
   'linux/8d04a5f97a5f': commit(
     '8d04a5f97a5f',
-    'x86/mm/pat: the interval tree of 5.4-rc',
-    '5.4-rc',
+    'x86/mm/pat: Convert the PAT tree to a generic interval tree',
+    '5.5-rc1',
     'archive',
   ),
   'linux/iommu-snoop': code(
@@ -204,7 +204,7 @@ export const LINUX_SOURCES = {
     'ran',
   ),
   'bochs/paging.cc': code(
-    'cpu/paging.cc',
+    'bochs/cpu/paging.cc',
     'resolve_memtype, memtype_by_mtrr',
     'Bochs 783b58fd6d9b',
     'ran',

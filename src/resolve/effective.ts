@@ -1,0 +1,256 @@
+import type { FactValues } from '../facts/facts.ts';
+import type { Inquiry } from '../facts/inquiry.ts';
+import { decide, type EptChoice, eptLeaf, type VmxInputs } from '../kvm/decision.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import type { NptLeafChoice } from '../kvm/svm.ts';
+import { LINUX_PAT, slotFor } from '../linux/pat-layout.ts';
+import { combineMtrrPat, type UcOrigin } from '../x86/combine.ts';
+import { type EptLeaf, eptEffective } from '../x86/ept.ts';
+import { nptEffective } from '../x86/npt.ts';
+import { PAT_RESET, patLayout } from '../x86/pat.ts';
+import type { EffectiveType, MtrrType, PatType, Vendor } from '../x86/types.ts';
+import type { Page } from './page.ts';
+import type { Steps } from './step.ts';
+
+/** The guest's type and MTRR, asked only if a rule looks at them. */
+export interface GuestSide {
+  /** The PAT type in the guest's page tables. */
+  readonly type: () => PatType;
+  /** The guest MTRR type as these KVM rules evaluate it. */
+  readonly mtrr: () => MtrrType;
+}
+
+/** What KVM put into its own page tables. */
+export type KvmLeaf =
+  | { readonly paging: 'ept'; readonly ept: EptLeaf }
+  | {
+      readonly paging: 'npt';
+      readonly hostPat: PatType;
+      readonly gPat: 'reset' | 'all-wb' | 'guest';
+    }
+  | { readonly paging: 'shadow'; readonly hostPat: PatType };
+
+export interface Effective {
+  readonly type: EffectiveType;
+  readonly ucOrigin: UcOrigin | null;
+  readonly leaf: KvmLeaf;
+  /** The guest's own PAT had a say in the result. */
+  readonly guestPatHonoured: boolean;
+}
+
+export interface Scene {
+  readonly inquiry: Inquiry;
+  readonly rules: KvmRules;
+  readonly page: Page;
+  readonly guest: GuestSide;
+  readonly steps: Steps;
+}
+
+/** The type the access ends up with, and what KVM installed for it. */
+export function effective(scene: Scene, paging: FactValues['paging'], vendor: Vendor): Effective {
+  switch (paging) {
+    case 'ept':
+      return underEpt(scene);
+    case 'npt':
+      return underNpt(scene);
+    case 'shadow':
+      return underShadow(scene, vendor);
+  }
+}
+
+// ---- Intel, EPT -------------------------------------------------------------------------------
+
+/**
+ * The quirk in force? A VMM may ask to disable it, but KVM refuses on a CPU without self-snoop. When
+ * it is said to be off, the CPU must have self-snoop.
+ */
+function ignoreGuestPat(inquiry: Inquiry): boolean {
+  if (inquiry.ask('quirk-ignore-guest-pat') === 'on') return true;
+  const why = 'the quirk could not be disabled otherwise';
+  return !inquiry.imply('self-snoop', true, why);
+}
+
+/** UC- has no encoding in an EPT leaf; UC without IPAT leaves the guest the same choice. */
+function eptTypeOf(type: PatType): MtrrType {
+  return type === 'UC-' ? 'UC' : type;
+}
+
+function vmxInputs(scene: Scene, seen: Record<string, string>): VmxInputs {
+  const { inquiry, rules, page, guest } = scene;
+  const bit = (name: string, value: boolean): boolean => {
+    seen[name] = value ? '1' : '0';
+    return value;
+  };
+  const type = <T extends string>(name: string, value: T): T => {
+    seen[name] = value;
+    return value;
+  };
+  return {
+    is_mmio: () => bit('is_mmio', page.isMmio(rules)),
+    noncoherent_dma: () => bit('noncoherent_dma', inquiry.ask('noncoherent-dma')),
+    cr0_cd: () => bit('cr0_cd', inquiry.ask('cr0-cd')),
+    quirk_cd_nw_cleared: () =>
+      bit('quirk_cd_nw_cleared', inquiry.ask('quirk-cd-nw-cleared') === 'on'),
+    quirk_ignore_guest_pat: () => bit('quirk_ignore_guest_pat', ignoreGuestPat(inquiry)),
+    self_snoop: () => bit('self_snoop', inquiry.ask('self-snoop')),
+    guest_mtrr: () => type('guest_mtrr', guest.mtrr()),
+    host_memtype: () => type('host_memtype', eptTypeOf(page.fact('host-memtype'))),
+    slot_noncoherent: () => bit('slot_noncoherent', inquiry.ask('slot-noncoherent')),
+  };
+}
+
+function eptWords(leaf: EptLeaf): string {
+  return `EPT ${leaf.memtype}${leaf.ipat ? '+IPAT' : ', IPAT=0'}`;
+}
+
+function underEpt(scene: Scene): Effective {
+  const { rules, guest, steps } = scene;
+  const seen: Record<string, string> = {};
+  const inputs = vmxInputs(scene, seen);
+  const { line, decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
+  const leaf = eptLeaf(decision.returns, inputs);
+  steps.add(
+    'kvm',
+    `vmx_get_mt_mask/${rules.vmx.id}:${line}`,
+    seen,
+    eptWords(leaf),
+    rules.vmx.sources[0],
+    decision.why,
+  );
+  const pat = leaf.ipat ? 'WB' : guest.type();
+  const result = eptEffective({ liveCr0Cd: false, cr0Pg: true, leaf, pat });
+  steps.add(
+    'cpu',
+    'x86/ept-combine',
+    leaf.ipat ? { leaf: eptWords(leaf) } : { leaf: eptWords(leaf), 'guest PAT': pat },
+    result.type,
+    leaf.ipat ? 'sdm/ept-types' : 'sdm/t11-7',
+    leaf.ipat ? 'IPAT=1: the type of the leaf alone' : 'the leaf in the place of the MTRR',
+  );
+  return {
+    type: result.type,
+    ucOrigin: result.ucOrigin,
+    leaf: { paging: 'ept', ept: leaf },
+    guestPatHonoured: !leaf.ipat,
+  };
+}
+
+// ---- AMD, NPT ---------------------------------------------------------------------------------
+
+/** Of the guest MTRR types, the host PAT of 4.2 had no slot for WP and took UC- instead. */
+function slotType(type: MtrrType): PatType {
+  return type === 'WP' ? 'UC-' : type;
+}
+
+function nptLeaf(scene: Scene, choice: NptLeafChoice): PatType {
+  switch (choice) {
+    case 'PA0':
+      return 'WB';
+    case 'guest_mtrr':
+      return slotType(scene.guest.mtrr());
+    case 'host_memtype':
+      return scene.page.fact('host-memtype');
+  }
+}
+
+/** The type that the hardware decodes from the guest's PTE. */
+function guestPatInHardware(scene: Scene, gPat: 'reset' | 'all-wb' | 'guest'): PatType {
+  if (gPat === 'all-wb') return 'WB';
+  const type = scene.guest.type();
+  if (gPat === 'guest' || scene.inquiry.ask('guest-layout') === 'reset') return type;
+  const index = slotFor(LINUX_PAT['wt-wp'], type);
+  return patLayout(PAT_RESET)?.[index] ?? 'WB';
+}
+
+/** The guest's CR0.CD reaches AMD hardware only without KVM_X86_QUIRK_CD_NW_CLEARED. */
+function liveCdOnAmd({ inquiry, rules }: Scene): boolean {
+  return rules.hasCdQuirk && inquiry.ask('cr0-cd') && inquiry.ask('quirk-cd-nw-cleared') === 'off';
+}
+
+function underNpt(scene: Scene): Effective {
+  const { inquiry, rules, page, steps } = scene;
+  const inputs = {
+    is_mmio: () => page.isMmio(rules),
+    assigned_device: () => inquiry.ask('assigned-device'),
+  };
+  const { svm } = rules;
+  const leaf = decide(svm.npt_leaf, inputs);
+  const hostPat = nptLeaf(scene, leaf.decision.returns);
+  const nested = `nested PTE ${hostPat}`;
+  steps.add(
+    'kvm',
+    `svm_npt_leaf/${svm.id}:${leaf.line}`,
+    {},
+    nested,
+    svm.sources[0],
+    leaf.decision.why,
+  );
+  const gPat = decide(svm.g_pat, inputs);
+  const { returns, why } = gPat.decision;
+  const guestPat = guestPatInHardware(scene, returns);
+  const gPatWords = { g_pat: returns };
+  steps.add(
+    'kvm',
+    `svm_g_pat/${svm.id}:${gPat.line}`,
+    gPatWords,
+    `guest PAT ${guestPat}`,
+    svm.sources[0],
+    why,
+  );
+  const cr0Cd = liveCdOnAmd(scene);
+  const hostMtrr = page.fact('host-mtrr');
+  const result = nptEffective({ cr0Cd, cr0Pg: true, guestPat, hostPat, hostMtrr });
+  steps.add(
+    'cpu',
+    'x86/npt-combine',
+    {
+      'guest PAT': guestPat,
+      'host PAT': hostPat,
+      'host MTRR': hostMtrr,
+      'CR0.CD': cr0Cd ? '1' : '0',
+    },
+    result.type,
+    'apm/t15-20',
+    cr0Cd ? 'CR0.CD of the guest is live' : `guest PAT x host PAT gives ${result.combined}`,
+  );
+  const ucOrigin =
+    result.type === 'UC' ? 'mtrr' : result.type === 'CD' ? (cr0Cd ? 'cd' : 'page') : null;
+  return {
+    type: result.type,
+    ucOrigin,
+    leaf: { paging: 'npt', hostPat, gPat: returns },
+    guestPatHonoured: returns === 'guest',
+  };
+}
+
+// ---- shadow paging ----------------------------------------------------------------------------
+
+function underShadow(scene: Scene, vendor: Vendor): Effective {
+  const { rules, page, steps } = scene;
+  const hostPat = rules.shadowLeaf === 'PA0' ? 'WB' : page.fact('host-memtype');
+  steps.add(
+    'kvm',
+    'kvm/shadow-leaf',
+    {},
+    `shadow PTE ${hostPat}`,
+    rules.shadowLeaf === 'PA0' ? 'kvm/make_spte' : 'mail/seed',
+    'guest PTE cache bits, guest PAT and guest MTRRs are not looked at',
+  );
+  const cd = vendor === 'amd' && liveCdOnAmd(scene);
+  const hostMtrr = page.fact('host-mtrr');
+  const combined = combineMtrrPat(vendor, hostMtrr, hostPat);
+  const type = cd ? 'CD' : combined.type;
+  steps.add(
+    'cpu',
+    `x86/mtrr-x-pat-${vendor}`,
+    { 'host MTRR': hostMtrr, 'host PAT': hostPat },
+    type,
+    vendor === 'intel' ? 'sdm/t11-7' : 'apm/t7-11',
+  );
+  return {
+    type,
+    ucOrigin: cd ? 'cd' : combined.ucOrigin,
+    leaf: { paging: 'shadow', hostPat },
+    guestPatHonoured: false,
+  };
+}

@@ -1,0 +1,104 @@
+import { must } from '../base/assert.ts';
+import { type FactValues, factWord } from '../facts/facts.ts';
+import type { Inquiry } from '../facts/inquiry.ts';
+import { decide } from '../kvm/decision.ts';
+import type { PfnInputs } from '../kvm/mmio.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import { type BackingClass, backingClass } from '../linux/backing.ts';
+import type { PatType } from '../x86/types.ts';
+import type { Steps } from './step.ts';
+
+/** The facts of a page that its class of backing settles. */
+type PageKey =
+  | 'pfn-valid'
+  | 'page-reserved'
+  | 'zero-page'
+  | 'host-memtype'
+  | 'vmm-mapping'
+  | 'host-mtrr'
+  | 'e820-ram';
+
+function classValue(backing: BackingClass, key: PageKey): FactValues[PageKey] {
+  const { page } = backing;
+  switch (key) {
+    case 'pfn-valid':
+      return page.pfnValid;
+    case 'page-reserved':
+      return page.reserved;
+    case 'zero-page':
+      return page.zeroPage;
+    case 'host-memtype':
+      return page.memtype;
+    case 'vmm-mapping':
+      return page.vmm;
+    case 'host-mtrr':
+      return page.hostMtrr;
+    case 'e820-ram':
+      return page.e820Ram;
+  }
+}
+
+/** The host's page behind the guest address, in one world. */
+export class Page {
+  readonly #inquiry: Inquiry;
+  readonly #steps: Steps;
+  #mmio: boolean | null = null;
+
+  constructor(inquiry: Inquiry, steps: Steps) {
+    this.#inquiry = inquiry;
+    this.#steps = steps;
+  }
+
+  /** Its class; asks for it, so only where a rule needs it. */
+  backing(): BackingClass {
+    const name = this.#inquiry.ask('backing');
+    return must(backingClass(name), `no backing class ${name}`);
+  }
+
+  /** Its class when that is known without a guess. */
+  knownBacking(): BackingClass | null {
+    const answer = this.#inquiry.answers.find((a) => a.key === 'backing');
+    if (answer === undefined && !this.#inquiry.isGiven('backing')) return null;
+    return this.backing();
+  }
+
+  /** A fact of the page: as given, else as its class has it. */
+  fact<K extends PageKey>(key: K): FactValues[K] {
+    if (this.#inquiry.isGiven(key)) return this.#inquiry.ask(key);
+    const backing = this.backing();
+    return this.#inquiry.imply(key, classValue(backing, key) as FactValues[K], `${backing.title}`);
+  }
+
+  /** kvm_is_mmio_pfn() of these rules, asked once. */
+  isMmio(rules: KvmRules): boolean {
+    if (this.#mmio !== null) return this.#mmio;
+    const seen: Record<string, string> = {};
+    const note = <T extends FactValues[PageKey]>(name: string, value: T): T => {
+      seen[name] = factWord(value);
+      return value;
+    };
+    const reserved = (): boolean => note('PageReserved', this.fact('page-reserved'));
+    const inputs: PfnInputs = {
+      pfn_valid: () => note('pfn_valid', this.fact('pfn-valid')),
+      is_zero_pfn: () => note('zero page', this.fact('zero-page')),
+      page_tail: () => false,
+      head_reserved: reserved,
+      page_reserved: reserved,
+      pat_enabled: () => this.#inquiry.ask('host-pat'),
+      host_memtype: (): PatType => note('host memtype', this.fact('host-memtype')),
+      e820_ram: () => note('e820 RAM', this.fact('e820-ram')),
+      host_mtrr_not_wb: () => note('host MTRR', this.fact('host-mtrr')) !== 'WB',
+    };
+    const { line, decision } = decide(rules.mmio.kvm_is_mmio_pfn, inputs);
+    this.#mmio = decision.returns;
+    this.#steps.add(
+      'kvm',
+      `kvm_is_mmio_pfn/${rules.mmio.id}:${line}`,
+      seen,
+      decision.returns ? 'host MMIO' : 'not MMIO',
+      rules.mmio.sources[0],
+      decision.why,
+    );
+    return this.#mmio;
+  }
+}

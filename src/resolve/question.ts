@@ -1,0 +1,93 @@
+import { must } from '../base/assert.ts';
+import { refuse } from '../base/diagnostic.ts';
+import type { FactKey, Facts, FactValues, Paging } from '../facts/facts.ts';
+import type { GuestMtrrLayout } from '../facts/layout.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
+import { BACKINGS } from '../linux/backing.ts';
+import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
+
+/** What is asked: the facts, and the KVM rules that may hold. */
+export interface Question {
+  readonly facts: Facts;
+  /** The possible rules by id, in order. */
+  readonly rules: ReadonlyMap<string, KvmRules>;
+  /** How the user named the kernel or policy; for rules taken for want of one, their kernels. */
+  readonly subject: (rules: KvmRules) => string;
+  readonly layout: GuestMtrrLayout | null;
+  readonly cpuModel: CpuModel | null;
+  /** What should be known about how the question was read, e.g. of a distribution's kernel. */
+  readonly notes: readonly string[];
+}
+
+export interface CpuModel {
+  readonly family: number;
+  readonly model: number;
+}
+
+export interface QuestionInput {
+  readonly facts: Facts;
+  /** Null: nothing is said of kernel or policy. */
+  readonly rules: readonly KvmRules[] | null;
+  readonly subject: string | null;
+  readonly layout?: GuestMtrrLayout | null;
+  readonly cpuModel?: CpuModel | null;
+  readonly notes?: readonly string[];
+}
+
+const PAGING_OF: Readonly<Record<FactValues['cpu'], readonly Paging[]>> = {
+  intel: ['ept', 'shadow'],
+  amd: ['npt', 'shadow'],
+};
+
+function meet<K extends FactKey>(
+  facts: Facts,
+  key: K,
+  allowed: readonly FactValues[K][],
+  why: string,
+): readonly FactValues[K][] {
+  const given = (facts[key] ?? allowed) as readonly FactValues[K][];
+  const left = given.filter((value) => allowed.includes(value));
+  if (left.length === 0) refuse(`--${key} ${given.join(',')} does not go with ${why}`);
+  return left;
+}
+
+/**
+ * Facts that exclude each other are refused; what follows at once from others is filled in.
+ *
+ * @throws InputError on a contradiction, e.g. EPT on an AMD CPU.
+ */
+export function question(input: QuestionInput): Question {
+  const rules = input.rules ?? ALL_KERNEL_RULES;
+  const byId = new Map(rules.map((r) => [r.id, r]));
+  const { facts } = input;
+  const cpus = facts.cpu ?? (['intel', 'amd'] as const);
+  const pagings = [...new Set(cpus.flatMap((cpu) => PAGING_OF[cpu]))];
+  const paging = meet(facts, 'paging', pagings, `--cpu ${cpus.join(',')}`);
+  const model = input.cpuModel ?? null;
+  const errata = model !== null && hasSelfSnoopErratum(model.family, model.model);
+  if (errata && facts['self-snoop']?.includes(true) && facts['self-snoop'].length === 1) {
+    refuse(
+      `family ${model.family} model ${model.model} has the self-snoop erratum`,
+      'leave out --self-snoop, or name another CPU model',
+    );
+  }
+  return {
+    facts: {
+      ...facts,
+      paging,
+      policy: [...byId.keys()],
+      ...(errata ? { 'self-snoop': [false] } : {}),
+    },
+    rules: byId,
+    subject: (r) => input.subject ?? r.kernels,
+    layout: input.layout ?? null,
+    cpuModel: model,
+    notes: input.notes ?? [],
+  };
+}
+
+/** Values of the facts whose set is open, when nothing is said of them. */
+export function openSets(q: Question): { backing: readonly string[]; policy: readonly string[] } {
+  return { backing: BACKINGS.map((b) => b.id), policy: must([...q.rules.keys()], 'rules') };
+}

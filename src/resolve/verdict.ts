@@ -1,0 +1,73 @@
+import type { Room } from '../cite/rule.ts';
+import type { SourceId } from '../cite/sources.ts';
+import type { DeviceAccess, FactValues } from '../facts/facts.ts';
+import type { Inquiry } from '../facts/inquiry.ts';
+import type { GuestMtrrAnswer } from '../kvm/guest-mtrr.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import type { BackingClass } from '../linux/backing.ts';
+import type { MtrrAnswer } from '../x86/mtrr.ts';
+import type { PatType, Vendor } from '../x86/types.ts';
+import type { Effective } from './effective.ts';
+import type { GuestGrant } from './guest.ts';
+
+/** `error`: wrong results or a crash; `warning`: slow or fragile; `info`: worth knowing. */
+export type Severity = 'error' | 'warning' | 'info';
+
+export type VerdictCode = `MT${number}`;
+
+/** One world, resolved: what the verdicts look at. */
+export interface Situation {
+  readonly inquiry: Inquiry;
+  readonly rules: KvmRules;
+  /** How the user named the kernel or policy. */
+  readonly subject: string;
+  readonly vendor: Vendor;
+  readonly paging: FactValues['paging'];
+  readonly result: Effective;
+  readonly isMmio: boolean;
+  /** Null when the class of backing is not known. */
+  readonly backing: BackingClass | null;
+  readonly hostMemtype: PatType;
+  readonly vmmMapping: PatType;
+  /** Null when the guest's type is not known and did not matter. */
+  readonly guest: GuestGrant | null;
+  /** Null when nothing is said of a device and nothing suggests one. */
+  readonly device: DeviceAccess | null;
+  /** Null when not known. */
+  readonly selfSnoop: boolean | null;
+  /** Guest MTRRs, when a layout was given and KVM looked at it: KVM's answer and the manual's. */
+  readonly guestMtrrs: { readonly kvm: GuestMtrrAnswer; readonly manual: MtrrAnswer } | null;
+}
+
+/** What a verdict says of one situation. */
+export interface Finding {
+  /** Between whom, e.g. "guest CPU" and "device". */
+  readonly agents: readonly string[];
+  /** What happens here, in one or two sentences. */
+  readonly text: string;
+  /** What to do about it. */
+  readonly fix: string;
+}
+
+/** A kind of finding, with its page. Codes are stable. */
+export interface VerdictDefinition {
+  readonly code: VerdictCode;
+  readonly severity: Severity;
+  readonly title: string;
+  readonly room: Room;
+  readonly cause: string;
+  readonly consequence: string;
+  /** In general; `Finding.fix` is for the case at hand. */
+  readonly fix: string;
+  readonly sources: readonly [SourceId, ...SourceId[]];
+  /** Arguments of `memtype explain` that show it. */
+  readonly example: string;
+  readonly find: (situation: Situation) => Finding | null;
+}
+
+/** A finding with its kind, as a resolution carries it. */
+export interface Verdict extends Finding {
+  readonly code: VerdictCode;
+  readonly severity: Severity;
+  readonly title: string;
+}

@@ -1,0 +1,183 @@
+import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
+import { GUEST_CPU, honourGuestPat } from './advice.ts';
+
+function wanted(s: Situation): string | null {
+  return s.guest?.type ?? null;
+}
+
+/** UC- is what a guest asks and UC what it gets: the same thing unless an MTRR says WC. */
+function differs(asked: string, got: string): boolean {
+  const plain = (t: string): string => (t === 'UC-' || t === 'CD' ? 'UC' : t === 'WC+' ? 'WC' : t);
+  return plain(asked) !== plain(got);
+}
+
+function forcedWb(s: Situation): Finding | null {
+  const { leaf } = s.result;
+  const asked = wanted(s);
+  if (leaf.paging !== 'ept' || !leaf.ept.ipat || leaf.ept.memtype !== 'WB') return null;
+  if (asked === null || !differs(asked, 'WB')) return null;
+  const cause = s.rules.hasPatQuirk
+    ? 'KVM_X86_QUIRK_IGNORE_GUEST_PAT is in force'
+    : `${s.subject} maps RAM so unless the VM has non-coherent DMA`;
+  return {
+    agents: [GUEST_CPU],
+    text: `The guest asked ${asked} and gets WB: the EPT leaf is WB+IPAT, because ${cause}.`,
+    fix: honourGuestPat(s),
+  };
+}
+
+function optOutRefused(s: Situation): Finding | null {
+  const asked = s.inquiry.isGiven('quirk-ignore-guest-pat');
+  if (!asked || s.inquiry.ask('quirk-ignore-guest-pat') !== 'off') return null;
+  const why = refusal(s);
+  if (why === null) return null;
+  return {
+    agents: ['VMM', 'KVM'],
+    text: `The VMM asks KVM to honour the guest PAT, but ${why}.`,
+    fix:
+      s.paging === 'npt' ? 'Nothing to do: AMD honours the guest PAT anyway.' : honourGuestPat(s),
+  };
+}
+
+function refusal(s: Situation): string | null {
+  if (!s.rules.hasPatQuirk) return `${s.subject} has no such quirk: KVM_ENABLE_CAP fails`;
+  if (s.paging === 'shadow') return 'without EPT the quirk is not offered: -EINVAL';
+  if (s.paging === 'npt')
+    return 'on AMD the quirk is inapplicable: it succeeds and changes nothing';
+  return s.selfSnoop === false ? 'without self-snoop the quirk is not offered: -EINVAL' : null;
+}
+
+function guestPatUnheard(s: Situation): Finding | null {
+  const { leaf } = s.result;
+  const asked = wanted(s);
+  if (leaf.paging !== 'npt' || leaf.gPat === 'guest' || asked === null) return null;
+  if (!differs(asked, s.result.type) || s.isMmio) return null;
+  return {
+    agents: [GUEST_CPU],
+    text: `The guest asked ${asked} and gets ${s.result.type}: its PAT never reaches the hardware (g_pat: ${leaf.gPat}).`,
+    fix: 'KVM passes the guest PAT on from 4.15 (4.14.3 in 4.14.y). Upgrade the host kernel.',
+  };
+}
+
+function shadowIgnores(s: Situation): Finding | null {
+  const asked = wanted(s);
+  if (s.paging !== 'shadow' || asked === null || !differs(asked, s.result.type)) return null;
+  return {
+    agents: [GUEST_CPU],
+    text: `The guest asked ${asked} and gets ${s.result.type}: shadow paging ignores the guest's types.`,
+    fix: 'Use EPT or NPT (kvm_intel.ept=1, kvm_amd.npt=1).',
+  };
+}
+
+function byGuestMtrr(s: Situation): Finding | null {
+  const { leaf } = s.result;
+  const asked = wanted(s);
+  if (leaf.paging !== 'ept' || s.rules.guestMtrr === null) return null;
+  const usesMtrr = s.inquiry.answers.some((a) => a.key === 'guest-mtrr') || s.guestMtrrs !== null;
+  if (!usesMtrr || asked === null || !differs(asked, s.result.type)) return null;
+  return {
+    agents: [GUEST_CPU],
+    text: `The guest asked ${asked} by PAT and gets ${s.result.type}: ${s.subject} makes the guest MTRR type (${leaf.ept.memtype}) the EPT type.`,
+    fix: 'Have the firmware put the range under a WB MTRR (default type WB); KVM ignores guest MTRRs from 6.11 on.',
+  };
+}
+
+function listOrderBug(s: Situation): Finding | null {
+  if (s.guestMtrrs === null || s.rules.guestMtrr === 'v1') return null;
+  const { kvm, manual } = s.guestMtrrs;
+  if (manual.kind !== 'type' || kvm.type === null || kvm.type === manual.type) return null;
+  return {
+    agents: ['firmware', 'KVM'],
+    text:
+      `The guest's MTRRs say ${manual.type} here; KVM makes it ${kvm.type}. It visits overlapping ranges ` +
+      `by descending base (${kvm.items.join(', ')}) and loses a UC range that lies above the base of ` +
+      'the range around it.',
+    fix:
+      'Write the plan without overlaps (default WB plus UC ranges, as SeaBIOS does), or use a kernel ' +
+      'before 4.2 or from 6.11 on.',
+  };
+}
+
+export const POLICY: readonly VerdictDefinition[] = [
+  {
+    code: 'MT201',
+    severity: 'warning',
+    title: 'KVM forces WB: the guest PAT is ignored',
+    room: 'kvm',
+    cause:
+      'The EPT leaf is WB with IPAT. That is the rule for RAM since 2.6.31 unless the VM has non-coherent ' +
+      'DMA; from 6.16 it is KVM_X86_QUIRK_IGNORE_GUEST_PAT, which a VMM can disable.',
+    consequence:
+      'What the guest maps WC or UC is cached. Fatal only for a device that does not snoop.',
+    fix: 'Disable the quirk where the kernel and the CPU allow it.',
+    sources: ['kvm/c9c1e20b4c7d', 'kvm/522c68c4416d', 'qemu/honor-guest-pat'],
+    example: '--cpu intel --self-snoop yes --kernel 6.16 --paging ept --backing ttm-wc --guest WC',
+    find: forcedWb,
+  },
+  {
+    code: 'MT202',
+    severity: 'warning',
+    title: 'The opt-out of the quirk has no effect here',
+    room: 'vmm',
+    cause:
+      'The quirk bit is not offered (no self-snoop, no EPT, a kernel before 6.16), or means nothing (AMD).',
+    consequence: 'The VMM may believe that the guest PAT is honoured while it is not.',
+    fix: 'Ask KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2) for bit 9 before relying on it.',
+    sources: ['kvm/x86.c-quirks', 'qemu/honor-guest-pat'],
+    example:
+      '--cpu intel --self-snoop no --kernel 6.16 --paging ept --backing ttm-wc --guest WC --quirk-ignore-guest-pat off',
+    find: optOutRefused,
+  },
+  {
+    code: 'MT203',
+    severity: 'warning',
+    title: 'Guest PAT writes do not reach the hardware (AMD)',
+    room: 'kvm',
+    cause: 'g_pat holds the reset value (to 4.14.2), or all WB (4.2.0 to 4.2.3 without a device).',
+    consequence: "A Linux guest's WC (PAT index 1) is decoded as WT, or everything as WB.",
+    fix: 'Upgrade the host kernel to 4.15 or later.',
+    sources: ['kvm/15038e147247', 'kvm/svm.c'],
+    example: '--cpu amd --kernel 4.9 --paging npt --backing ram --guest WC',
+    find: guestPatUnheard,
+  },
+  {
+    code: 'MT204',
+    severity: 'warning',
+    title: 'Shadow paging ignores the guest PAT',
+    room: 'kvm',
+    cause: 'KVM leaves PWT, PCD and PAT of shadow PTEs at 0 in every version.',
+    consequence: 'RAM is WB and MMIO has the type of the host MTRR, whatever the guest maps.',
+    fix: 'Use EPT or NPT.',
+    sources: ['kvm/make_spte', 'lab/ept-traces'],
+    example: '--cpu amd --kernel 6.8 --paging shadow --backing ram --guest WC',
+    find: shadowIgnores,
+  },
+  {
+    code: 'MT210',
+    severity: 'warning',
+    title: 'Guest MTRRs decide, not the guest PAT',
+    room: 'kvm',
+    cause: 'Up to 6.10 the EPT type of a VM with non-coherent DMA is the guest MTRR type.',
+    consequence: 'RAM that the firmware left under a UC MTRR is uncached, and very slow.',
+    fix: 'Set the default type to WB in the firmware, or upgrade the host kernel to 6.11.',
+    sources: ['kvm/vmx_get_mt_mask', 'kvm/0a7b73559b39'],
+    example:
+      '--cpu intel --self-snoop yes --kernel 6.6 --paging ept --backing ram --guest WB --guest-mtrr UC --noncoherent-dma yes',
+    find: byGuestMtrr,
+  },
+  {
+    code: 'MT211',
+    severity: 'warning',
+    title: 'MTRR plan hit by the list-order bug of 4.2 to 6.10',
+    room: 'kvm',
+    cause:
+      'KVM visits the variable ranges by descending base and tests only the later type for UC: a UC hole ' +
+      'with a higher base than the WB range around it is visited first and lost.',
+    consequence: 'The hole is WB where the manual says UC.',
+    fix: 'A plan without overlaps, or a kernel outside 4.2 to 6.10.',
+    sources: ['kvm/mtrr.c', 'sdm/mtrr-precedence'],
+    example:
+      '--cpu intel --self-snoop yes --kernel 6.6 --paging ept --backing ram --guest WB --noncoherent-dma yes --guest-mtrr-ranges "WB 0-4G, UC 3G-4G" --guest-mtrr-default UC --gpa 0xd0000000',
+    find: listOrderBug,
+  },
+];

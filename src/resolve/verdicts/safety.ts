@@ -1,0 +1,60 @@
+import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
+import { GUEST_CPU, honourGuestPat, readsCached } from './advice.ts';
+
+function cacheableDevice(s: Situation): Finding | null {
+  if (s.backing?.page.device !== true || s.paging !== 'ept' || !readsCached(s.result.type))
+    return null;
+  const hole = s.backing.id === 'vga-hole';
+  return {
+    agents: [GUEST_CPU, 'host'],
+    text: `Device memory is mapped cacheable (${s.result.type}): EPT ignores the host MTRRs, so cacheable and speculative reads reach the device and may end in a machine check of the host.`,
+    fix: hole
+      ? `Map it UC in the guest's page tables, and have KVM honour them. ${honourGuestPat(s)}`
+      : 'Use a kernel that maps host MMIO UC (2.6.29-rc6 and later, except 4.2.0 to 4.2.3), or map it UC in the guest.',
+  };
+}
+
+const TTM_SYMPTOM =
+  'KVM_RUN fails with EFAULT on the first touch of a page behind the head of a TTM allocation';
+
+function highOrder(s: Situation): Finding | null {
+  if (s.backing?.page.highOrder !== true || !s.rules.needsRefcountedPages) return null;
+  return {
+    agents: ['KVM', 'VMM'],
+    text: `${TTM_SYMPTOM}: ${s.subject} takes only pages with a reference count of their own (kvm_try_get_pfn). Where the page is the head of its allocation, the answer above holds.`,
+    fix: 'Upgrade the host kernel to 6.13 or later.',
+  };
+}
+
+export const SAFETY: readonly VerdictDefinition[] = [
+  {
+    code: 'MT401',
+    severity: 'error',
+    title: 'Device memory mapped cacheable: machine-check risk',
+    room: 'kvm',
+    cause:
+      'The EPT leaf of a device page is cacheable: before 2.6.29-rc6, in 4.2.0 to 4.2.3, or for the VGA ' +
+      'hole, which the tracker does not track.',
+    consequence:
+      'Cacheable accesses, speculative ones included, may raise a machine check on the host.',
+    fix: 'A kernel that maps it UC, or UC in the guest with the guest PAT honoured.',
+    sources: ['kvm/2aaf69dcee86', 'kvm/606decd67049', 'pr/dosemu2-2813'],
+    example:
+      '--cpu intel --self-snoop yes --kernel 6.12 --paging ept --backing vga-hole --guest UC',
+    find: cacheableDevice,
+  },
+  {
+    code: 'MT501',
+    severity: 'warning',
+    title: 'KVM refuses TTM pages of higher order (EFAULT), up to 6.12',
+    room: 'kvm',
+    cause:
+      'The tail pages of a TTM allocation carry no reference count, and hva_to_pfn() of 5.10 to 6.12 ' +
+      'demands one.',
+    consequence: 'The VMM sees EFAULT instead of a mapping; the guest dies or loses the blob.',
+    fix: 'Host kernel 6.13 or later.',
+    sources: ['linux/hva_to_pfn_remapped'],
+    example: '--cpu amd --kernel 6.8 --paging npt --backing ttm-wc --guest WC',
+    find: highOrder,
+  },
+];

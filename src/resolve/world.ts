@@ -1,0 +1,140 @@
+import { must } from '../base/assert.ts';
+import type { Choice } from '../base/choice.ts';
+import { u64FromNumber } from '../base/u64.ts';
+import type { DeviceAccess, FactValues } from '../facts/facts.ts';
+import { type Answer, Inquiry, type OpenSets } from '../facts/inquiry.ts';
+import { type GuestMtrrLayout, layoutState } from '../facts/layout.ts';
+import { compileGuestMtrrs, GUEST_MTRR_RULES } from '../kvm/guest-mtrr.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import { compileMtrrs, mtrrLookup } from '../x86/mtrr.ts';
+import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
+import type { MtrrType, Vendor } from '../x86/types.ts';
+import { type Effective, effective, type GuestSide } from './effective.ts';
+import { type GuestGrant, guestType } from './guest.ts';
+import { Page } from './page.ts';
+import type { Question } from './question.ts';
+import { type Step, Steps } from './step.ts';
+import type { Situation, Verdict } from './verdict.ts';
+import { judge } from './verdicts/index.ts';
+
+/** One consistent set of facts, resolved. */
+export interface World {
+  readonly answers: readonly Answer[];
+  readonly rules: KvmRules;
+  readonly paging: FactValues['paging'];
+  readonly isMmio: boolean;
+  readonly result: Effective;
+  readonly steps: readonly Step[];
+  readonly verdicts: readonly Verdict[];
+}
+
+/** Resolves the world that `choice` picks out of what is possible. */
+export function resolveWorld(question: Question, open: OpenSets, choice: Choice): World {
+  const inquiry = new Inquiry(question.facts, open, choice);
+  const steps = new Steps();
+  const page = new Page(inquiry, steps);
+  const paging = inquiry.ask('paging');
+  const vendor = vendorFor(inquiry, paging);
+  const rules = must(question.rules.get(inquiry.ask('policy')), 'policy');
+  const mtrrs = guestMtrrs(inquiry, rules, question.layout, steps);
+  let grant: GuestGrant | null = null;
+  const guest: GuestSide = {
+    mtrr: mtrrs.type,
+    type: () => {
+      grant ??= guestType(inquiry, mtrrs.manualType, steps);
+      return grant.type ?? 'UC-';
+    },
+  };
+  if (inquiry.isGiven('guest') || inquiry.isGiven('guest-request')) guest.type();
+  const result = effective({ inquiry, rules, page, guest, steps }, paging, vendor);
+  const isMmio = page.isMmio(rules);
+  const situation: Situation = {
+    inquiry,
+    rules,
+    subject: question.subject(rules),
+    vendor,
+    paging,
+    result,
+    isMmio,
+    backing: page.knownBacking(),
+    hostMemtype: page.fact('host-memtype'),
+    vmmMapping: page.fact('vmm-mapping'),
+    guest: grant,
+    device: deviceFor(inquiry, page),
+    selfSnoop: selfSnoopIfKnown(inquiry, vendor, question),
+    guestMtrrs: mtrrs.compared(),
+  };
+  const verdicts = judge(situation);
+  return { answers: inquiry.answers, rules, paging, isMmio, result, steps: steps.all, verdicts };
+}
+
+function vendorFor(inquiry: Inquiry, paging: FactValues['paging']): Vendor {
+  if (paging === 'ept') return inquiry.imply('cpu', 'intel', 'EPT is Intel');
+  if (paging === 'npt') return inquiry.imply('cpu', 'amd', 'nested paging is AMD');
+  return inquiry.ask('cpu');
+}
+
+/**
+ * How a device reaches the page. Unsaid, it matters only where the host driver itself made the page
+ * non-cacheable: then somebody reads it past the caches, perhaps.
+ */
+function deviceFor(inquiry: Inquiry, page: Page): DeviceAccess | null {
+  if (inquiry.isGiven('device')) return inquiry.ask('device');
+  const hostWb = page.fact('host-memtype') === 'WB' && page.fact('vmm-mapping') === 'WB';
+  const device = page.knownBacking()?.page.device === true;
+  return hostWb || device ? null : inquiry.ask('device');
+}
+
+function selfSnoopIfKnown(inquiry: Inquiry, vendor: Vendor, question: Question): boolean | null {
+  if (vendor === 'amd') return false;
+  const answer = inquiry.answers.find((a) => a.key === 'self-snoop');
+  if (answer !== undefined) return answer.value === true;
+  if (inquiry.isGiven('self-snoop')) return inquiry.ask('self-snoop');
+  const model = question.cpuModel;
+  return model !== null && hasSelfSnoopErratum(model.family, model.model) ? false : null;
+}
+
+interface GuestMtrrs {
+  /** As these KVM rules evaluate them. */
+  readonly type: () => MtrrType;
+  /** As the manual (and so the guest kernel) has them. */
+  readonly manualType: () => MtrrType;
+  readonly compared: () => Situation['guestMtrrs'];
+}
+
+function guestMtrrs(
+  inquiry: Inquiry,
+  rules: KvmRules,
+  layout: GuestMtrrLayout | null,
+  steps: Steps,
+): GuestMtrrs {
+  if (layout === null) {
+    const type = (): MtrrType => inquiry.ask('guest-mtrr');
+    return { type, manualType: type, compared: () => null };
+  }
+  const state = layoutState(layout);
+  const manual = mtrrLookup(compileMtrrs(state), u64FromNumber(layout.gpa));
+  const manualType = (): MtrrType => (manual.kind === 'type' ? manual.type : 'UC');
+  const { guestMtrr } = rules;
+  if (guestMtrr === null) return { type: manualType, manualType, compared: () => null };
+  const kvm = compileGuestMtrrs(guestMtrr, {
+    ...state,
+    maxphyaddr: layout.physBits,
+    cpuidMtrr: true,
+  });
+  const answer = kvm.lookup(Math.floor(layout.gpa / 4096));
+  let asked = false;
+  const type = (): MtrrType => {
+    if (!asked) {
+      asked = true;
+      const { id, sources } = GUEST_MTRR_RULES[guestMtrr];
+      const inputs = {
+        gpa: `0x${layout.gpa.toString(16)}`,
+        ranges: answer.items.join(', ') || 'none',
+      };
+      steps.add('kvm', id, inputs, `guest MTRR ${answer.type ?? 'undefined'}`, sources[0]);
+    }
+    return must(answer.type, 'a layout has no fixed ranges');
+  };
+  return { type, manualType, compared: () => (asked ? { kvm: answer, manual } : null) };
+}
