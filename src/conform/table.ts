@@ -31,7 +31,8 @@ function shown(value: unknown): string {
 
 export function numberField(row: Row, field: string): number {
   const value = row[field];
-  if (typeof value !== 'number') throw new RowError(`"${field}" must be a number, is ${shown(value)}`);
+  if (typeof value !== 'number')
+    throw new RowError(`"${field}" must be a number, is ${shown(value)}`);
   return value;
 }
 
@@ -45,7 +46,8 @@ export function bitField(row: Row, field: string): boolean {
 
 export function stringField(row: Row, field: string): string {
   const value = row[field];
-  if (typeof value !== 'string') throw new RowError(`"${field}" must be a string, is ${shown(value)}`);
+  if (typeof value !== 'string')
+    throw new RowError(`"${field}" must be a string, is ${shown(value)}`);
   return value;
 }
 

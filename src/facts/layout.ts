@@ -1,12 +1,14 @@
 import { refuse } from '../base/diagnostic.ts';
 import { type U64, u64, u64FromNumber } from '../base/u64.ts';
-import { MTRR_ENABLE, type MtrrState } from '../x86/mtrr.ts';
+import { MTRR_ENABLE, MTRR_FIXED_ENABLE, type MtrrState } from '../x86/mtrr.ts';
 import { MTRR_TYPES, type MtrrType, TYPE_CODE } from '../x86/types.ts';
 
 /** Guest MTRRs as a firmware plan states them, and the guest-physical address that is asked about. */
 export interface GuestMtrrLayout {
   readonly defaultType: MtrrType;
   readonly ranges: readonly LayoutRange[];
+  /** One type for all fixed ranges (FE=1); null: FE=0. */
+  readonly fixedType: MtrrType | null;
   /** Guest-physical address, bytes. */
   readonly gpa: number;
   readonly physBits: number;
@@ -72,6 +74,11 @@ function isPowerOfTwo(n: number): boolean {
 
 const MASK_VALID = 1 << 11;
 
+function sameBytes(byte: number): U64 {
+  const half = Math.imul(byte, 0x01010101);
+  return u64(half, half);
+}
+
 /** PHYSBASE and PHYSMASK of a range. */
 export function rangeMsrs(range: LayoutRange, physBits: number): { base: U64; mask: U64 } {
   const base = u64FromNumber(range.base);
@@ -82,13 +89,16 @@ export function rangeMsrs(range: LayoutRange, physBits: number): { base: U64; ma
   };
 }
 
-/** The layout as MSRs: E=1, FE=0. */
+/** The layout as MSRs: E=1. */
 export function layoutState(
   layout: GuestMtrrLayout,
 ): MtrrState & { readonly fixed: readonly U64[] } {
   return {
-    defType: MTRR_ENABLE | TYPE_CODE[layout.defaultType],
-    fixed: Array.from({ length: 11 }, () => u64(0, 0)),
+    defType:
+      MTRR_ENABLE |
+      (layout.fixedType === null ? 0 : MTRR_FIXED_ENABLE) |
+      TYPE_CODE[layout.defaultType],
+    fixed: Array.from({ length: 11 }, () => sameBytes(TYPE_CODE[layout.fixedType ?? 'UC'])),
     variable: layout.ranges.map((range) => rangeMsrs(range, layout.physBits)),
     physBits: layout.physBits,
   };

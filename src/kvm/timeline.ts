@@ -206,10 +206,16 @@ function boundaries(): readonly KernelVersion[] {
     .sort(compareVersions);
 }
 
+/** The first release candidate stands for the release in prose. */
+function plain(version: KernelVersion): string {
+  return version.text.replace(/-rc1$/, '');
+}
+
 /** The whole history, oldest first: one span between two changes of any rule. */
 export const SPANS: readonly Span[] = boundaries().map((from, i, all) => {
   const to = all[i + 1] ?? null;
-  const kernels = to === null ? `${from.text} and later` : `${from.text} up to before ${to.text}`;
+  const kernels =
+    to === null ? `${plain(from)} and later` : `${plain(from)} to before ${plain(to)}`;
   return { from, to, rules: rulesOf(from, from.text, kernels) };
 });
 

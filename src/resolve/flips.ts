@@ -1,6 +1,6 @@
 import { InputError } from '../base/diagnostic.ts';
 import { FACT_KEYS, type FactKey, type Facts, factDefinition, factWord } from '../facts/facts.ts';
-import { SPANS } from '../kvm/timeline.ts';
+import { SPANS, type Span } from '../kvm/timeline.ts';
 import { type Question, question } from './question.ts';
 import { type FactName, factName, type Resolution, resolve } from './resolution.ts';
 
@@ -47,17 +47,21 @@ function asked(q: Question, facts: Facts): Resolution | null {
   }
 }
 
+/** The paging mode that stands for the same thing on the other vendor's CPU. */
+const OTHER_VENDOR = { ept: 'npt', npt: 'ept', shadow: 'shadow' } as const;
+
 /** Every other value of one fact that would change a determined answer. */
 function flipsOf(r: Resolution, key: FactKey): readonly Flip[] {
   const { facts } = r.question;
   const answer = r.world.answers.find((a) => a.key === key);
   const { values } = factDefinition(key);
-  if (answer === undefined || values === null || answer.origin === 'supposed') return [];
+  if (answer === undefined || values === null) return [];
+  if (answer.origin !== 'given' && answer.origin !== 'initial') return [];
   return (values as readonly (string | boolean)[]).flatMap((value) => {
     if (value === answer.value) return [];
-    const { policy: _, paging, ...rest } = facts;
-    const kept = key === 'cpu' ? rest : { ...rest, ...(paging ? { paging } : {}) };
-    const after = asked(r.question, { ...kept, [key]: [value] } as Facts);
+    const { policy: _, ...kept } = facts;
+    const moved = key === 'cpu' ? { paging: [OTHER_VENDOR[r.world.paging]] } : {};
+    const after = asked(r.question, { ...kept, ...moved, [key]: [value] } as Facts);
     const change = after === null ? null : changeOf(r, after);
     if (change === null) return [];
     const from = factWord(answer.value);
@@ -65,25 +69,54 @@ function flipsOf(r: Resolution, key: FactKey): readonly Flip[] {
   });
 }
 
-/** The nearest earlier and later kernels with another answer. */
+/** What the answer would be under the rules of a span, with other facts beside. */
+function under(r: Resolution, span: Span, more: Facts): Omit<Flip, 'fact' | 'from' | 'to'> | null {
+  const { policy: _, ...facts } = r.question.facts;
+  try {
+    const q = question({
+      ...r.question,
+      facts: { ...facts, ...more },
+      rules: span.rules,
+      subject: null,
+    });
+    return changeOf(r, resolve(q));
+  } catch (error) {
+    if (error instanceof InputError) return null;
+    throw error;
+  }
+}
+
+/** The nearest earlier and later kernels with another answer, and the first with which the VMM could opt out. */
 function kernelFlips(r: Resolution): readonly Flip[] {
   const { question: q, world } = r;
   const own = SPANS.findIndex((span) => span.rules.some((rules) => rules.id === world.rules.id));
   if (own < 0 || q.rules.size !== 1) return [];
-  const nearest = (step: -1 | 1): readonly Flip[] => {
-    for (let i = own + step; i >= 0 && i < SPANS.length; i += step) {
-      const span = SPANS[i];
-      if (span === undefined) return [];
-      const { policy: _, ...facts } = q.facts;
-      const after = resolve(question({ ...q, facts, rules: span.rules, subject: null }));
-      const change = changeOf(r, after);
-      if (change === null) continue;
-      const to = span.rules[0]?.kernels ?? span.from.text;
-      return [{ fact: 'kernel', from: q.subject(world.rules), to, ...change }];
+  const from = q.subject(world.rules);
+  const nearest = (spans: readonly Span[]): readonly Flip[] => {
+    for (const span of spans) {
+      const change = under(r, span, {});
+      if (change !== null) return [{ fact: 'kernel', from, to: kernelsOf(span), ...change }];
     }
     return [];
   };
-  return [...nearest(-1), ...nearest(1)];
+  return [
+    ...nearest(SPANS.slice(0, own).reverse()),
+    ...nearest(SPANS.slice(own + 1)),
+    ...optOut(r, from, SPANS.slice(own + 1)),
+  ];
+}
+
+function kernelsOf(span: Span): string {
+  return span.rules[0]?.kernels ?? span.from.text;
+}
+
+function optOut(r: Resolution, from: string, later: readonly Span[]): readonly Flip[] {
+  if (r.world.rules.hasPatQuirk) return [];
+  const span = later.find((s) => s.to === null);
+  if (span === undefined) return [];
+  const change = under(r, span, { 'quirk-ignore-guest-pat': ['off'] });
+  const to = `${kernelsOf(span)}, with quirk-ignore-guest-pat off`;
+  return change === null ? [] : [{ fact: 'kernel', from, to, ...change }];
 }
 
 /**

@@ -66,7 +66,11 @@ export class Page {
   fact<K extends PageKey>(key: K): FactValues[K] {
     if (this.#inquiry.isGiven(key)) return this.#inquiry.ask(key);
     const backing = this.backing();
-    return this.#inquiry.imply(key, classValue(backing, key) as FactValues[K], `${backing.title}`);
+    return this.#inquiry.imply(
+      key,
+      classValue(backing, key) as FactValues[K],
+      `as is usual for ${backing.title}`,
+    );
   }
 
   /** kvm_is_mmio_pfn() of these rules, asked once. */

@@ -58,7 +58,7 @@ function meet<K extends FactKey>(
  * @throws InputError on a contradiction, e.g. EPT on an AMD CPU.
  */
 export function question(input: QuestionInput): Question {
-  const rules = input.rules ?? ALL_KERNEL_RULES;
+  const rules = input.rules ?? ALL_KERNEL_RULES.toReversed();
   const byId = new Map(rules.map((r) => [r.id, r]));
   const { facts } = input;
   const cpus = facts.cpu ?? (['intel', 'amd'] as const);

@@ -42,6 +42,8 @@ export interface Resolution {
   /** Representative world: the steps shown are its. */
   readonly world: World;
   readonly worlds: number;
+  /** The architecture or the kernel leaves the result undefined: any of the types may come out. */
+  readonly undefined: boolean;
   readonly assumptions: readonly Assumption[];
   readonly alternatives: readonly Alternative[];
   readonly verdicts: readonly JudgedVerdict[];
@@ -81,6 +83,7 @@ export function resolve(q: Question): Resolution {
     types: EFFECTIVE_TYPES.filter((type) => seen.has(type)),
     world,
     worlds: worlds.length,
+    undefined: worlds.some((w) => w.undefinedInput),
     assumptions: assumptionsOf(worlds),
     alternatives: seen.size > 1 ? alternativesOf(worlds, byType) : [],
     verdicts: mergeVerdicts(worlds, byFinding),

@@ -26,6 +26,8 @@ export interface World {
   readonly result: Effective;
   readonly steps: readonly Step[];
   readonly verdicts: readonly Verdict[];
+  /** The result rests on something that the architecture or the kernel leaves undefined. */
+  readonly undefinedInput: boolean;
 }
 
 /** Resolves the world that `choice` picks out of what is possible. */
@@ -65,7 +67,17 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
     guestMtrrs: mtrrs.compared(),
   };
   const verdicts = judge(situation);
-  return { answers: inquiry.answers, rules, paging, isMmio, result, steps: steps.all, verdicts };
+  const undefinedInput = situation.guestMtrrs?.kvm.type === null;
+  return {
+    answers: inquiry.answers,
+    rules,
+    paging,
+    isMmio,
+    result,
+    steps: steps.all,
+    verdicts,
+    undefinedInput,
+  };
 }
 
 function vendorFor(inquiry: Inquiry, paging: FactValues['paging']): Vendor {
@@ -134,7 +146,7 @@ function guestMtrrs(
       };
       steps.add('kvm', id, inputs, `guest MTRR ${answer.type ?? 'undefined'}`, sources[0]);
     }
-    return must(answer.type, 'a layout has no fixed ranges');
+    return answer.type ?? inquiry.ask('guest-mtrr');
   };
   return { type, manualType, compared: () => (asked ? { kvm: answer, manual } : null) };
 }

@@ -1,11 +1,6 @@
 import { type Grid, grid } from '../base/grid.ts';
 import { rule } from '../cite/rule.ts';
-import {
-  EFFECTIVE_TYPES,
-  type EffectiveType,
-  type MtrrType,
-  type PatType,
-} from './types.ts';
+import { EFFECTIVE_TYPES, type EffectiveType, type MtrrType, type PatType } from './types.ts';
 
 /** Rows and columns in the order of the manual. */
 const NPT_ORDER = ['UC', 'UC-', 'WC', 'WP', 'WT', 'WB'] as const satisfies readonly PatType[];

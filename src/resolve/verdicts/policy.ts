@@ -98,6 +98,15 @@ function listOrderBug(s: Situation): Finding | null {
   };
 }
 
+function outOfBounds(s: Situation): Finding | null {
+  if (s.guestMtrrs === null || s.guestMtrrs.kvm.by !== 'out-of-bounds') return null;
+  return {
+    agents: ['KVM'],
+    text: `${s.subject} reads outside its array of fixed MTRRs for this address: the type is undefined.`,
+    fix: 'Use 4.4 or later.',
+  };
+}
+
 export const POLICY: readonly VerdictDefinition[] = [
   {
     code: 'MT201',
@@ -179,5 +188,18 @@ export const POLICY: readonly VerdictDefinition[] = [
     example:
       '--cpu intel --self-snoop yes --kernel 6.6 --paging ept --backing ram --guest WB --noncoherent-dma yes --guest-mtrr-ranges "WB 0-4G, UC 3G-4G" --guest-mtrr-default UC --gpa 0xd0000000',
     find: listOrderBug,
+  },
+  {
+    code: 'MT212',
+    severity: 'error',
+    title: 'This kernel reads outside its fixed-range array',
+    room: 'kvm',
+    cause: 'The fixed-segment search of 4.2 and 4.3 compares the wrong way.',
+    consequence: 'The type is whatever lies there in memory: undefined.',
+    fix: 'Use 4.4 or later.',
+    sources: ['kvm/mtrr.c'],
+    example:
+      '--cpu intel --self-snoop yes --kernel 4.3 --paging ept --backing ram --guest WB --noncoherent-dma yes --guest-mtrr-fixed WB --guest-mtrr-default WB --gpa 0x1000',
+    find: outOfBounds,
   },
 ];

@@ -45,8 +45,8 @@ export const SAFETY: readonly VerdictDefinition[] = [
   },
   {
     code: 'MT501',
-    severity: 'warning',
-    title: 'KVM refuses TTM pages of higher order (EFAULT), up to 6.12',
+    severity: 'info',
+    title: 'KVM may refuse TTM pages of higher order (EFAULT), up to 6.12',
     room: 'kvm',
     cause:
       'The tail pages of a TTM allocation carry no reference count, and hva_to_pfn() of 5.10 to 6.12 ' +

@@ -1,0 +1,250 @@
+import {
+  buildApplication,
+  buildCommand,
+  buildRouteMap,
+  type Command,
+  type CommandContext,
+  ExitCode,
+  run,
+  type StricliProcess,
+} from '@stricli/core';
+import { InternalError } from '../base/assert.ts';
+import { FACT_KEYS, factDefinition } from '../facts/facts.ts';
+import { vocabulary } from '../facts/words.ts';
+import { EXPLAIN_KEYS } from '../resolve/compose.ts';
+import { EXPLAIN_FORMATS, type ExplainFlags, type ExplainFormat } from './commands/explain.ts';
+import type { Io } from './io.ts';
+import { packageVersion } from './version.ts';
+
+interface Context extends CommandContext {
+  readonly io: Io;
+  /** Set by a command; the contract's exit codes. */
+  exit: number;
+  failure: { readonly error: unknown } | null;
+}
+
+/** Runs a command; what it throws is a bug and is thrown again past the framework. */
+async function act(context: Context, job: () => Promise<number>): Promise<void> {
+  try {
+    context.exit = await job();
+  } catch (error) {
+    context.failure = { error };
+  }
+}
+
+type TextOrJson = 'text' | 'json';
+const TEXT_OR_JSON = ['text', 'json'] as const;
+const word = (text: string): string => text;
+
+const format = {
+  kind: 'enum',
+  values: TEXT_OR_JSON,
+  default: 'text',
+  brief: 'output format',
+} as const;
+
+// ---- explain ----------------------------------------------------------------------------------
+
+const OTHER_BRIEFS: Readonly<Record<string, string>> = {
+  kernel: 'kernel version, as uname -r prints it; several are compared',
+  policy: 'an era (E0..E11) or a proposal, see memtype policies; several are compared',
+  quirks2: 'what KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2) answers, e.g. 0x7ff',
+  'guest-mtrr-ranges': 'guest MTRRs in register order: "WB 0-4G, UC 3G-4G"',
+  'guest-mtrr-default': 'default type of the guest MTRRs',
+  'guest-mtrr-fixed': 'one type for all fixed guest MTRRs (below 1 MiB)',
+  gpa: 'guest-physical address, for guest-mtrr-ranges',
+  'phys-bits': 'physical address width of the guest, 36 to 52',
+};
+
+function brief(key: string): string {
+  const fact = FACT_KEYS.find((k) => k === key);
+  if (fact === undefined) return OTHER_BRIEFS[key] ?? key;
+  const definition = factDefinition(fact);
+  return fact === 'cpu'
+    ? 'intel, amd or FAMILY/MODEL'
+    : `${definition.title}: ${fact === 'backing' ? 'see memtype rule linux/backing' : vocabulary(fact)}`;
+}
+
+/** One flag for every fact: the facts are the single list of what can be said. */
+function factFlags(): Record<string, object> {
+  return Object.fromEntries(
+    EXPLAIN_KEYS.map((key) => [
+      key,
+      {
+        kind: 'parsed',
+        parse: word,
+        brief: brief(key),
+        optional: true,
+        variadic: true,
+        placeholder: 'value',
+      },
+    ]),
+  );
+}
+
+interface ExplainArguments {
+  readonly format: ExplainFormat;
+}
+
+const explain = buildCommand({
+  docs: {
+    brief: 'what a guest access gets, why, and so what',
+    fullDescription:
+      'From facts, given as flags or in a case file (YAML, or JSON with comments), to the effective ' +
+      'memory type, step by step, with sources. A flag may name several values, joined by commas. What is ' +
+      'not said is not guessed: the answer is then the set of possible types, and exit code 3.',
+  },
+  parameters: {
+    flags: {
+      format: { kind: 'enum', values: EXPLAIN_FORMATS, default: 'text', brief: 'output format' },
+      ...factFlags(),
+    },
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        {
+          brief: 'case file, - for standard input',
+          parse: word,
+          placeholder: 'case',
+          optional: true,
+        },
+      ],
+    },
+  },
+  func: async function (this: Context, flags: ExplainArguments, file?: string) {
+    const { runExplain } = await import('./commands/explain.ts');
+    const { format: shape, ...facts } = flags;
+    await act(this, () => runExplain(facts as ExplainFlags, file, shape, this.io));
+  },
+} as never) as Command<Context>;
+
+// ---- the others -------------------------------------------------------------------------------
+
+const doctor = buildCommand<{ format: TextOrJson; pid?: number }, [], Context>({
+  docs: { brief: 'what the guests on this machine get, whether it is coherent, and the fix' },
+  parameters: {
+    flags: {
+      format,
+      pid: { kind: 'parsed', parse: Number, optional: true, brief: 'look at this VMM only' },
+    },
+  },
+  async func(flags) {
+    const { runDoctor } = await import('./commands/doctor.ts');
+    await act(this, () => runDoctor(flags, this.io));
+  },
+});
+
+const conform = buildCommand<{ format: TextOrJson }, string[], Context>({
+  docs: { brief: 'replay golden tables against the model' },
+  parameters: {
+    flags: { format },
+    positional: {
+      kind: 'array',
+      minimum: 1,
+      parameter: { brief: 'directory or file of golden tables', parse: word, placeholder: 'path' },
+    },
+  },
+  async func(flags, ...paths) {
+    const { runConform } = await import('./commands/conform.ts');
+    await act(this, () => runConform(paths, flags.format, this.io));
+  },
+});
+
+const rule = buildCommand<{ format: TextOrJson }, [string?], Context>({
+  docs: {
+    brief: 'the page of a rule, an era, a backing class or a verdict code; without one, the list',
+  },
+  parameters: {
+    flags: { format },
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        {
+          brief: 'MT101, E8, x86/ept-combine, ...',
+          parse: word,
+          placeholder: 'code',
+          optional: true,
+        },
+      ],
+    },
+  },
+  async func(flags, code) {
+    const { runRule } = await import('./commands/rule.ts');
+    await act(this, () => runRule(code, flags.format, this.io));
+  },
+});
+
+const policies = buildCommand<{ format: TextOrJson }, [], Context>({
+  docs: { brief: 'the KVM eras and the proposals' },
+  parameters: { flags: { format } },
+  async func(flags) {
+    const { runPolicies } = await import('./commands/policies.ts');
+    await act(this, () => runPolicies(flags.format, this.io));
+  },
+});
+
+const sources = buildCommand<{ format: TextOrJson }, [], Context>({
+  docs: { brief: 'every citation' },
+  parameters: { flags: { format } },
+  async func(flags) {
+    const { runSources } = await import('./commands/sources.ts');
+    await act(this, () => runSources(flags.format, this.io));
+  },
+});
+
+const schema = buildCommand<Record<never, never>, ['case' | 'explain'], Context>({
+  docs: { brief: 'the JSON Schema of a case file or of the output of explain' },
+  parameters: {
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        { brief: 'case or explain', parse: word as (t: string) => 'case', placeholder: 'what' },
+      ],
+    },
+  },
+  async func(_flags, what) {
+    const { runSchema } = await import('./commands/schema.ts');
+    await act(this, () => runSchema(what, this.io));
+  },
+});
+
+const routes = buildRouteMap({
+  routes: { doctor, explain, conform, rule, policies, sources, schema },
+  docs: {
+    brief:
+      "which x86 memory type a guest's access under KVM really gets, why, and is that coherent",
+  },
+});
+
+const USAGE = 2;
+/** Runs one command line and gives the exit code of the contract. */
+export async function runApplication(args: readonly string[], io: Io): Promise<number> {
+  const application = buildApplication(routes, {
+    name: 'memtype',
+    versionInfo: { currentVersion: packageVersion() },
+    scanner: { caseStyle: 'original', allowArgumentEscapeSequence: true },
+    documentation: { disableAnsiColor: true },
+  });
+  const streams: StricliProcess = {
+    stdout: { write: (text: string) => io.write(text) },
+    stderr: { write: (text: string) => io.error(text) },
+    exitCode: null,
+    env: { STRICLI_NO_COLOR: '1', STRICLI_SKIP_VERSION_CHECK: '1' },
+  };
+  const context: Context & { process: StricliProcess } = {
+    io,
+    exit: 0,
+    failure: null,
+    process: streams,
+  };
+  await run(application, args.length === 0 ? ['--help'] : args, context);
+  if (context.failure !== null) throw context.failure.error;
+  if (streams.exitCode === ExitCode.Success) return context.exit;
+  if (
+    streams.exitCode === ExitCode.UnknownCommand ||
+    streams.exitCode === ExitCode.InvalidArgument
+  ) {
+    return USAGE;
+  }
+  throw new InternalError(`the command framework ended with ${streams.exitCode}`);
+}

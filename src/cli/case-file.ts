@@ -1,0 +1,104 @@
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import { type Diagnostic, InputError, type Place } from '../base/diagnostic.ts';
+import type { Entry, Word } from '../resolve/compose.ts';
+
+/** Keys of a case file that describe the case and are no facts. */
+export const DESCRIPTION_KEYS = ['title', 'about', 'url', 'date', 'expect'] as const;
+
+interface Reader {
+  readonly file: string;
+  readonly lines: readonly string[];
+  readonly counter: LineCounter;
+}
+
+/** Comments as JSON with comments has them, blanked out so that every place stays the same. */
+function withoutJsonComments(text: string): string {
+  return text.replace(/"(?:[^"\\\n]|\\.)*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (part) =>
+    part.startsWith('"') ? part : part.replace(/[^\n]/g, ' '),
+  );
+}
+
+function placeAt(reader: Reader, start: number, length: number): { place: Place; source: string } {
+  const { line, col } = reader.counter.linePos(start);
+  const place = { file: reader.file, line, column: col, length: Math.max(1, length) };
+  return { place, source: reader.lines[line - 1] ?? '' };
+}
+
+function nodePlace(reader: Reader, node: Node): { place: Place; source: string } {
+  const [start, end] = node.range ?? [0, 1];
+  return placeAt(reader, start, end - start);
+}
+
+function fail(reader: Reader, node: Node, message: string, help?: string): never {
+  const diagnostic: Diagnostic = {
+    severity: 'error',
+    message,
+    ...nodePlace(reader, node),
+    ...(help === undefined ? {} : { help }),
+  };
+  throw new InputError([diagnostic]);
+}
+
+function wordOf(reader: Reader, node: Node): Word {
+  if (!isScalar(node)) fail(reader, node, 'a value must be a word or a list of words');
+  const { value, source } = node;
+  if (value === null) fail(reader, node, 'a value is missing here');
+  const text = typeof value === 'string' ? value : (source ?? String(value));
+  return { text, ...nodePlace(reader, node) };
+}
+
+function wordsOf(reader: Reader, node: Node | null): readonly Word[] {
+  if (node === null) return [];
+  if (isAlias(node))
+    fail(reader, node, 'aliases are not read in a case file', 'write the value out');
+  if (isSeq(node)) return node.items.map((item) => wordOf(reader, item as Node));
+  return [wordOf(reader, node)];
+}
+
+/**
+ * A case file (YAML, or JSON with comments) as what the user said, each word with its place.
+ *
+ * @throws InputError with place and caret when it is not a map of keys to words.
+ */
+export function readCaseFile(text: string, file: string): readonly Entry[] {
+  const json = /^\s*(?:\/\/|\/\*|\{)/.test(text);
+  const counter = new LineCounter();
+  const document = parseDocument(json ? withoutJsonComments(text) : text, {
+    lineCounter: counter,
+    prettyErrors: false,
+    uniqueKeys: true,
+    maxAliasCount: 0,
+  } as Parameters<typeof parseDocument>[1]);
+  const reader: Reader = { file, lines: text.split('\n'), counter };
+  if (document.errors.length > 0) {
+    throw new InputError(
+      document.errors.slice(0, 5).map((error) => ({
+        severity: 'error',
+        message: error.message,
+        ...placeAt(reader, error.pos[0], error.pos[1] - error.pos[0]),
+      })),
+    );
+  }
+  const { contents } = document;
+  if (contents === null) throw new InputError([{ severity: 'error', message: `${file} is empty` }]);
+  if (!isMap(contents))
+    fail(
+      reader,
+      contents as Node,
+      'a case file is a map of keys to values',
+      'for example: guest: WC',
+    );
+  return contents.items.flatMap((pair) => {
+    const key = wordOf(reader, pair.key as Node);
+    if ((DESCRIPTION_KEYS as readonly string[]).includes(key.text)) return [];
+    const words = wordsOf(reader, pair.value as Node | null);
+    return [
+      {
+        key: key.text,
+        words,
+        ...(key.place ? { place: key.place } : {}),
+        ...(key.source === undefined ? {} : { source: key.source }),
+      },
+    ];
+  });
+}

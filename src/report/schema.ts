@@ -1,0 +1,161 @@
+import { FACT_KEYS, factDefinition, factWord } from '../facts/facts.ts';
+import { POLICY_NAMES } from '../kvm/policies.ts';
+import { BACKING_ALIASES, BACKINGS } from '../linux/backing.ts';
+import { VERDICTS } from '../resolve/verdicts/index.ts';
+import { EFFECTIVE_TYPES, MTRR_TYPES } from '../x86/types.ts';
+import { EXPLAIN_SCHEMA_VERSION } from './explain-json.ts';
+
+const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const text = (description: string): Json => ({ type: 'string', description });
+
+/** One word, or a list of words where several values are possible. */
+function oneOrMore(item: Json, description: string): Json {
+  return { description, anyOf: [item, { type: 'array', items: item, minItems: 1 }] };
+}
+
+function factSchema(key: (typeof FACT_KEYS)[number]): Json {
+  const { title, values, ask } = factDefinition(key);
+  const description = `${title}. How to find it: ${ask}.`;
+  if (key === 'backing') {
+    return oneOrMore(
+      { enum: [...BACKINGS.map((b) => b.id), ...Object.keys(BACKING_ALIASES)] },
+      description,
+    );
+  }
+  if (values === null || key === 'cpu') return oneOrMore({ type: 'string' }, description);
+  const words = [...values].flatMap((v) =>
+    typeof v === 'boolean' ? [v, factWord(v)] : [factWord(v)],
+  );
+  return oneOrMore({ enum: words }, description);
+}
+
+/** JSON Schema of a case file. */
+export function caseSchema(): Json {
+  const facts = FACT_KEYS.filter((key) => key !== 'policy').map(
+    (key) => [key, factSchema(key)] as const,
+  );
+  const word = { type: ['string', 'number'] };
+  return {
+    $schema: DIALECT,
+    title: 'memtype case file',
+    description: 'The facts of one guest access. What is left out is unknown.',
+    type: 'object',
+    properties: {
+      title: text('one line'),
+      about: text('what the case is about'),
+      url: text('where it was reported'),
+      date: text('when'),
+      expect: { description: 'what a test expects of it' },
+      kernel: oneOrMore(word, 'kernel versions, as uname -r prints them'),
+      policy: oneOrMore({ enum: POLICY_NAMES }, 'an era or a proposal'),
+      quirks2: {
+        ...word,
+        description: 'the answer to KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2)',
+      },
+      'guest-mtrr-ranges': oneOrMore(
+        { type: 'string' },
+        'guest MTRRs in register order: "WB 0-4G, UC 3G-4G"',
+      ),
+      'guest-mtrr-default': { enum: MTRR_TYPES, description: 'default type of the guest MTRRs' },
+      'guest-mtrr-fixed': { enum: MTRR_TYPES, description: 'one type for all fixed guest MTRRs' },
+      gpa: { ...word, description: 'guest-physical address, bytes' },
+      'phys-bits': { type: 'integer', minimum: 36, maximum: 52, description: 'guest MAXPHYADDR' },
+      ...Object.fromEntries(facts),
+    },
+    additionalProperties: false,
+  };
+}
+
+const strings: Json = { type: 'array', items: { type: 'string' } };
+const nullable = (type: string): Json => ({ type: [type, 'null'] });
+
+function object(properties: Json, required: readonly string[] = Object.keys(properties)): Json {
+  return { type: 'object', properties, required };
+}
+
+const when: Json = {
+  type: 'array',
+  items: object({ fact: { type: 'string' }, values: strings }),
+};
+
+/** JSON Schema of what `explain --format json` prints for one kernel or policy. */
+export function explainSchema(): Json {
+  const type = { enum: EFFECTIVE_TYPES };
+  const leaf = { type: ['object', 'null'] };
+  return {
+    $schema: DIALECT,
+    title: 'memtype explain',
+    ...object({
+      schemaVersion: { const: EXPLAIN_SCHEMA_VERSION },
+      subject: nullable('string'),
+      notes: strings,
+      effective: object({
+        types: {
+          type: 'array',
+          items: type,
+          minItems: 1,
+          description: 'the possible effective types',
+        },
+        undefined: {
+          type: 'boolean',
+          description: 'left undefined by the architecture or the kernel',
+        },
+        ucOrigin: { enum: ['mtrr', 'page', 'cd', null] },
+      }),
+      kvm: object({
+        policy: nullable('string'),
+        policies: strings,
+        paging: { enum: ['ept', 'npt', 'shadow', null] },
+        isMmio: nullable('boolean'),
+        ept: {
+          ...leaf,
+          properties: { memtype: { enum: MTRR_TYPES }, ipat: { type: 'boolean' } },
+          required: ['memtype', 'ipat'],
+        },
+        npt: leaf,
+        shadow: leaf,
+      }),
+      verdicts: {
+        type: 'array',
+        items: object({
+          code: { enum: VERDICTS.map((v) => v.code) },
+          severity: { enum: ['error', 'warning', 'info'] },
+          title: { type: 'string' },
+          certain: { type: 'boolean' },
+          when,
+          agents: strings,
+          text: { type: 'string' },
+          fix: { type: 'string' },
+        }),
+      },
+      steps: {
+        type: 'array',
+        items: object({
+          room: { enum: ['firmware', 'guest', 'vmm', 'host', 'kvm', 'cpu'] },
+          rule: { type: 'string' },
+          inputs: { type: 'object', additionalProperties: { type: 'string' } },
+          output: { type: 'string' },
+          why: { type: 'string' },
+          source: { type: 'string' },
+        }),
+      },
+      unknown: { ...strings, description: 'facts that would decide' },
+      alternatives: { type: 'array', items: object({ type, when }) },
+      assumptions: {
+        type: 'array',
+        items: object({
+          fact: { type: 'string' },
+          value: { type: 'string' },
+          why: { type: 'string' },
+        }),
+      },
+      facts: { type: 'array', items: { type: 'object' } },
+      flips: { type: 'array', items: { type: 'object' } },
+      worlds: { type: 'integer', minimum: 1 },
+      exitCode: { enum: [0, 1, 3] },
+    }),
+  };
+}

@@ -1,0 +1,25 @@
+/**
+ * Loads every module that enters a rule into the register, so that the register is whole. Nothing else
+ * is exported from here.
+ */
+import './kvm/guest-mtrr.ts';
+import './kvm/noncoherent.ts';
+import './kvm/other-rules.ts';
+import './kvm/quirks.ts';
+import './kvm/zap.ts';
+import './linux/backing.ts';
+import './linux/e820.ts';
+import './linux/ioremap.ts';
+import './linux/memtype-tracker.ts';
+import './linux/mtrr-lookup.ts';
+import './linux/pat-layout.ts';
+import './linux/pat-x-mtrr.ts';
+import './linux/set-memory.ts';
+import './x86/cache-disable.ts';
+import './x86/combine.ts';
+import './x86/ept.ts';
+import './x86/mtrr.ts';
+import './x86/npt.ts';
+import './x86/page-walk.ts';
+import './x86/pat.ts';
+import './x86/self-snoop.ts';
