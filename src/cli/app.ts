@@ -58,7 +58,8 @@ const OTHER_BRIEFS: Readonly<Record<string, string>> = {
 
 function brief(key: string): string {
   const fact = FACT_KEYS.find((k) => k === key);
-  if (fact === undefined) return OTHER_BRIEFS[key] ?? key;
+  const other = OTHER_BRIEFS[key];
+  if (fact === undefined || other !== undefined) return other ?? key;
   const definition = factDefinition(fact);
   return fact === 'cpu'
     ? 'intel, amd or FAMILY/MODEL'
@@ -223,7 +224,7 @@ export async function runApplication(args: readonly string[], io: Io): Promise<n
     name: 'memtype',
     versionInfo: { currentVersion: packageVersion() },
     scanner: { caseStyle: 'original', allowArgumentEscapeSequence: true },
-    documentation: { disableAnsiColor: true },
+    documentation: { disableAnsiColor: true, onlyRequiredInUsageLine: true },
   });
   const streams: StricliProcess = {
     stdout: { write: (text: string) => io.write(text) },

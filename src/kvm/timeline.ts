@@ -206,16 +206,18 @@ function boundaries(): readonly KernelVersion[] {
     .sort(compareVersions);
 }
 
-/** The first release candidate stands for the release in prose. */
-function plain(version: KernelVersion): string {
-  return version.text.replace(/-rc1$/, '');
+/** In prose a first release candidate goes by its release, unless the span ends with that. */
+function spanWords(from: KernelVersion, to: KernelVersion | null): string {
+  const plain = (version: KernelVersion): string => version.text.replace(/-rc1$/, '');
+  if (to === null) return `${plain(from)} and later`;
+  if (plain(from) === plain(to)) return `${from.text} to before ${to.text}`;
+  return `${plain(from)} to before ${plain(to)}`;
 }
 
 /** The whole history, oldest first: one span between two changes of any rule. */
 export const SPANS: readonly Span[] = boundaries().map((from, i, all) => {
   const to = all[i + 1] ?? null;
-  const kernels =
-    to === null ? `${plain(from)} and later` : `${plain(from)} to before ${plain(to)}`;
+  const kernels = spanWords(from, to);
   return { from, to, rules: rulesOf(from, from.text, kernels) };
 });
 

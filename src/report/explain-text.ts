@@ -75,7 +75,12 @@ function alternatives(r: Resolution, width: number): readonly string[] {
   ];
 }
 
-function verdictLines(v: JudgedVerdict, width: number): readonly string[] {
+function verdictLines(
+  v: JudgedVerdict,
+  before: readonly JudgedVerdict[],
+  width: number,
+): readonly string[] {
+  const same = before.find((b) => b.fix === v.fix);
   const possible = v.certain ? '' : 'possible ';
   return [
     '',
@@ -83,7 +88,7 @@ function verdictLines(v: JudgedVerdict, width: number): readonly string[] {
     ...(v.certain || v.when.length === 0 ? [] : labelled('  if    ', whenWords(v.when), width)),
     ...labelled('  who   ', v.agents.join(' <-> '), width),
     ...labelled('  what  ', v.text, width),
-    ...labelled('  fix   ', v.fix, width),
+    ...labelled('  fix   ', same === undefined ? v.fix : `as for ${same.code}`, width),
   ];
 }
 
@@ -97,7 +102,7 @@ function stepLines(step: Step, i: number, width: number): readonly string[] {
   const lead = `${String(i + 1).padStart(3)}. `;
   const inputs = inputWords(step);
   return [
-    ...labelled(lead, `${step.room.padEnd(8)} ${step.rule}`, width),
+    ...labelled(lead, `${step.room.padEnd(9)}${step.rule}`, width),
     ...labelled('     ', `${inputs === '' ? '' : `${inputs} `}-> ${step.output}`, width),
     ...(step.why === '' ? [] : labelled('     ', step.why, width)),
     ...labelled('     [', `${step.source}]`, width),
@@ -140,7 +145,7 @@ export function explainText(r: Resolution, flips: readonly Flip[], options: Text
     ...headline(r),
     ...r.question.notes.flatMap((note) => labelled('  note: ', note, width)),
     ...alternatives(r, width),
-    ...r.verdicts.flatMap((v) => verdictLines(v, width)),
+    ...r.verdicts.flatMap((v, i) => verdictLines(v, r.verdicts.slice(0, i), width)),
     '',
     shown,
     ...r.steps.flatMap((step, i) => stepLines(step, i, width)),

@@ -64,10 +64,17 @@ export function effective(scene: Scene, paging: FactValues['paging'], vendor: Ve
  * The quirk in force? A VMM may ask to disable it, but KVM refuses on a CPU without self-snoop. When
  * it is said to be off, the CPU must have self-snoop.
  */
-function ignoreGuestPat(inquiry: Inquiry): boolean {
+function ignoreGuestPat({ inquiry, steps }: Scene): boolean {
   if (inquiry.ask('quirk-ignore-guest-pat') === 'on') return true;
-  const why = 'the quirk could not be disabled otherwise';
-  return !inquiry.imply('self-snoop', true, why);
+  const selfSnoop = inquiry.imply('self-snoop', true, 'the quirk could not be disabled otherwise');
+  steps.add(
+    'vmm',
+    'kvm/quirks',
+    { 'disable IGNORE_GUEST_PAT': 'asked', 'self-snoop': selfSnoop ? 'yes' : 'no' },
+    selfSnoop ? 'disabled' : 'refused (-EINVAL): still in force',
+    'kvm/x86.c-quirks',
+  );
+  return !selfSnoop;
 }
 
 /** UC- has no encoding in an EPT leaf; UC without IPAT leaves the guest the same choice. */
@@ -91,7 +98,7 @@ function vmxInputs(scene: Scene, seen: Record<string, string>): VmxInputs {
     cr0_cd: () => bit('cr0_cd', inquiry.ask('cr0-cd')),
     quirk_cd_nw_cleared: () =>
       bit('quirk_cd_nw_cleared', inquiry.ask('quirk-cd-nw-cleared') === 'on'),
-    quirk_ignore_guest_pat: () => bit('quirk_ignore_guest_pat', ignoreGuestPat(inquiry)),
+    quirk_ignore_guest_pat: () => bit('quirk_ignore_guest_pat', ignoreGuestPat(scene)),
     self_snoop: () => bit('self_snoop', inquiry.ask('self-snoop')),
     guest_mtrr: () => type('guest_mtrr', guest.mtrr()),
     host_memtype: () => type('host_memtype', eptTypeOf(page.fact('host-memtype'))),

@@ -22,7 +22,16 @@ const RESET_TYPES: readonly PatType[] = ['WB', 'WT', 'UC-', 'UC'];
  */
 export function guestType(inquiry: Inquiry, guestMtrr: () => MtrrType, steps: Steps): GuestGrant {
   if (inquiry.isGiven('guest') || !inquiry.isGiven('guest-request')) {
-    return { type: inquiry.ask('guest'), requested: null, changedBy: null };
+    const type = inquiry.ask('guest');
+    steps.add(
+      'guest',
+      'x86/pat',
+      {},
+      `maps it ${type}`,
+      'sdm/pat',
+      "the type in the guest's page tables",
+    );
+    return { type, requested: null, changedBy: null };
   }
   const requested = inquiry.ask('guest-request');
   const slot = withPat(inquiry, requested, steps);

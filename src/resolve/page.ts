@@ -43,6 +43,7 @@ export class Page {
   readonly #inquiry: Inquiry;
   readonly #steps: Steps;
   #mmio: boolean | null = null;
+  #backing: BackingClass | null = null;
 
   constructor(inquiry: Inquiry, steps: Steps) {
     this.#inquiry = inquiry;
@@ -51,8 +52,20 @@ export class Page {
 
   /** Its class; asks for it, so only where a rule needs it. */
   backing(): BackingClass {
+    if (this.#backing !== null) return this.#backing;
     const name = this.#inquiry.ask('backing');
-    return must(backingClass(name), `no backing class ${name}`);
+    const backing = must(backingClass(name), `no backing class ${name}`);
+    const { memtype, vmm, hostMtrr } = backing.page;
+    this.#steps.add(
+      'host',
+      `backing/${backing.id}`,
+      {},
+      `tracked ${memtype}, VMM maps ${vmm}, host MTRR ${hostMtrr}`,
+      backing.sources[0],
+      backing.note,
+    );
+    this.#backing = backing;
+    return backing;
   }
 
   /** Its class when that is known without a guess. */

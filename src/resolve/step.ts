@@ -15,12 +15,15 @@ export interface Step {
   readonly source: string;
 }
 
+const ORDER: readonly Room[] = ['host', 'firmware', 'guest', 'vmm', 'kvm', 'cpu'];
+
 /** Collects the steps of one world, in the order in which they are taken. */
 export class Steps {
   readonly #steps: Step[] = [];
 
+  /** In the order in which the deciders decide; within one of them as they were taken. */
   get all(): readonly Step[] {
-    return this.#steps;
+    return this.#steps.toSorted((a, b) => ORDER.indexOf(a.room) - ORDER.indexOf(b.room));
   }
 
   add(

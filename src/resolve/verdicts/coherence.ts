@@ -61,7 +61,7 @@ function aliasWithoutSelfSnoop(s: Situation): Finding | null {
 
 function unsnoopedUc(s: Situation): Finding | null {
   if (s.vendor !== 'intel' || s.result.ucOrigin !== 'mtrr') return null;
-  if (s.result.leaf.paging !== 'ept' || !aliased(s) || s.selfSnoop === false) return null;
+  if (s.result.leaf.paging !== 'ept' || !aliased(s)) return null;
   return {
     agents: [GUEST_CPU, VMM_CPU],
     text: `${aliasText(s)} UC from the EPT leaf does not oblige the CPU to check its caches, where a dirty line of the VMM may be.`,
@@ -69,16 +69,25 @@ function unsnoopedUc(s: Situation): Finding | null {
   };
 }
 
+function keptCoherent(s: Situation): string {
+  if (probesCaches(s)) {
+    return `${s.result.type} looks into every cache, so the data stays coherent between the two.`;
+  }
+  if (s.vendor === 'amd') {
+    return 'WC accesses need not look into the caches on AMD: flush between the two mappings.';
+  }
+  if (s.selfSnoop === null) {
+    return 'A CPU with self-snoop keeps the data coherent between CPU accesses; without it, MT103.';
+  }
+  return 'Self-snoop keeps the data coherent between CPU accesses; it does nothing for devices.';
+}
+
 function migrationAlias(s: Situation): Finding | null {
-  if (!aliased(s) || s.selfSnoop === false || s.result.ucOrigin === 'mtrr') return null;
-  const kept = probesCaches(s)
-    ? `${s.result.type} looks into every cache, so the data stays coherent between the two.`
-    : s.vendor === 'intel'
-      ? 'Self-snoop keeps the data coherent between CPU accesses; it does nothing for devices.'
-      : 'WC accesses need not look into the caches on AMD: flush between the two mappings.';
+  if (!aliased(s) || s.result.ucOrigin === 'mtrr') return null;
+  if (s.vendor === 'intel' && s.selfSnoop === false) return null;
   return {
     agents: [GUEST_CPU, VMM_CPU],
-    text: `${aliasText(s)} ${kept}`,
+    text: `${aliasText(s)} ${keptCoherent(s)}`,
     fix: 'Drain write combining (SFENCE, or stop the vCPU) before the VMM copies the page, e.g. in migration.',
   };
 }
