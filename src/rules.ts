@@ -22,4 +22,5 @@ import './x86/mtrr.ts';
 import './x86/npt.ts';
 import './x86/page-walk.ts';
 import './x86/pat.ts';
+import './x86/properties.ts';
 import './x86/self-snoop.ts';

@@ -86,11 +86,12 @@ function above(bits: number): { hi: number; lo: number } {
 export function compileMtrrs(state: MtrrState): CompiledMtrrs {
   const limit = above(state.physBits);
   const valid = state.variable.filter((range) => (range.mask.lo & MASK_VALID) !== 0);
-  const fixedOn = (state.defType & MTRR_FIXED_ENABLE) !== 0 && state.fixed !== null;
+  const enabled = (state.defType & MTRR_ENABLE) !== 0;
+  const fixedOn = enabled && (state.defType & MTRR_FIXED_ENABLE) !== 0 && state.fixed !== null;
   return {
-    enabled: (state.defType & MTRR_ENABLE) !== 0,
+    enabled,
     fixed: fixedOn ? fixedCodes(state.fixed ?? []) : null,
-    defaultCode: TYPE_CODE[mtrrType(state.defType & 0xff)],
+    defaultCode: enabled ? TYPE_CODE[mtrrType(state.defType & 0xff)] : TYPE_CODE.UC,
     count: valid.length,
     baseHi: Uint32Array.from(valid, (r) => r.base.hi),
     baseLo: Uint32Array.from(valid, (r) => r.base.lo),
@@ -227,15 +228,18 @@ function boundaries(m: CompiledMtrrs, start: number, size: number): readonly num
   return pages;
 }
 
+/** The lowest set bit of an address or mask, as a number; 2^52 when none is set. */
+function lowestBit(hi: number, lo: number): number {
+  if (lo !== 0) return (lo & -lo) >>> 0;
+  return hi === 0 ? 2 ** 52 : ((hi & -hi) >>> 0) * 2 ** 32;
+}
+
 function smallestStep(m: CompiledMtrrs, start: number): number {
   let step = 2 ** 30;
   if (m.fixed !== null && start < ONE_MIB) step = 4096;
+  if (m.tom2 !== null) step = Math.min(step, lowestBit(m.tom2.hi, m.tom2.lo & 0xfffff000));
   for (let i = 0; i < m.count; i++) {
-    const lo = m.maskLo[i] as number;
-    const hi = m.maskHi[i] as number;
-    const lowest =
-      lo !== 0 ? (lo & -lo) >>> 0 : (hi & -hi) >>> 0 ? ((hi & -hi) >>> 0) * 2 ** 32 : 2 ** 52;
-    step = Math.min(step, lowest);
+    step = Math.min(step, lowestBit(m.maskHi[i] as number, m.maskLo[i] as number));
   }
   return step;
 }

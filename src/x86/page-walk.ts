@@ -38,6 +38,10 @@ export function tableEffective(vendor: Vendor, mtrr: MtrrType, pat: PatType): Ef
 }
 
 /** The effective type of an access to a guest page table under EPT. */
-export function guestTableEffective(leaf: EptLeaf, pat: PatType): EffectiveType {
-  return eptEffective({ liveCr0Cd: false, cr0Pg: true, leaf, pat }).type;
+export function guestTableEffective(
+  leaf: EptLeaf,
+  pat: PatType,
+  liveCr0Cd: boolean,
+): EffectiveType {
+  return eptEffective({ liveCr0Cd, cr0Pg: true, leaf, pat }).type;
 }
