@@ -1,5 +1,5 @@
 // Everything that can be said of the sources without running them: types, format, lint, dead code, package.
-import { runBin } from './run.mjs';
+import { runBin, runNode } from './run.mjs';
 
 const CHECKS = [
   ['types', 'tsc', ['-p', 'tsconfig.json']],
@@ -15,4 +15,6 @@ const failed = CHECKS.filter(([what, bin, args]) => {
   process.stdout.write(`check ${what}: ${ok ? 'ok' : 'FAILED'}\n`);
   return !ok;
 });
-process.exit(failed.length > 0 ? 1 : 0);
+const vectors = runNode('tools/vectors.mjs', ['--check']);
+process.stdout.write(`check vectors: ${vectors ? 'ok' : 'FAILED'}\n`);
+process.exit(failed.length > 0 || !vectors ? 1 : 0);

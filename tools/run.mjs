@@ -10,3 +10,11 @@ export function runBin(name, args) {
   if (error) process.stderr.write(`${name}: ${error.message}\n`);
   return status === 0;
 }
+
+/** Runs a script of the project with this Node; true when it succeeded. */
+export function runNode(script, args) {
+  return (
+    spawnSync(process.execPath, [`${ROOT}${script}`, ...args], { cwd: ROOT, stdio: 'inherit' })
+      .status === 0
+  );
+}

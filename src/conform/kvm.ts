@@ -19,7 +19,7 @@ import {
 } from '../kvm/quirks.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { spanOf } from '../kvm/timeline.ts';
-import { parseKernelVersion } from '../kvm/version.ts';
+import { parseKernelVersion } from '../linux/version.ts';
 import { eptLeafBits } from '../x86/ept.ts';
 import { isValidPatByte } from '../x86/pat.ts';
 import { mtrrTypeOf, PAT_TYPES, TYPE_CODE } from '../x86/types.ts';

@@ -1,4 +1,5 @@
 import { must } from '../base/assert.ts';
+import { parseKernelVersion } from '../linux/version.ts';
 import { ERAS } from './eras/index.ts';
 import { MMIO_BY_MTRR, MMIO_INVALID_RAM_PAT, MMIO_SEED_PATCH } from './mmio.ts';
 import { HOST_PAT_VMX } from './proposals/host-pat.ts';
@@ -6,7 +7,6 @@ import { SLOT_FLAG_VMX } from './proposals/slot-flag.ts';
 import type { KvmRules } from './rules.ts';
 import { S3 } from './svm.ts';
 import { ALL_KERNEL_RULES, spanOf } from './timeline.ts';
-import { parseKernelVersion } from './version.ts';
 
 /** A change of the rules that somebody proposed: what it replaces in the rules of a kernel. */
 export interface Proposal {

@@ -1,4 +1,10 @@
 import { must } from '../base/assert.ts';
+import {
+  compareVersions,
+  type KernelVersion,
+  parseKernelVersion,
+  sameSeries,
+} from '../linux/version.ts';
 import type { VmxEra } from './decision.ts';
 import { E0, E1, E2, E3, E4, E5, E6, E7, E8, E9, E10, E11 } from './eras/index.ts';
 import type { GuestMtrrVersion } from './guest-mtrr.ts';
@@ -18,7 +24,6 @@ import {
 import { NONCOHERENT, type NoncoherentRule } from './noncoherent.ts';
 import type { HugePageRule, KvmRules } from './rules.ts';
 import { S0, S1, S2, S3, type SvmEra } from './svm.ts';
-import { compareVersions, type KernelVersion, parseKernelVersion, sameSeries } from './version.ts';
 import { ZAP, type ZapRules } from './zap.ts';
 
 /** From this version on, this rule. Two rules: the sources do not settle which one it is there. */

@@ -30,7 +30,7 @@ const WIDTH = 760;
 const LEFT = 130;
 const LINE = 17;
 const PAD = 10;
-const COLUMNS = 84;
+const COLUMNS = 74;
 
 function escaped(text: string): string {
   return text
@@ -54,10 +54,12 @@ function stepBlock(step: Step, y: number): Block {
     .map(([name, value]) => `${name}=${value}`)
     .join(', ');
   const lines: { readonly text: string; readonly style: string }[] = [
-    ...wrap(`${inputs === '' ? '' : `${inputs} `}\u2192 ${step.output}`, COLUMNS).map((text) => ({
-      text,
-      style: 'strong',
-    })),
+    ...wrap(inputs === '' ? step.output : `${inputs} \u2192 ${step.output}`, COLUMNS).map(
+      (text) => ({
+        text,
+        style: 'strong',
+      }),
+    ),
     ...wrap(step.why, COLUMNS).map((text) => ({ text, style: '' })),
     ...wrap(`${step.rule}: ${step.source}`, COLUMNS).map((text) => ({ text, style: 'cite' })),
   ];

@@ -103,7 +103,7 @@ function stepLines(step: Step, i: number, width: number): readonly string[] {
   const inputs = inputWords(step);
   return [
     ...labelled(lead, `${step.room.padEnd(9)}${step.rule}`, width),
-    ...labelled('     ', `${inputs === '' ? '' : `${inputs} `}-> ${step.output}`, width),
+    ...labelled('     ', inputs === '' ? step.output : `${inputs} -> ${step.output}`, width),
     ...(step.why === '' ? [] : labelled('     ', step.why, width)),
     ...labelled('     [', `${step.source}]`, width),
   ];

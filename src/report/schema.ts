@@ -81,6 +81,32 @@ const when: Json = {
   items: object({ fact: { type: 'string' }, values: strings }),
 };
 
+const VERDICT_LIST: Json = {
+  type: 'array',
+  items: object({
+    code: { enum: VERDICTS.map((v) => v.code) },
+    severity: { enum: ['error', 'warning', 'info'] },
+    title: { type: 'string' },
+    certain: { type: 'boolean' },
+    when,
+    agents: strings,
+    text: { type: 'string' },
+    fix: { type: 'string' },
+  }),
+};
+
+const STEP_LIST: Json = {
+  type: 'array',
+  items: object({
+    room: { enum: ['firmware', 'guest', 'vmm', 'host', 'kvm', 'cpu'] },
+    rule: { type: 'string' },
+    inputs: { type: 'object', additionalProperties: { type: 'string' } },
+    output: { type: 'string' },
+    why: { type: 'string' },
+    source: { type: 'string' },
+  }),
+};
+
 /** JSON Schema of what `explain --format json` prints for one kernel or policy. */
 export function explainSchema(): Json {
   const type = { enum: EFFECTIVE_TYPES };
@@ -118,30 +144,8 @@ export function explainSchema(): Json {
         npt: leaf,
         shadow: leaf,
       }),
-      verdicts: {
-        type: 'array',
-        items: object({
-          code: { enum: VERDICTS.map((v) => v.code) },
-          severity: { enum: ['error', 'warning', 'info'] },
-          title: { type: 'string' },
-          certain: { type: 'boolean' },
-          when,
-          agents: strings,
-          text: { type: 'string' },
-          fix: { type: 'string' },
-        }),
-      },
-      steps: {
-        type: 'array',
-        items: object({
-          room: { enum: ['firmware', 'guest', 'vmm', 'host', 'kvm', 'cpu'] },
-          rule: { type: 'string' },
-          inputs: { type: 'object', additionalProperties: { type: 'string' } },
-          output: { type: 'string' },
-          why: { type: 'string' },
-          source: { type: 'string' },
-        }),
-      },
+      verdicts: VERDICT_LIST,
+      steps: STEP_LIST,
       unknown: { ...strings, description: 'facts that would decide' },
       alternatives: { type: 'array', items: object({ type, when }) },
       assumptions: {

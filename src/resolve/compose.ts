@@ -6,8 +6,8 @@ import { POLICY_NAMES, PROPOSALS, proposalRules, rulesOfPolicy } from '../kvm/po
 import { QUIRK } from '../kvm/quirks.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { NEWEST_READ, rulesFor } from '../kvm/timeline.ts';
-import { compareVersions, type KernelVersion, parseKernelVersion } from '../kvm/version.ts';
 import { BACKING_ALIASES, BACKINGS, backingClass } from '../linux/backing.ts';
+import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { MTRR_TYPES, type MtrrType } from '../x86/types.ts';
 import { type CpuModel, type Question, question } from './question.ts';
 
