@@ -16,6 +16,8 @@ export interface Grid<R extends string, C extends string, V extends string> {
   readonly rows: readonly R[];
   readonly cols: readonly C[];
   readonly at: (row: R, col: C) => V;
+  /** The table as it is drawn in the source, indentation taken off. */
+  readonly drawing: string;
   /** Numbers of the footnotes of a cell, ascending. */
   readonly notesAt: (row: R, col: C) => readonly number[];
 }
@@ -41,6 +43,12 @@ function sameWords(got: readonly string[], want: readonly string[], what: string
     got.join(' ') === want.join(' '),
     `grid: ${what} are "${got.join(' ')}", not "${want.join(' ')}"`,
   );
+}
+
+function undented(drawing: string): string {
+  const lines = drawing.split('\n').filter((line) => line.trim() !== '');
+  const margin = Math.min(...lines.map((line) => /^ */.exec(line)?.[0].length ?? 0));
+  return lines.map((line) => line.slice(margin).trimEnd()).join('\n');
 }
 
 /** @throws InternalError when the drawing is not a full table over `rows` and `cols`. */
@@ -70,5 +78,11 @@ export function grid<R extends string, C extends string, V extends string>(
   }
   const cell = (row: R, col: C): Cell<V> =>
     must(cells.get(`${row}|${col}`), `grid: no cell ${row} ${col}`);
-  return { rows, cols, at: (r, c) => cell(r, c).value, notesAt: (r, c) => cell(r, c).notes };
+  return {
+    rows,
+    cols,
+    drawing: undented(drawing),
+    at: (r, c) => cell(r, c).value,
+    notesAt: (r, c) => cell(r, c).notes,
+  };
 }

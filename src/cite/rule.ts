@@ -11,6 +11,8 @@ export interface Rule {
   readonly title: string;
   /** What the rule says, in full sentences. */
   readonly text: string;
+  /** A table that belongs to it, drawn in fixed width. */
+  readonly table?: string;
   readonly sources: readonly [SourceId, ...SourceId[]];
 }
 

@@ -54,11 +54,10 @@ export const NONCOHERENT_RULE = rule({
   title: 'When a VM has non-coherent DMA',
   text:
     'Only a VMM that creates the kvm-vfio device and adds its VFIO files to it can make a VM ' +
-    'non-coherent; virtio-gpu, vhost and udmabuf never do. By version: ' +
-    Object.values(NONCOHERENT)
-      .map((r) => `${r.kernels}: ${r.text}`)
-      .join('; ') +
-    '.',
+    'non-coherent; virtio-gpu, vhost and udmabuf never do.',
+  table: Object.values(NONCOHERENT)
+    .map((r) => `${r.kernels}: ${r.text}`)
+    .join('\n'),
   sources: ['kvm/vfio.c', 'kvm/ec53500fae42', 'kvm/6043257b1de0', 'kvm/4989764d8ed3'],
 });
 

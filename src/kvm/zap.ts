@@ -26,25 +26,6 @@ export interface ZapRules {
 
 const NOTHING: ZapRule = { action: 'nothing', when: 'never' };
 
-export const ZAP_RULE = rule({
-  id: 'kvm/zap',
-  room: 'kvm',
-  title: 'When installed mappings change their type',
-  text:
-    'An SPTE keeps the type it was made with until something zaps it. A guest MTRR write zaps the range ' +
-    'of that MSR in 4.2 to 6.10 for a VM with non-coherent DMA; toggling CR0.CD zaps all there when ' +
-    'CD_NW_CLEARED is disabled; the first and last non-coherent device zap all from 6.7 on; disabling a ' +
-    'quirk never zaps; a change of the host page type is noticed only through the MMU notifier.',
-  sources: [
-    'kvm/efdfe536d8c6',
-    'kvm/b18d5431acc7',
-    'kvm/9a3768191d95',
-    'kvm/7a18c7c2b69a',
-    'kvm/362ff6dca541',
-    'kvm/x86.c-quirks',
-  ],
-});
-
 /** Oldest first. */
 export const ZAP: readonly ZapRules[] = [
   {
@@ -99,3 +80,33 @@ export const ZAP: readonly ZapRules[] = [
     quirkDisabled: NOTHING,
   },
 ];
+
+function zapLine(z: ZapRules): string {
+  const one = (name: string, r: ZapRule): string => `${name}: ${r.action} (${r.when})`;
+  return `${z.kernels}: ${[
+    one('guest writes an MTRR', z.mtrrWrite),
+    one('guest toggles CR0.CD', z.cdToggle),
+    one('non-coherent DMA comes or goes', z.noncoherentToggle),
+    one('VMM disables a quirk', z.quirkDisabled),
+  ].join('; ')}`;
+}
+
+export const ZAP_RULE = rule({
+  id: 'kvm/zap',
+  room: 'kvm',
+  title: 'When installed mappings change their type',
+  text:
+    'An SPTE keeps the type it was made with until something zaps it. A guest MTRR write zaps the range ' +
+    'of that MSR in 4.2 to 6.10 for a VM with non-coherent DMA; toggling CR0.CD zaps all there when ' +
+    'CD_NW_CLEARED is disabled; the first and last non-coherent device zap all from 6.7 on; disabling a ' +
+    'quirk never zaps; a change of the host page type is noticed only through the MMU notifier.',
+  table: ZAP.map(zapLine).join('\n'),
+  sources: [
+    'kvm/efdfe536d8c6',
+    'kvm/b18d5431acc7',
+    'kvm/9a3768191d95',
+    'kvm/7a18c7c2b69a',
+    'kvm/362ff6dca541',
+    'kvm/x86.c-quirks',
+  ],
+});

@@ -162,7 +162,10 @@ function rulePage(r: Rule): RulePage {
     id: r.id,
     kind: 'rule',
     title: r.title,
-    sections: [{ name: 'rule', text: r.text }],
+    sections: [
+      { name: 'rule', text: r.text },
+      ...(r.table === undefined ? [] : [{ name: 'table', text: r.table, table: true }]),
+    ],
     sources: r.sources,
   };
 }

@@ -52,6 +52,11 @@ export const AMD_MTRR_X_PAT: Grid<MtrrType, PatType, EffectiveType> = grid(
   `,
 );
 
+function tableWithNotes(): string {
+  const notes = Object.entries(INTEL_NOTES).map(([n, text]) => `(${n}) ${text}`);
+  return ['MTRR (or EPT leaf) below, PAT across:', INTEL_MTRR_X_PAT.drawing, ...notes].join('\n');
+}
+
 export const MTRR_X_PAT_RULE = {
   intel: rule({
     id: 'x86/mtrr-x-pat-intel',
@@ -60,6 +65,7 @@ export const MTRR_X_PAT_RULE = {
     text:
       'The table of the manual. PAT WC always wins, even over an MTRR that says UC. Where the result is ' +
       'UC its origin matters: from the MTRR the CPU need not snoop its own caches, from the page it must.',
+    table: tableWithNotes(),
     sources: ['sdm/t11-7'],
   }),
   amd: rule({
@@ -69,6 +75,7 @@ export const MTRR_X_PAT_RULE = {
     text:
       'The table of the manual. Eight of its eleven CD cells are what Intel calls UC from the page; the ' +
       'three that really differ are MTRR WP x PAT UC-, MTRR WP x PAT WT and MTRR WT x PAT WP.',
+    table: `MTRR below, PAT across:\n${AMD_MTRR_X_PAT.drawing}`,
     sources: ['apm/t7-11'],
   }),
 } as const;

@@ -52,6 +52,12 @@ export const NPT_RULE = rule({
     'combine first; the result combines with the host MTRR at the system physical address. There are no ' +
     'guest MTRRs in hardware. CR0.CD of either guest or host turns caching off. WC+ is write combining ' +
     'that probes every cache, CD is uncached with every cached copy evicted first.',
+  table: [
+    'guest PAT below, host PAT across:',
+    NPT_GUEST_X_HOST.drawing,
+    'the result below, host MTRR across:',
+    NPT_COMBINED_X_MTRR.drawing,
+  ].join('\n'),
   sources: ['apm/t15-19', 'apm/t15-20', 'apm/npt-cd'],
 });
 

@@ -6,12 +6,18 @@ import { complainTo, type Io } from '../io.ts';
 
 const WIDTH = 80;
 
+/** A line of a decision list, wrapped below itself where it is too long. */
+function tableLine(line: string): readonly string[] {
+  const lead = `    ${/^\s*(?:\d+\. )?/.exec(line)?.[0] ?? ''}`;
+  return labelled(lead, line.slice(lead.length - 4), WIDTH);
+}
+
 function pageText(page: RulePage): string {
   const lines = [
     ...wrap(`${page.id}: ${page.title}`, WIDTH, '  '),
     ...page.sections.flatMap(({ name, text, table }) =>
       table === true
-        ? ['', `  ${name}:`, ...text.split('\n').map((line) => `    ${line}`)]
+        ? ['', `  ${name}:`, ...text.split('\n').flatMap(tableLine)]
         : ['', ...labelled(`  ${name}: `, text, WIDTH)],
     ),
     '',

@@ -1,0 +1,30 @@
+/**
+ * memtype as a library: which x86 memory type a guest's access under KVM gets, why, and is that
+ * coherent. Pure TypeScript; nothing here reads a machine.
+ */
+
+export type { Diagnostic, Parsed, Place } from './base/diagnostic.ts';
+export { InputError, renderDiagnostic } from './base/diagnostic.ts';
+export { citation } from './cite/source.ts';
+export { SOURCES } from './cite/sources.ts';
+export type { FactKey, Facts, FactValues } from './facts/facts.ts';
+export { PROPOSALS, rulesOfPolicy } from './kvm/policies.ts';
+export type { KvmRules } from './kvm/rules.ts';
+export { rulesFor, SPANS, spanOf } from './kvm/timeline.ts';
+export { BACKINGS } from './linux/backing.ts';
+export { parseKernelVersion } from './linux/version.ts';
+export { explainJson } from './report/explain-json.ts';
+export { explainSvg } from './report/explain-svg.ts';
+export { compareText, explainText } from './report/explain-text.ts';
+export { findRulePage, rulePages } from './report/rule-page.ts';
+export { caseSchema, explainSchema } from './report/schema.ts';
+export { composeQuestions, type Entry } from './resolve/compose.ts';
+export { flips } from './resolve/flips.ts';
+export { type Question, question } from './resolve/question.ts';
+export { exitCodeOf, type Resolution, resolve } from './resolve/resolution.ts';
+export type { Verdict } from './resolve/verdict.ts';
+export { VERDICTS } from './resolve/verdicts/index.ts';
+export { combineMtrrPat } from './x86/combine.ts';
+export { eptEffective } from './x86/ept.ts';
+export { compileMtrrs, mtrrLookup } from './x86/mtrr.ts';
+export { nptEffective } from './x86/npt.ts';

@@ -1,0 +1,101 @@
+// docs/rules/: one page per verdict code, and the list of all rules, from the tables of the program.
+// Needs a build in dist/. `--check` compares instead of writing.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { ROOT } from './run.mjs';
+
+await import(`${ROOT}dist/rules.js`);
+const { pageCitations, rulePages } = await import(`${ROOT}dist/report/rule-page.js`);
+const { VERDICTS } = await import(`${ROOT}dist/resolve/verdicts/index.js`);
+
+const EXAMPLE_LINES = 10;
+
+function exampleBlock(example) {
+  const args = [...example.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]);
+  const ran = spawnSync(process.execPath, [`${ROOT}dist/cli/main.js`, 'explain', ...args], {
+    encoding: 'utf8',
+  });
+  const shown = ran.stdout.split('\n').slice(0, EXAMPLE_LINES);
+  return ['```console', `$ memtype explain ${example} | head -${EXAMPLE_LINES}`, ...shown, '```'];
+}
+
+function verdictPage(v) {
+  const page = rulePages().find((p) => p.id === v.code);
+  return [
+    `# ${v.code}: ${v.title}`,
+    '',
+    `Severity: ${v.severity}. Decided by: ${v.room}.`,
+    '',
+    `**Cause.** ${v.cause}`,
+    '',
+    `**Consequence.** ${v.consequence}`,
+    '',
+    `**Fix.** ${v.fix}`,
+    '',
+    '**Sources.**',
+    '',
+    ...pageCitations(page).map((c) => `- ${c.replace(/[<>]/g, (m) => `\\${m}`)}`),
+    '',
+    '**Example.**',
+    '',
+    ...exampleBlock(v.example),
+    '',
+  ].join('\n');
+}
+
+function index() {
+  const row = (p) => `| \`${p.id}\` | ${p.title.replace(/\|/g, '\\|')} |`;
+  const of = (kind) => rulePages().filter((p) => p.kind === kind);
+  return [
+    '# Rules and verdicts',
+    '',
+    'Made from the tables of the program by `node tools/docs.mjs`. `memtype rule ID` prints any of them in',
+    'full, with its sources; `memtype rule E8` shows an era laid out like the C function.',
+    '',
+    '## Verdicts',
+    '',
+    '| code | title |',
+    '|---|---|',
+    ...VERDICTS.map((v) => `| [${v.code}](${v.code}.md) | ${v.title} (${v.severity}) |`),
+    '',
+    '## Decision lists of KVM',
+    '',
+    '| id | title |',
+    '|---|---|',
+    ...of('decision list').map(row),
+    '',
+    '## What backs guest memory',
+    '',
+    '| id | title |',
+    '|---|---|',
+    ...of('backing').map(row),
+    '',
+    '## Rules',
+    '',
+    '| id | title |',
+    '|---|---|',
+    ...of('rule').map(row),
+    '',
+  ].join('\n');
+}
+
+const check = process.argv.includes('--check');
+const pages = [['README.md', index()], ...VERDICTS.map((v) => [`${v.code}.md`, verdictPage(v)])];
+mkdirSync(`${ROOT}docs/rules`, { recursive: true });
+let stale = 0;
+for (const [name, text] of pages) {
+  const path = `${ROOT}docs/rules/${name}`;
+  if (!check) {
+    writeFileSync(path, text);
+    continue;
+  }
+  let there = '';
+  try {
+    there = readFileSync(path, 'utf8');
+  } catch {}
+  if (there !== text) {
+    process.stdout.write(`docs/rules/${name} is stale: run node tools/docs.mjs\n`);
+    stale = 1;
+  }
+}
+process.exit(stale);
