@@ -126,6 +126,18 @@ describe('the house', () => {
     expect(long).toEqual([]);
   });
 
+  test('every module with a rule is loaded with the register', () => {
+    const loaded = importsOf(
+      FILES.find((f) => f.path === 'rules.ts') ?? { path: '', room: '', text: '' },
+    );
+    const missing = PRODUCT.filter((f) =>
+      /^(?:export const \w+ = | {2}\S+: )?rule\(\{/m.test(f.text),
+    )
+      .map((f) => `./${f.path}`)
+      .filter((path) => !loaded.includes(path));
+    expect(missing).toEqual([]);
+  });
+
   test('nothing is left open', () => {
     const open = FILES.flatMap((f) =>
       f.text

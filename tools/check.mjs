@@ -4,7 +4,7 @@ import { runBin, runNode } from './run.mjs';
 const CHECKS = [
   ['types', 'tsc', ['-p', 'tsconfig.json']],
   ['format and lint', 'biome', ['check', '--error-on-warnings', '.']],
-  ['typed lint', 'oxlint', ['--type-aware', '--deny-warnings', 'src']],
+  ['typed lint', 'oxlint', ['--type-aware', '--deny-warnings', 'src', 'test']],
   ['dead code', 'knip', ['--no-progress']],
   ['build', 'tsc', ['-p', 'tsconfig.build.json']],
   ['package', 'publint', ['--strict']],

@@ -16,8 +16,3 @@ export function must<T>(value: T | null | undefined, message: string): T {
   if (value === null || value === undefined) throw new InternalError(message);
   return value;
 }
-
-/** Closes an exhaustive switch: does not compile while a case is missing. */
-export function never(value: never): never {
-  throw new InternalError(`unreachable: ${String(value)}`);
-}

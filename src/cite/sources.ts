@@ -1,4 +1,4 @@
-import { citation, type Source } from './source.ts';
+import { citation } from './source.ts';
 import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
 import { MANUALS } from './sources/manuals.ts';
@@ -7,11 +7,6 @@ import { MANUALS } from './sources/manuals.ts';
 export const SOURCES = { ...MANUALS, ...LINUX_SOURCES, ...KVM_SOURCES } as const;
 
 export type SourceId = keyof typeof SOURCES;
-
-/** The source behind an id. */
-export function source(id: SourceId): Source {
-  return SOURCES[id];
-}
 
 /** The citation of a source, one line. */
 export function cite(id: SourceId): string {

@@ -2,7 +2,6 @@ import {
   buildApplication,
   buildCommand,
   buildRouteMap,
-  type Command,
   type CommandContext,
   ExitCode,
   run,
@@ -87,7 +86,7 @@ interface ExplainArguments {
   readonly format: ExplainFormat;
 }
 
-const explain = buildCommand({
+const explain = buildCommand<ExplainArguments, [string?], Context>({
   docs: {
     brief: 'what a guest access gets, why, and so what',
     fullDescription:
@@ -115,9 +114,9 @@ const explain = buildCommand({
   func: async function (this: Context, flags: ExplainArguments, file?: string) {
     const { runExplain } = await import('./commands/explain.ts');
     const { format: shape, ...facts } = flags;
-    await act(this, () => runExplain(facts as ExplainFlags, file, shape, this.io));
+    await act(this, () => runExplain(facts, file, shape, this.io));
   },
-} as never) as Command<Context>;
+} as never);
 
 // ---- the others -------------------------------------------------------------------------------
 

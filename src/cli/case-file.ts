@@ -89,9 +89,9 @@ export function readCaseFile(text: string, file: string): readonly Entry[] {
       'for example: guest: WC',
     );
   return contents.items.flatMap((pair) => {
-    const key = wordOf(reader, pair.key as Node);
+    const key = wordOf(reader, pair.key);
     if ((DESCRIPTION_KEYS as readonly string[]).includes(key.text)) return [];
-    const words = wordsOf(reader, pair.value as Node | null);
+    const words = wordsOf(reader, pair.value);
     return [
       {
         key: key.text,

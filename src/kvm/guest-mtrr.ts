@@ -55,7 +55,7 @@ export const GUEST_MTRR_RULES = {
   }),
 } as const;
 
-export const RANGE_CONSISTENCY_RULE = rule({
+rule({
   id: 'kvm/mtrr-range-consistency',
   room: 'kvm',
   title: 'Huge pages limited by guest MTRRs (kvm_mtrr_check_gfn_range_consistency, 4.2 to 6.10)',

@@ -48,7 +48,7 @@ export const NONCOHERENT: Readonly<Record<NoncoherentRuleId, NoncoherentRule>> =
   },
 };
 
-export const NONCOHERENT_RULE = rule({
+rule({
   id: 'kvm/noncoherent-dma',
   room: 'kvm',
   title: 'When a VM has non-coherent DMA',

@@ -1,7 +1,7 @@
 import { rule } from '../cite/rule.ts';
 import type { HugePageRule } from './rules.ts';
 
-export const SHADOW_RULE = rule({
+rule({
   id: 'kvm/shadow-leaf',
   room: 'kvm',
   title: 'Shadow paging',
@@ -13,7 +13,7 @@ export const SHADOW_RULE = rule({
   sources: ['kvm/make_spte', 'lab/ept-traces'],
 });
 
-export const NESTED_RULE = rule({
+rule({
   id: 'kvm/nested',
   room: 'kvm',
   title: 'Nested guests',
@@ -25,7 +25,7 @@ export const NESTED_RULE = rule({
   sources: ['kvm/nested-ept', 'kvm/nested-svm'],
 });
 
-export const PAT_MSR_RULE = rule({
+rule({
   id: 'kvm/pat-msr',
   room: 'kvm',
   title: 'The PAT MSR of a guest',
@@ -36,7 +36,7 @@ export const PAT_MSR_RULE = rule({
   sources: ['kvm/468d472f3f65', 'kvm/svm.c'],
 });
 
-export const CR0_CD_RULE = rule({
+rule({
   id: 'kvm/cr0-cd',
   room: 'kvm',
   title: 'CR0.CD of a guest',
@@ -56,7 +56,7 @@ export const HUGE_PAGE_WORDS: Readonly<Record<HugePageRule, string>> = {
   unlimited: 'from 6.11 on: no limit',
 };
 
-export const HUGE_PAGE_RULE = rule({
+rule({
   id: 'kvm/huge-page',
   room: 'kvm',
   title: 'Huge mappings and guest MTRRs',

@@ -24,7 +24,7 @@ export const KVM_CAP_DISABLE_QUIRKS2 = 213;
 
 const EINVAL = 22;
 
-export const QUIRK_RULE = rule({
+rule({
   id: 'kvm/quirks',
   room: 'kvm',
   title: 'Which quirks can be disabled, and which are in force (6.16, 6.12.78)',

@@ -91,7 +91,7 @@ function zapLine(z: ZapRules): string {
   ].join('; ')}`;
 }
 
-export const ZAP_RULE = rule({
+rule({
   id: 'kvm/zap',
   room: 'kvm',
   title: 'When installed mappings change their type',

@@ -32,7 +32,7 @@ export interface BackingClass {
   readonly sources: readonly [SourceId, ...SourceId[]];
 }
 
-export const BACKING_RULE = rule({
+rule({
   id: 'linux/backing',
   room: 'host',
   title: 'What backs guest memory on the host',

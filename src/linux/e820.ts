@@ -1,6 +1,6 @@
 import { rule } from '../cite/rule.ts';
 
-export const E820_RAW_RULE = rule({
+rule({
   id: 'linux/e820-raw',
   room: 'host',
   title: 'RAM in the memory map of the firmware (e820__mapped_raw_any)',

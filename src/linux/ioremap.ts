@@ -9,7 +9,7 @@ import {
 } from './memtype-tracker.ts';
 import { slotFor } from './pat-layout.ts';
 
-export const IOREMAP_RULE = rule({
+rule({
   id: 'linux/ioremap',
   room: 'guest',
   title: 'What ioremap and its relatives ask for, and what they get',
@@ -78,7 +78,7 @@ export function ioremap(
   return reserveAllowed(tracker, start, end, requested);
 }
 
-export const PFNMAP_RULE = rule({
+rule({
   id: 'linux/pfnmap',
   room: 'host',
   title: 'Types of user mappings by page number (remap_pfn_range, vmf_insert_pfn)',
@@ -108,7 +108,7 @@ export function vmfInsertPfn(tracker: MemtypeTracker, page: number, requested: P
   return tracker.host.patEnabled ? tracker.lookup(page * PAGE) : requested;
 }
 
-export const PGPROT_RULE = rule({
+rule({
   id: 'linux/pgprot',
   room: 'guest',
   title: 'pgprot_noncached and pgprot_writecombine',

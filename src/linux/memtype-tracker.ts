@@ -3,7 +3,7 @@ import type { PatType } from '../x86/types.ts';
 import type { MtrrHint } from './mtrr-lookup.ts';
 import { patXMtrrType } from './pat-x-mtrr.ts';
 
-export const RESERVE_RULE = rule({
+rule({
   id: 'linux/memtype-reserve',
   room: 'host',
   title: 'Reserving a memory type for a physical range (memtype_reserve)',
@@ -21,7 +21,7 @@ export const RESERVE_RULE = rule({
   ],
 });
 
-export const CONFLICT_RULE = rule({
+rule({
   id: 'linux/memtype-conflict',
   room: 'host',
   title: 'A range that overlaps earlier reservations (memtype_check_conflict)',
@@ -33,7 +33,7 @@ export const CONFLICT_RULE = rule({
   sources: ['linux/memtype_check_conflict', 'lab/memtype-steps'],
 });
 
-export const RAM_TYPE_RULE = rule({
+rule({
   id: 'linux/ram-page-types',
   room: 'host',
   title: 'Reserving a type for RAM pages (reserve_ram_pages_type)',
@@ -44,7 +44,7 @@ export const RAM_TYPE_RULE = rule({
   sources: ['linux/reserve_ram_pages_type'],
 });
 
-export const LOOKUP_RULE = rule({
+rule({
   id: 'linux/memtype-lookup',
   room: 'host',
   title: 'The type that Linux tracks for a page (lookup_memtype, pat_pfn_immune_to_uc_mtrr)',
@@ -54,7 +54,7 @@ export const LOOKUP_RULE = rule({
   sources: ['linux/lookup_memtype'],
 });
 
-export const ALLOWED_RULE = rule({
+rule({
   id: 'linux/memtype-allowed',
   room: 'host',
   title: 'Which other type a caller accepts in place of its own (is_new_memtype_allowed)',
@@ -64,7 +64,7 @@ export const ALLOWED_RULE = rule({
   sources: ['linux/is_new_memtype_allowed'],
 });
 
-export const FREE_RULE = rule({
+rule({
   id: 'linux/memtype-free',
   room: 'host',
   title: 'Giving a reservation back (memtype_free)',

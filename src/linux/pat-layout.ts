@@ -4,7 +4,7 @@ import { rule } from '../cite/rule.ts';
 import { PAT_RESET, type PatLayout, patLayout, slotOf } from '../x86/pat.ts';
 import type { PatType, Vendor } from '../x86/types.ts';
 
-export const PAT_LAYOUT_RULE = rule({
+rule({
   id: 'linux/pat-layout',
   room: 'guest',
   title: 'The PAT that a Linux kernel sets up, or finds and keeps',
@@ -25,7 +25,7 @@ export const PAT_LAYOUT_RULE = rule({
   ],
 });
 
-export const PAT_REDIRECT_RULE = rule({
+rule({
   id: 'linux/pat-redirect',
   room: 'guest',
   title: 'A type that the PAT has no slot for is mapped with slot 2, UC-',

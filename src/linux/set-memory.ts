@@ -2,7 +2,7 @@ import { rule } from '../cite/rule.ts';
 import type { PatType } from '../x86/types.ts';
 import type { MemtypeTracker } from './memtype-tracker.ts';
 
-export const SET_MEMORY_RULE = rule({
+rule({
   id: 'linux/set-memory',
   room: 'host',
   title: 'Changing the type of RAM in the direct map (set_memory_*, set_pages_array_*)',

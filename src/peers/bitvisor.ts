@@ -2,7 +2,7 @@ import { rule } from '../cite/rule.ts';
 import { INTEL_MTRR_X_PAT } from '../x86/combine.ts';
 import type { EffectiveType, MtrrType, PatType } from '../x86/types.ts';
 
-export const BITVISOR_RULE = rule({
+rule({
   id: 'bitvisor/mtrr-x-pat',
   room: 'vmm',
   title: 'MTRR x PAT in BitVisor',

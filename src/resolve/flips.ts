@@ -57,15 +57,15 @@ function flipsOf(r: Resolution, key: FactKey): readonly Flip[] {
   const { values } = factDefinition(key);
   if (answer === undefined || values === null) return [];
   if (answer.origin !== 'given' && answer.origin !== 'initial') return [];
-  return (values as readonly (string | boolean)[]).flatMap((value) => {
+  return (values).flatMap((value) => {
     if (value === answer.value) return [];
     const { policy: _, ...kept } = facts;
     const moved = key === 'cpu' ? { paging: [OTHER_VENDOR[r.world.paging]] } : {};
-    const after = asked(r.question, { ...kept, ...moved, [key]: [value] } as Facts);
+    const after = asked(r.question, { ...kept, ...moved, [key]: [value] });
     const change = after === null ? null : changeOf(r, after);
     if (change === null) return [];
     const from = factWord(answer.value);
-    return [{ fact: factName(key), from, to: factWord(value as never), ...change }];
+    return [{ fact: factName(key), from, to: factWord(value), ...change }];
   });
 }
 

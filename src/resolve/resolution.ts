@@ -172,13 +172,19 @@ function assumptionsOf(worlds: readonly World[]): readonly Assumption[] {
   return [...found.values()];
 }
 
+/** Rules of KVM are named by the kernels that have them. */
+function valueWord({ key, value }: Answer, worlds: readonly World[]): string {
+  const rules = key === 'policy' ? worlds.find((w) => w.rules.id === value)?.rules : undefined;
+  return rules?.kernels ?? factWord(value);
+}
+
 function conditions(
   worlds: readonly World[],
   keys: readonly FactKey[],
 ): readonly { readonly fact: FactName; readonly values: readonly string[] }[] {
   return keys.flatMap((key) => {
     const answers = worlds.flatMap((w) => w.answers.filter((a) => a.key === key));
-    const values = [...new Set(answers.map((a) => factWord(a.value)))];
+    const values = [...new Set(answers.map((a) => valueWord(a, worlds)))];
     return values.length === 0 ? [] : [{ fact: factName(key), values }];
   });
 }

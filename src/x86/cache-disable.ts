@@ -1,7 +1,7 @@
 import { rule } from '../cite/rule.ts';
 import type { EffectiveType, Vendor } from './types.ts';
 
-export const CD_RULE = rule({
+rule({
   id: 'x86/cr0-cd',
   room: 'cpu',
   title: 'CR0.CD and CR0.NW outside virtual machines',

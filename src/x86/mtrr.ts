@@ -18,7 +18,7 @@ export interface MtrrState {
   readonly tom2?: U64 | null;
 }
 
-export const MTRR_RULE = rule({
+rule({
   id: 'x86/mtrr',
   room: 'cpu',
   title: 'The type of a physical address by MTRRs',
@@ -174,7 +174,7 @@ function reason(
   return belowTom2(m, hi, lo) ? 'tom2' : 'default';
 }
 
-export const SMRR_RULE = rule({
+rule({
   id: 'x86/smrr',
   room: 'cpu',
   title: 'System-management range registers (Intel)',
@@ -189,7 +189,7 @@ export function smrrType(inSmm: boolean, smrrTypeByte: number): MtrrType | null 
   return inSmm ? mtrrTypeOf(smrrTypeByte) : 'UC';
 }
 
-export const LARGE_PAGE_RULE = rule({
+rule({
   id: 'x86/large-page',
   room: 'cpu',
   title: 'A large page over several MTRR types',

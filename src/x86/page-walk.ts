@@ -4,7 +4,7 @@ import { type EptLeaf, eptEffective } from './ept.ts';
 import { type PatLayout, tablePatIndex } from './pat.ts';
 import type { EffectiveType, MtrrType, PatType, Vendor } from './types.ts';
 
-export const WALK_RULE = rule({
+rule({
   id: 'x86/page-walk',
   room: 'cpu',
   title: 'Types of the accesses to page tables themselves',

@@ -1,6 +1,6 @@
 import { rule } from '../cite/rule.ts';
 
-export const SELF_SNOOP_RULE = rule({
+rule({
   id: 'x86/self-snoop',
   room: 'cpu',
   title: 'Self-snoop (CPUID.01H:EDX bit 27) and the CPUs whose flag Linux takes away',

@@ -12,9 +12,6 @@ export type MtrrType = (typeof MTRR_TYPES)[number];
 export const EFFECTIVE_TYPES = ['UC', 'WC', 'WT', 'WP', 'WB', 'CD', 'WC+'] as const;
 export type EffectiveType = (typeof EFFECTIVE_TYPES)[number];
 
-/** Every name a memory type has in this program. */
-export type MemType = PatType | EffectiveType;
-
 export type Vendor = 'intel' | 'amd';
 
 /** The numbers by which PAT entries, MTRRs and EPT leaves name a type. */
