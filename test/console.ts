@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const MAIN = `${ROOT}dist/cli/main.js`;
+const MAIN = `${ROOT}dist/bin/main.js`;
 
 export interface Ran {
   readonly stdout: string;

@@ -12,7 +12,7 @@ const EXAMPLE_LINES = 10;
 
 function exampleBlock(example) {
   const args = [...example.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]);
-  const ran = spawnSync(process.execPath, [`${ROOT}dist/cli/main.js`, 'explain', ...args], {
+  const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, 'explain', ...args], {
     encoding: 'utf8',
   });
   const shown = ran.stdout.split('\n').slice(0, EXAMPLE_LINES);

@@ -13,7 +13,7 @@ function outputOf(command) {
   if (command === 'echo $?') return `${status}\n`;
   const [, call, both, head] = /^(.*?)( 2>&1)?(?: \| head -(\d+))?$/.exec(command);
   const [, ...args] = words(call);
-  const ran = spawnSync(process.execPath, [`${ROOT}dist/cli/main.js`, ...args], {
+  const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, ...args], {
     cwd: ROOT,
     encoding: 'utf8',
   });

@@ -11,7 +11,7 @@ import { InternalError } from '../base/assert.ts';
 import { FACT_KEYS, factDefinition } from '../facts/facts.ts';
 import { vocabulary } from '../facts/words.ts';
 import { EXPLAIN_KEYS } from '../resolve/compose.ts';
-import { EXPLAIN_FORMATS, type ExplainFlags, type ExplainFormat } from './commands/explain.ts';
+import { EXPLAIN_FORMATS, type ExplainFormat } from './formats.ts';
 import type { Io } from './io.ts';
 import { packageVersion } from './version.ts';
 

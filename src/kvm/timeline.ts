@@ -136,10 +136,32 @@ export const NEWEST_READ = '7.3.4';
 
 const OLDEST: KernelVersion = parseKernelVersion('2.6.26-rc2');
 
-/** The rules at a version by a table of marks: of the last mark not later than it. */
-function at<T>(marks: readonly Mark<T>[], version: KernelVersion): readonly T[] {
-  const past = marks.filter(([from]) => compareVersions(parseKernelVersion(from), version) <= 0);
-  const [, ...rules] = past.at(-1) ?? must(marks[0], 'empty timeline');
+const TABLES: readonly (readonly Mark<unknown>[])[] = [
+  VMX,
+  SVM,
+  MMIO,
+  GUEST_MTRR,
+  HUGE_PAGE,
+  NONCOHERENT_DMA,
+  ZAPPING,
+  CD_QUIRK,
+  REFCOUNTED_PAGES,
+  VMX_GUEST_PAT,
+];
+
+/** Every version at which some rule changes, oldest first. */
+const BOUNDARIES: readonly KernelVersion[] = [
+  ...new Set(TABLES.flatMap((marks) => marks.map(([from]) => from))),
+]
+  .map(parseKernelVersion)
+  .sort(compareVersions);
+
+const BOUNDARY_INDEX: ReadonlyMap<string, number> = new Map(BOUNDARIES.map((v, i) => [v.text, i]));
+
+/** The rules from a boundary on by a table of marks: of the last mark not later than it. */
+function at<T>(marks: readonly Mark<T>[], boundary: number): readonly T[] {
+  const last = marks.findLast(([from]) => (BOUNDARY_INDEX.get(from) ?? 0) <= boundary);
+  const [, ...rules] = last ?? must(marks[0], 'empty timeline');
   return rules;
 }
 
@@ -151,12 +173,12 @@ interface Ingredients {
 }
 
 /** Every combination that the sources leave open; almost always exactly one. */
-function ingredients(version: KernelVersion): readonly Ingredients[] {
-  const vmx = at(VMX, version);
-  const svm = at(SVM, version);
+function ingredients(boundary: number): readonly Ingredients[] {
+  const vmx = at(VMX, boundary);
+  const svm = at(SVM, boundary);
   return vmx.flatMap((era, i) =>
-    at(MMIO, version).flatMap((mmio) =>
-      at(NONCOHERENT_DMA, version).map((noncoherent) => ({
+    at(MMIO, boundary).flatMap((mmio) =>
+      at(NONCOHERENT_DMA, boundary).map((noncoherent) => ({
         vmx: era,
         svm: svm[i] ?? must(svm[0], 'no SVM rules'),
         mmio,
@@ -166,9 +188,9 @@ function ingredients(version: KernelVersion): readonly Ingredients[] {
   );
 }
 
-function rulesOf(version: KernelVersion, id: string, kernels: string): readonly KvmRules[] {
-  const one = <T>(marks: readonly Mark<T>[]): T => must(at(marks, version), 'timeline')[0] as T;
-  return ingredients(version).map((parts, i, { length }) => ({
+function rulesOf(boundary: number, id: string, kernels: string): readonly KvmRules[] {
+  const one = <T>(marks: readonly Mark<T>[]): T => at(marks, boundary)[0] as T;
+  return ingredients(boundary).map((parts, i, { length }) => ({
     ...parts,
     id: length > 1 ? `${id} (reading ${i + 1})` : id,
     kernels,
@@ -191,26 +213,6 @@ export interface Span {
   readonly rules: readonly KvmRules[];
 }
 
-function boundaries(): readonly KernelVersion[] {
-  const tables: readonly (readonly Mark<unknown>[])[] = [
-    VMX,
-    SVM,
-    MMIO,
-    GUEST_MTRR,
-    HUGE_PAGE,
-    NONCOHERENT_DMA,
-    ZAPPING,
-    CD_QUIRK,
-    REFCOUNTED_PAGES,
-    VMX_GUEST_PAT,
-  ];
-  const texts = new Set(tables.flatMap((marks) => marks.map(([from]) => from)));
-  return [...texts]
-    .map(parseKernelVersion)
-    .filter((v) => compareVersions(v, OLDEST) >= 0)
-    .sort(compareVersions);
-}
-
 /** In prose a first release candidate goes by its release, unless the span ends with that. */
 function spanWords(from: KernelVersion, to: KernelVersion | null): string {
   const plain = (version: KernelVersion): string => version.text.replace(/-rc1$/, '');
@@ -220,10 +222,10 @@ function spanWords(from: KernelVersion, to: KernelVersion | null): string {
 }
 
 /** The whole history, oldest first: one span between two changes of any rule. */
-export const SPANS: readonly Span[] = boundaries().map((from, i, all) => {
-  const to = all[i + 1] ?? null;
-  const kernels = spanWords(from, to);
-  return { from, to, rules: rulesOf(from, from.text, kernels) };
+export const SPANS: readonly Span[] = BOUNDARIES.flatMap((from, i) => {
+  if (compareVersions(from, OLDEST) < 0) return [];
+  const to = BOUNDARIES[i + 1] ?? null;
+  return [{ from, to, rules: rulesOf(i, from.text, spanWords(from, to)) }];
 });
 
 /** The span that a version falls into; null before 2.6.26-rc2, when there was no EPT. */

@@ -108,26 +108,20 @@ export function parseKernelVersion(text: string): KernelVersion {
   };
 }
 
-/** Position on the version axis: [series, patch, rc], with 2.6.x a series of its own. */
-function position(v: Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>): readonly number[] {
-  const rc = v.rc ?? 1000;
-  if (v.major === 2) return [2, v.minor, v.patch, rc, 0];
-  const stable = v.rc === null ? v.patch : 0;
-  return [v.major, v.minor, 0, rc, stable];
+type Position = Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>;
+
+/** A release comes after all its candidates. */
+function candidate({ rc }: Position): number {
+  return rc ?? Number.POSITIVE_INFINITY;
 }
 
-/** Negative when `a` comes before `b`: 6.12-rc1 < 6.12 < 6.12.78 < 6.13-rc1. */
-export function compareVersions(
-  a: Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>,
-  b: Pick<KernelVersion, 'major' | 'minor' | 'patch' | 'rc'>,
-): number {
-  const left = position(a);
-  const right = position(b);
-  for (const [i, n] of left.entries()) {
-    const difference = n - (right[i] ?? 0);
-    if (difference !== 0) return difference;
-  }
-  return 0;
+/** Negative when `a` comes before `b`: 6.12-rc1 < 6.12 < 6.12.78 < 6.13-rc1. 2.6.x are series of their own. */
+export function compareVersions(a: Position, b: Position): number {
+  if (a.major !== b.major) return a.major - b.major;
+  if (a.minor !== b.minor) return a.minor - b.minor;
+  if (a.major === 2 && a.patch !== b.patch) return a.patch - b.patch;
+  if (a.rc !== b.rc) return candidate(a) < candidate(b) ? -1 : 1;
+  return a.patch - b.patch;
 }
 
 /** Whether both are of one series: 6.12 and 6.12.78, 2.6.32 and 2.6.32.61. */

@@ -174,11 +174,19 @@ function liveCdOnAmd({ inquiry, rules }: Scene): boolean {
   return rules.hasCdQuirk && inquiry.ask('cr0-cd') && inquiry.ask('quirk-cd-nw-cleared') === 'off';
 }
 
+/** A VM said to have non-coherent DMA has a device behind it. */
+function assignedDevice(inquiry: Inquiry): boolean {
+  if (!inquiry.isGiven('noncoherent-dma') || !inquiry.ask('noncoherent-dma')) {
+    return inquiry.ask('assigned-device');
+  }
+  return inquiry.imply('assigned-device', true, 'non-coherent DMA comes from a device');
+}
+
 function underNpt(scene: Scene): Effective {
   const { inquiry, rules, page, steps } = scene;
   const inputs = {
     is_mmio: () => page.isMmio(rules),
-    assigned_device: () => inquiry.ask('assigned-device'),
+    assigned_device: () => assignedDevice(inquiry),
   };
   const { svm } = rules;
   const leaf = decide(svm.npt_leaf, inputs);

@@ -57,7 +57,7 @@ function flipsOf(r: Resolution, key: FactKey): readonly Flip[] {
   const { values } = factDefinition(key);
   if (answer === undefined || values === null) return [];
   if (answer.origin !== 'given' && answer.origin !== 'initial') return [];
-  return (values).flatMap((value) => {
+  return values.flatMap((value) => {
     if (value === answer.value) return [];
     const { policy: _, ...kept } = facts;
     const moved = key === 'cpu' ? { paging: [OTHER_VENDOR[r.world.paging]] } : {};

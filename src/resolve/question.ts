@@ -46,7 +46,7 @@ function meet<K extends FactKey>(
   allowed: readonly FactValues[K][],
   why: string,
 ): readonly FactValues[K][] {
-  const given = (facts[key] ?? allowed);
+  const given = facts[key] ?? allowed;
   const left = given.filter((value) => allowed.includes(value));
   if (left.length === 0) refuse(`--${key} ${given.join(',')} does not go with ${why}`);
   return left;

@@ -1,7 +1,9 @@
 import { must } from '../base/assert.ts';
 import { everyChoice } from '../base/choice.ts';
+import { InputError } from '../base/diagnostic.ts';
 import { type FactKey, factWord } from '../facts/facts.ts';
 import type { Answer } from '../facts/inquiry.ts';
+import { MMIO_NONE } from '../kvm/mmio.ts';
 import type { EffectiveType } from '../x86/types.ts';
 import { EFFECTIVE_TYPES } from '../x86/types.ts';
 import { openSets, type Question } from './question.ts';
@@ -61,15 +63,33 @@ export function factName(key: FactKey): FactName {
   return key === 'policy' ? 'kernel' : key;
 }
 
-/** All worlds of a question. */
+/** Too much is open to look at every possibility: exit code 3, not an answer. */
+export class TooManyWorlds extends InputError {
+  override name = 'TooManyWorlds';
+}
+
+const MOST_WORLDS = 200_000;
+
+/** All worlds of a question. @throws TooManyWorlds when there are more than can be looked at. */
 export function worldsOf(q: Question): readonly World[] {
   const worlds: World[] = [];
   const open = openSets(q);
-  everyChoice((choice) => worlds.push(resolveWorld(q, open, choice)));
+  everyChoice((choice) => {
+    if (worlds.length === MOST_WORLDS) {
+      throw new TooManyWorlds([
+        {
+          severity: 'error',
+          message: `undetermined: more than ${MOST_WORLDS} possibilities are open`,
+          help: 'say at least the kernel, the paging mode and the backing',
+        },
+      ]);
+    }
+    worlds.push(resolveWorld(q, open, choice));
+  });
   return worlds;
 }
 
-/** Answers a question. @throws InputError never: the question has been checked. */
+/** Answers a question. @throws TooManyWorlds */
 export function resolve(q: Question): Resolution {
   const worlds = worldsOf(q);
   const world = must(worlds[0], 'no world');
@@ -90,7 +110,7 @@ export function resolve(q: Question): Resolution {
     unknown: [...new Set([...byType, ...byFinding])].map(factName),
     steps: world.steps,
     common: {
-      isMmio: agreed(worlds.map((w) => w.isMmio)),
+      isMmio: agreed(worlds.map((w) => (w.rules.mmio === MMIO_NONE ? null : w.isMmio))),
       leaf: agreed(worlds.map((w) => JSON.stringify(w.result.leaf))),
     },
   };

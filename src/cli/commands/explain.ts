@@ -3,12 +3,9 @@ import { EXPLAIN_SCHEMA_VERSION, explainJson } from '../../report/explain-json.t
 import { compareText, explainText } from '../../report/explain-text.ts';
 import { composeQuestions, type Entry, EXPLAIN_KEYS } from '../../resolve/compose.ts';
 import { type Flip, flips } from '../../resolve/flips.ts';
-import { exitCodeOf, type Resolution, resolve } from '../../resolve/resolution.ts';
-import { readCaseFile } from '../case-file.ts';
+import { exitCodeOf, type Resolution, resolve, TooManyWorlds } from '../../resolve/resolution.ts';
+import type { ExplainFormat } from '../formats.ts';
 import { complainTo, type Io, readText } from '../io.ts';
-
-export const EXPLAIN_FORMATS = ['text', 'json', 'svg', 'mail'] as const;
-export type ExplainFormat = (typeof EXPLAIN_FORMATS)[number];
 
 /** Flags as given: for each key of EXPLAIN_KEYS the values, in order. */
 export type ExplainFlags = Readonly<Record<string, readonly string[] | undefined>>;
@@ -23,6 +20,12 @@ function flagEntries(flags: ExplainFlags): readonly Entry[] {
     const words = given.flatMap((value) => (WHOLE.has(key) ? [value] : value.split(',')));
     return [{ key, words: words.map((text) => ({ text: text.trim() })) }];
   });
+}
+
+/** The YAML parser is loaded only when there is a file to parse: it costs as much as all the rest. */
+async function fileEntries(file: string): Promise<readonly Entry[]> {
+  const { readCaseFile } = await import('../case-file.ts');
+  return readCaseFile(readText(file), file === '-' ? '<stdin>' : file);
 }
 
 /** Flags go before the file: what is said on the command line replaces the file's word. */
@@ -73,8 +76,7 @@ export async function runExplain(
   io: Io,
 ): Promise<number> {
   try {
-    const fromFile =
-      file === undefined ? [] : readCaseFile(readText(file), file === '-' ? '<stdin>' : file);
+    const fromFile = file === undefined ? [] : await fileEntries(file);
     const questions = composeQuestions(merge(fromFile, flagEntries(flags)));
     const answers = questions.map((q) => {
       const r = resolve(q);
@@ -85,6 +87,6 @@ export async function runExplain(
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     complainTo(io, error.diagnostics);
-    return 2;
+    return error instanceof TooManyWorlds ? 3 : 2;
   }
 }

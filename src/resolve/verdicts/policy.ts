@@ -34,16 +34,15 @@ function optOutRefused(s: Situation): Finding | null {
   return {
     agents: ['VMM', 'KVM'],
     text: `The VMM asks KVM to honour the guest PAT, but ${why}.`,
-    fix:
-      s.paging === 'npt' ? 'Nothing to do: AMD honours the guest PAT anyway.' : honourGuestPat(s),
+    fix: honourGuestPat(s),
   };
 }
 
+/** On AMD the call succeeds and changes nothing, which is what the VMM wanted. */
 function refusal(s: Situation): string | null {
+  if (s.paging === 'npt') return null;
   if (!s.rules.hasPatQuirk) return `${s.subject} has no such quirk: KVM_ENABLE_CAP fails`;
   if (s.paging === 'shadow') return 'without EPT the quirk is not offered: -EINVAL';
-  if (s.paging === 'npt')
-    return 'on AMD the quirk is inapplicable: it succeeds and changes nothing';
   return s.selfSnoop === false ? 'without self-snoop the quirk is not offered: -EINVAL' : null;
 }
 
@@ -128,8 +127,7 @@ export const POLICY: readonly VerdictDefinition[] = [
     severity: 'warning',
     title: 'The opt-out of the quirk has no effect here',
     room: 'vmm',
-    cause:
-      'The quirk bit is not offered (no self-snoop, no EPT, a kernel before 6.16), or means nothing (AMD).',
+    cause: 'The quirk bit is not offered: no self-snoop, no EPT, or a kernel before 6.16.',
     consequence: 'The VMM may believe that the guest PAT is honoured while it is not.',
     fix: 'Ask KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2) for bit 9 before relying on it.',
     sources: ['kvm/x86.c-quirks', 'qemu/honor-guest-pat'],
