@@ -1,6 +1,6 @@
 import type { SourceId } from '../cite/sources.ts';
 import type { EptLeaf } from '../x86/ept.ts';
-import type { MtrrType } from '../x86/types.ts';
+import type { MtrrType, PatType } from '../x86/types.ts';
 
 /**
  * What vmx_get_mt_mask() of any era looks at, under the kernel's own names. Each is asked only when the
@@ -101,6 +101,11 @@ export function decide<Q, R>(
     if (decision.when === null || decision.when.holds(inputs)) return { line: i + 1, decision };
   }
   throw new RangeError('a decision list must end with otherwise()');
+}
+
+/** UC- has no encoding in an EPT leaf; UC without IPAT leaves the guest the same choice. */
+export function eptTypeOf(type: PatType): MtrrType {
+  return type === 'UC-' ? 'UC' : type;
 }
 
 /** The leaf that an EPT choice stands for, the named lookups filled in. */

@@ -1,4 +1,8 @@
+import { must } from '../base/assert.ts';
 import type { SourceId } from '../cite/sources.ts';
+import { LINUX_PAT, slotFor } from '../linux/pat-layout.ts';
+import { PAT_RESET, patLayout } from '../x86/pat.ts';
+import type { MtrrType, PatType } from '../x86/types.ts';
 import { all, type Condition, type DecisionList, not, otherwise, when } from './decision.ts';
 
 /** What KVM/SVM looks at when it types a nested leaf. */
@@ -92,3 +96,15 @@ export const S3: SvmEra = {
 };
 
 export const SVM_ERAS: readonly SvmEra[] = [S0, S1, S2, S3];
+
+/** Of the guest MTRR types, the host PAT of 4.2 had no slot for WP and took UC- instead. */
+export function nestedTypeOf(guestMtrr: MtrrType): PatType {
+  return guestMtrr === 'WP' ? 'UC-' : guestMtrr;
+}
+
+const RESET_LAYOUT = must(patLayout(PAT_RESET), 'reset value of the PAT');
+
+/** What the PTE of a Linux guest that wants `type` means under the PAT after reset. */
+export function decodedByReset(type: PatType): PatType {
+  return must(RESET_LAYOUT[slotFor(LINUX_PAT['wt-wp'], type)], 'PAT index');
+}

@@ -1,13 +1,11 @@
 import type { FactValues } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
-import { decide, type EptChoice, eptLeaf, type VmxInputs } from '../kvm/decision.ts';
+import { decide, type EptChoice, eptLeaf, eptTypeOf, type VmxInputs } from '../kvm/decision.ts';
 import type { KvmRules } from '../kvm/rules.ts';
-import type { NptLeafChoice } from '../kvm/svm.ts';
-import { LINUX_PAT, slotFor } from '../linux/pat-layout.ts';
+import { decodedByReset, type NptLeafChoice, nestedTypeOf } from '../kvm/svm.ts';
 import { combineMtrrPat, type UcOrigin } from '../x86/combine.ts';
 import { type EptLeaf, eptEffective } from '../x86/ept.ts';
 import { nptEffective } from '../x86/npt.ts';
-import { PAT_RESET, patLayout } from '../x86/pat.ts';
 import type { EffectiveType, MtrrType, PatType, Vendor } from '../x86/types.ts';
 import type { Page } from './page.ts';
 import type { Steps } from './step.ts';
@@ -77,11 +75,6 @@ function ignoreGuestPat({ inquiry, steps }: Scene): boolean {
   return !selfSnoop;
 }
 
-/** UC- has no encoding in an EPT leaf; UC without IPAT leaves the guest the same choice. */
-function eptTypeOf(type: PatType): MtrrType {
-  return type === 'UC-' ? 'UC' : type;
-}
-
 function vmxInputs(scene: Scene, seen: Record<string, string>): VmxInputs {
   const { inquiry, rules, page, guest } = scene;
   const bit = (name: string, value: boolean): boolean => {
@@ -144,17 +137,12 @@ function underEpt(scene: Scene): Effective {
 
 // ---- AMD, NPT ---------------------------------------------------------------------------------
 
-/** Of the guest MTRR types, the host PAT of 4.2 had no slot for WP and took UC- instead. */
-function slotType(type: MtrrType): PatType {
-  return type === 'WP' ? 'UC-' : type;
-}
-
 function nptLeaf(scene: Scene, choice: NptLeafChoice): PatType {
   switch (choice) {
     case 'PA0':
       return 'WB';
     case 'guest_mtrr':
-      return slotType(scene.guest.mtrr());
+      return nestedTypeOf(scene.guest.mtrr());
     case 'host_memtype':
       return scene.page.fact('host-memtype');
   }
@@ -165,8 +153,7 @@ function guestPatInHardware(scene: Scene, gPat: 'reset' | 'all-wb' | 'guest'): P
   if (gPat === 'all-wb') return 'WB';
   const type = scene.guest.type();
   if (gPat === 'guest' || scene.inquiry.ask('guest-layout') === 'reset') return type;
-  const index = slotFor(LINUX_PAT['wt-wp'], type);
-  return patLayout(PAT_RESET)?.[index] ?? 'WB';
+  return decodedByReset(type);
 }
 
 /** The guest's CR0.CD reaches AMD hardware only without KVM_X86_QUIRK_CD_NW_CLEARED. */

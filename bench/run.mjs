@@ -1,0 +1,13 @@
+// npm run bench: the measurements of bench/README.md. Ends with 1 when an answer was wrong.
+import { machine } from './measure.mjs';
+import { resolution } from './resolution.mjs';
+import { space } from './space.mjs';
+import { startup } from './startup.mjs';
+
+const print = (text) => process.stdout.write(text);
+
+print(`${machine()}\n\n`);
+const swept = [];
+const ok = [space((text) => swept.push(text)), resolution(print), startup(print)];
+print(swept.join(''));
+process.exitCode = ok.every(Boolean) ? 0 : 1;
