@@ -13,7 +13,12 @@ const bundle = await rolldown({
   platform: 'node',
   external: [/^node:/, '@stricli/core', 'yaml', 'koffi'],
 });
-await bundle.write({ dir: `${ROOT}dist/bin`, format: 'esm', chunkFileNames: '[name].js', minify: false });
+await bundle.write({
+  dir: `${ROOT}dist/bin`,
+  format: 'esm',
+  chunkFileNames: '[name].js',
+  minify: false,
+});
 await bundle.close();
 rmSync(`${ROOT}dist/cli`, { recursive: true });
 chmodSync(`${ROOT}dist/bin/main.js`, 0o755);

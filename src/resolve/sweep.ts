@@ -17,7 +17,6 @@ import { EFFECTIVE_CODE, effectiveTypeOf, eptCode, NATIVE, nptCode } from '../x8
 import {
   EFFECTIVE_TYPES,
   type EffectiveType,
-  type MtrrType,
   type PatType,
   TYPE_CODE,
   type Vendor,
