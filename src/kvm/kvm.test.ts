@@ -53,7 +53,7 @@ describe('the version axis', () => {
     ['7.3.4', 'E11'],
     ['v6.8', 'E8'],
     ['6.12.113+deb12-amd64', 'E11'],
-    ['6.18.44-fc-v657', 'E11'],
+    ['6.18.44-kvm-pvm', 'E11'],
     ['Linux version 6.8.1 (a@b) #1 SMP', 'E8'],
     ['6.8.0-101-generic', 'E8'],
     ['6.8.0-140-generic', 'E11'],

@@ -3,7 +3,8 @@ import { GUEST_CPU, isUncached } from './advice.ts';
 
 /** RAM whose accesses go out one by one. */
 function slowRam(s: Situation): Finding | null {
-  if (s.isMmio || s.backing?.page.device === true || !isUncached(s.result.type)) return null;
+  if (s.isMmio && s.paging === 'ept') return null;
+  if (s.backing?.page.device === true || !isUncached(s.result.type)) return null;
   const askedUncached = s.guest?.type === 'UC' || s.guest?.type === 'UC-';
   return {
     agents: [GUEST_CPU],
@@ -16,7 +17,8 @@ function slowRam(s: Situation): Finding | null {
 
 /** The founding patch: pages the host made WC are UC for a guest that wants WB. */
 function wcForcedUc(s: Situation): Finding | null {
-  if (!s.isMmio || s.backing?.page.device === true || !isUncached(s.result.type)) return null;
+  if (!s.isMmio || s.paging !== 'ept') return null;
+  if (s.backing?.page.device === true || !isUncached(s.result.type)) return null;
   return {
     agents: [GUEST_CPU],
     text:

@@ -1,0 +1,61 @@
+import { diagnose, doctorExitCode } from '../../doctor/diagnose.ts';
+import { gather } from '../../doctor/gather.ts';
+import type { Capture } from '../../doctor/reading.ts';
+import { countVms } from '../../doctor/vmm.ts';
+import { collect } from '../../host/collect.ts';
+import { liveHost } from '../../host/live.ts';
+import { doctorJson } from '../../report/doctor-json.ts';
+import { doctorText } from '../../report/doctor-text.ts';
+
+export interface DoctorOptions {
+  readonly format: 'text' | 'json';
+  /** Look at this process only. */
+  readonly pid?: number;
+}
+
+const LARGEST_PID = 2 ** 22;
+const USAGE = 2;
+
+function isPid(pid: number): boolean {
+  return Number.isInteger(pid) && pid > 0 && pid <= LARGEST_PID;
+}
+
+/** Why the process that was named is not one to look at; null when it is. */
+function wrongProcess(capture: Capture): string | null {
+  const { pid } = capture;
+  const links = pid === null ? undefined : capture.linkLists.get(`/proc/${pid}/fd`);
+  if (links === undefined) return null;
+  if (!links.ok) return links.reason === 'absent' ? `there is no process ${pid} to be seen` : null;
+  return countVms(links.links) === 0 ? `process ${pid} runs no VM (no kvm-vm descriptor)` : null;
+}
+
+/**
+ * `memtype doctor`: what the guests on this machine get, whether it is coherent, and the fix.
+ *
+ * @returns the exit code: see `doctorExitCode`; 2 when `pid` names no process with a VM
+ */
+export async function runDoctor(
+  options: DoctorOptions,
+  io: { write(text: string): void; error(text: string): void },
+): Promise<number> {
+  const pid = options.pid ?? null;
+  if (pid !== null && !isPid(pid)) {
+    io.error(`error: not a process number: ${pid}\n  help: give the PID of a VMM\n`);
+    return USAGE;
+  }
+  const host = liveHost();
+  try {
+    const capture = await collect(host, pid);
+    const wrong = wrongProcess(capture);
+    if (wrong !== null) {
+      io.error(`error: ${wrong}\n  help: leave out --pid to look at every process\n`);
+      return USAGE;
+    }
+    const diagnosis = diagnose(gather(capture));
+    const json = (): string => `${JSON.stringify(doctorJson(diagnosis), null, 2)}\n`;
+    io.write(options.format === 'json' ? json() : doctorText(diagnosis));
+    return doctorExitCode(diagnosis);
+  } finally {
+    host.close();
+  }
+}

@@ -1,0 +1,196 @@
+import type { Facts, FactValues } from '../facts/facts.ts';
+import { QUIRK } from '../kvm/quirks.ts';
+import { type BackingId, backingClass } from '../linux/backing.ts';
+import type { KvmLeaf } from '../resolve/effective.ts';
+import { question } from '../resolve/question.ts';
+import {
+  type FactName,
+  type JudgedVerdict,
+  type Resolution,
+  resolve,
+} from '../resolve/resolution.ts';
+import type { EffectiveType, PatType } from '../x86/types.ts';
+import type { VmCoherency } from './coherency.ts';
+import { ifKnown } from './fact.ts';
+import type { HostFacts } from './host-facts.ts';
+import type { Policy } from './policy.ts';
+import type { Region, VmFacts } from './vm-facts.ts';
+
+/** The types a guest may ask for, in the order of the tables. */
+export const GUEST_ASKS = ['WB', 'WC', 'UC-', 'UC', 'WT', 'WP'] as const satisfies PatType[];
+
+/** What the other side of an access sees: `yes` as soon as it is coherent by itself. */
+export interface Agreement {
+  /** The verdict that says it is not, or only with care; null: coherent. */
+  readonly code: string | null;
+  /** The verdict holds whatever is not known. */
+  readonly certain: boolean;
+}
+
+/** What a guest gets when it asks for one type. */
+export interface GuestAnswer {
+  readonly asks: PatType;
+  readonly types: readonly EffectiveType[];
+  /** What KVM installs; null where that depends on what is not known. */
+  readonly leaf: KvmLeaf | null;
+  readonly isMmio: boolean | null;
+  readonly withVmm: Agreement;
+  readonly withSnooping: Agreement;
+  /** With a device that reads and writes past the caches. Null for a device's own memory. */
+  readonly withNotSnooping: Agreement | null;
+  /** Facts that would decide between the types. */
+  readonly unknown: readonly FactName[];
+}
+
+/**
+ * Asks the resolver about one machine. Regions that are alike lead to the same question, which is then
+ * answered once.
+ */
+export class Asker {
+  readonly #policy: Policy;
+  readonly #cpuModel: { readonly family: number; readonly model: number } | null;
+  readonly #answers = new Map<string, Resolution>();
+
+  constructor(facts: HostFacts, policy: Policy) {
+    this.#policy = policy;
+    const cpu = ifKnown(facts.cpu);
+    const { family = null, model = null } = cpu ?? {};
+    const named = cpu?.vendor === 'intel' && family !== null && model !== null;
+    this.#cpuModel = named ? { family, model } : null;
+  }
+
+  ask(facts: Facts): Resolution {
+    const key = JSON.stringify(facts);
+    const before = this.#answers.get(key);
+    if (before !== undefined) return before;
+    const { rules, subject } = this.#policy;
+    const answer = resolve(question({ facts, rules, subject, cpuModel: this.#cpuModel }));
+    this.#answers.set(key, answer);
+    return answer;
+  }
+}
+
+function one<T>(value: T | null | undefined): readonly T[] | undefined {
+  return value === null || value === undefined ? undefined : [value];
+}
+
+/** Facts without the members that are undefined. */
+function given(
+  facts: { readonly [K in keyof FactValues]?: readonly FactValues[K][] | undefined },
+): Facts {
+  return Object.fromEntries(Object.entries(facts).filter(([, v]) => v !== undefined)) as Facts;
+}
+
+/** Whether the VMM disabled KVM_X86_QUIRK_IGNORE_GUEST_PAT: by its options, where they can be read. */
+export function quirkStates(
+  vm: VmFacts,
+  facts: HostFacts,
+  policy: Policy,
+): readonly FactValues['quirk-ignore-guest-pat'][] {
+  const word = ifKnown(facts.kvm.quirks2);
+  const offered = word === null ? null : (word & QUIRK.IGNORE_GUEST_PAT) !== 0;
+  const paging = ifKnown(facts.kvm.paging);
+  const exists = policy.rules === null || policy.rules.some((r) => r.hasPatQuirk);
+  if (!exists || offered === false || (paging !== null && paging !== 'ept')) return ['on'];
+  const options = ifKnown(vm.qemu);
+  if (options === null) return ['on', 'off'];
+  if (options.honorGuestPat === 'on') return ['off'];
+  if (options.honorGuestPat === 'auto') return offered === true ? ['off'] : ['on', 'off'];
+  return ['on'];
+}
+
+/** Vendor and paging as far as they are known, and only together where they go together. */
+function cpuFacts(facts: HostFacts): Facts {
+  const cpu = ifKnown(facts.cpu);
+  const vendor = cpu?.vendor === 'intel' || cpu?.vendor === 'amd' ? cpu.vendor : null;
+  const paging = ifKnown(facts.kvm.paging);
+  const other = { intel: 'npt', amd: 'ept' } as const;
+  const fits = vendor === null || paging !== other[vendor];
+  return given({
+    cpu: one(fits ? vendor : null),
+    paging: one(paging),
+    'self-snoop': one(cpu?.usableSelfSnoop),
+  });
+}
+
+/** What is known of a region of a VM. A fact that is not known is left out, so that the resolver forks. */
+export function regionFacts(
+  vm: VmFacts,
+  region: Pick<Region, 'backings' | 'page'>,
+  facts: HostFacts,
+  policy: Policy,
+  coherency: VmCoherency,
+): Facts {
+  return {
+    ...cpuFacts(facts),
+    ...given({
+      backing: region.backings,
+      'host-pat': one(ifKnown(facts.pat)?.enabled),
+      'host-memtype': one(region.page.hostMemtype),
+      'vmm-mapping': region.page.vmmMapping,
+      'noncoherent-dma': coherency.noncoherent,
+      'assigned-device': one(vm.files.known ? vm.devices.length > 0 : null),
+      'quirk-ignore-guest-pat': quirkStates(vm, facts, policy),
+    }),
+  };
+}
+
+function agreement(verdicts: readonly JudgedVerdict[], codes: readonly string[]): Agreement {
+  const found = verdicts.find((v) => codes.includes(v.code));
+  return { code: found?.code ?? null, certain: found?.certain ?? true };
+}
+
+const ALIAS = ['MT103', 'MT104', 'MT105'];
+const STALE = ['MT101', 'MT102'];
+
+function isDevice(backings: readonly BackingId[]): boolean {
+  return backings.every((id) => backingClass(id)?.page.device === true);
+}
+
+/** What the guest gets for each type that it may ask. */
+export function guestAnswers(
+  asker: Asker,
+  facts: Facts,
+  backings: readonly BackingId[],
+): readonly GuestAnswer[] {
+  return GUEST_ASKS.map((asks) => {
+    const snooping = asker.ask({ ...facts, guest: [asks], device: ['snoop'] });
+    const past = asker.ask({ ...facts, guest: [asks], device: ['nosnoop'] });
+    return {
+      asks,
+      types: snooping.types,
+      leaf: snooping.common.leaf === null ? null : snooping.world.result.leaf,
+      isMmio: snooping.common.isMmio,
+      withVmm: agreement(snooping.verdicts, ALIAS),
+      withSnooping: agreement(snooping.verdicts, STALE),
+      withNotSnooping: isDevice(backings) ? null : agreement(past.verdicts, STALE),
+      unknown: snooping.types.length > 1 ? snooping.unknown : [],
+    };
+  });
+}
+
+/**
+ * What a guest driver asks of memory of this class, as a rule: what the host maps it as. Of memory that
+ * the host maps uncached it may ask WC as well.
+ */
+export function expectedAsks(backing: BackingId): readonly PatType[] {
+  const page = backingClass(backing)?.page;
+  if (page === undefined) return ['WB'];
+  return page.vmm === 'UC-' || page.device ? ['UC-', 'WC'] : [page.vmm];
+}
+
+/** How a GPU reaches memory of the classes that its drivers make; null: it may snoop or not. */
+const GPU_ACCESS: Partial<Record<BackingId, FactValues['device'] | null>> = {
+  'ttm-wc': 'nosnoop',
+  'ttm-cached': 'snoop',
+  'ttm-uc': null,
+  'xe-wc': null,
+  'i915-wc': null,
+  'i915-dmabuf': null,
+};
+
+/** The device behind memory of a class: the GPU whose driver made it; of all other memory none. */
+export function deviceOf(backing: BackingId): FactValues['device'] | null {
+  const access = GPU_ACCESS[backing];
+  return access === undefined ? 'none' : access;
+}

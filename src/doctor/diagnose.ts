@@ -1,0 +1,178 @@
+import { Asker, quirkStates } from './answers.ts';
+import { coherencyOf, deviceNames, type VmCoherency } from './coherency.ts';
+import { ifKnown } from './fact.ts';
+import { type DoctorFinding, finding, mergeFindings } from './findings.ts';
+import { type GuestSide, guestSide } from './guest-side.ts';
+import type { HostFacts } from './host-facts.ts';
+import { type Policy, policyOf } from './policy.ts';
+import {
+  diagnoseRegion,
+  prospectiveRegion,
+  type RegionDiagnosis,
+  type VmScene,
+} from './region-diagnosis.ts';
+import { type UnknownItem, unknownsOf } from './unknowns.ts';
+import type { VmFacts } from './vm-facts.ts';
+
+export interface VmDiagnosis {
+  readonly vm: VmFacts;
+  readonly coherency: VmCoherency;
+  /** States that KVM_X86_QUIRK_IGNORE_GUEST_PAT may have. */
+  readonly quirk: readonly ('on' | 'off')[];
+  readonly regions: readonly RegionDiagnosis[];
+}
+
+/** What doctor says of a machine. */
+export interface Diagnosis {
+  readonly facts: HostFacts;
+  readonly policy: Policy;
+  readonly vms: readonly VmDiagnosis[];
+  /** Null: this machine is no guest, or that is not known. */
+  readonly guestSide: GuestSide | null;
+  /** Certain ones first, then the gravest. */
+  readonly findings: readonly DoctorFinding[];
+  /** What had to be known for an answer and was not. */
+  readonly undetermined: readonly string[];
+  readonly unknowns: readonly UnknownItem[];
+}
+
+// ---- findings of a VM and of the machine ------------------------------------------------------
+
+function untoldVfio({ vm, facts, coherency }: VmScene): readonly DoctorFinding[] {
+  const files = ifKnown(vm.files);
+  const paging = ifKnown(facts.kvm.paging);
+  if (files === null || files.kvmVfio || vm.devices.length === 0) return [];
+  if (!coherency.mayNotSnoop.includes(true) || (paging !== null && paging !== 'ept')) return [];
+  const doubts = [
+    ...(coherency.mayNotSnoop.includes(false) ? ['the IOMMU does not make them snoop'] : []),
+    ...(paging === null ? ['paging is ept'] : []),
+  ];
+  const names = deviceNames(coherency.culprits);
+  const text = `The VMM has ${names} open and no kvm-vfio device: the VM counts as coherent.`;
+  const agents = ['guest CPU', names];
+  return [finding('untoldVfio', `VM ${vm.pid}`, text, { when: doubts.join('; '), agents })];
+}
+
+function noncoherentVm(scene: VmScene): readonly DoctorFinding[] {
+  const { vm, facts, policy, coherency } = scene;
+  if (!coherency.noncoherent.includes(true) || !ifKnown(vm.files)?.kvmVfio) return [];
+  if (ifKnown(facts.kvm.paging) !== 'ept') return [];
+  const when = coherency.noncoherent.includes(false) ? coherency.why : '';
+  const old = policy.rules?.some((r) => r.guestMtrr !== null) ?? true;
+  const text = `KVM honours the guest PAT${old ? ' and the guest MTRRs' : ''} for all RAM of this VM: ${coherency.why}.`;
+  const place = `VM ${vm.pid}`;
+  const without = coherency.culprits.filter((d) => d.kind === 'mdev' || d.kind === 'no-iommu');
+  const perDevice = policy.rules?.every((r) => r.noncoherent.id === 'enforced-device') ?? false;
+  const found = [finding('noncoherentVm', place, text, { when, agents: ['KVM'] })];
+  if (without.length === 0 || !perDevice) return found;
+  const cause = `${deviceNames(without)} has no IOMMU of its own.`;
+  return [...found, finding('noIommu', place, cause, { when, agents: ['KVM'] })];
+}
+
+function machineFindings(facts: HostFacts): readonly DoctorFinding[] {
+  const found: DoctorFinding[] = [];
+  const place = 'this machine';
+  const hasKvm = ifKnown(facts.kvm.present) === true;
+  const pat = facts.pat;
+  if (hasKvm && pat.known && !pat.value.enabled) {
+    found.push(finding('patOff', place, `${pat.from}.`, { agents: ['host'] }));
+  }
+  const cpu = ifKnown(facts.cpu);
+  const ept = ifKnown(facts.kvm.paging) === 'ept';
+  if (hasKvm && ept && cpu?.usableSelfSnoop === false) {
+    const model = `family ${cpu.family ?? '?'} model ${cpu.model ?? '?'}`;
+    const text = `${cpu.modelName ?? 'This CPU'} (${model}) has no usable self-snoop.`;
+    found.push(finding('noSelfSnoop', place, text, { agents: ['CPU'] }));
+  }
+  return found;
+}
+
+// ---- what had to be known ---------------------------------------------------------------------
+
+/** Whether a VM may have been missed; null: every VM there is was seen. */
+function missedVms(facts: HostFacts): string | null {
+  const { kvm } = facts;
+  if (ifKnown(kvm.present) === false || ifKnown(kvm.users) === 0) return null;
+  const survey = ifKnown(facts.processes);
+  if (survey === null) return 'whether VMs run: the processes could not be listed';
+  const seen = facts.vms.length > 0 ? 'whether more VMs run' : 'whether a VM runs';
+  if (survey.closed > 0)
+    return `${seen}: ${survey.closed} of ${survey.total} processes could not be looked into`;
+  if (!survey.complete) return `${seen}: this /proc does not show every process`;
+  return null;
+}
+
+function undeterminedOf(facts: HostFacts, vms: readonly VmDiagnosis[]): readonly string[] {
+  const found: string[] = [];
+  const missed = missedVms(facts);
+  if (missed !== null) found.push(missed);
+  for (const { vm, regions } of vms) {
+    const name = `VM ${vm.pid}`;
+    if (vm.evidence !== 'fd') found.push(`${name}: whether it is one, and its memory`);
+    else if (!vm.regions.known) found.push(`${name}: its memory, ${vm.regions.why}`);
+    else if (regions.length === 0) found.push(`${name}: its memory, no mapping looks like it`);
+    for (const { region, undetermined } of regions) {
+      if (undetermined.length === 0) continue;
+      found.push(`${name}, ${region.name}: its type depends on ${undetermined.join(', ')}`);
+    }
+  }
+  if (vms.length > 0 && !facts.kvm.paging.known) found.push('the paging mode of this KVM');
+  if (ifKnown(facts.isGuest) === true && (ifKnown(facts.virtioGpus) ?? []).length > 0) {
+    found.push('what the virtio-gpu memory of this guest gets: the host decides, see the table');
+  }
+  return found;
+}
+
+// ---- all of it --------------------------------------------------------------------------------
+
+function diagnoseVm(
+  vm: VmFacts,
+  facts: HostFacts,
+  policy: Policy,
+  asker: Asker,
+): VmDiagnosis & { scene: VmScene } {
+  const coherency = coherencyOf(vm, facts, policy);
+  const scene: VmScene = { vm, facts, policy, coherency, asker };
+  const mapped = (ifKnown(vm.regions) ?? []).map((r) => diagnoseRegion(scene, r, false));
+  const window = prospectiveRegion(vm, facts);
+  const regions = window === null ? mapped : [...mapped, diagnoseRegion(scene, window, true)];
+  return { vm, coherency, quirk: quirkStates(vm, facts, policy), regions, scene };
+}
+
+/** What the facts of a machine mean. Every type and verdict in it is the resolver's. */
+export function diagnose(facts: HostFacts): Diagnosis {
+  const policy = policyOf(facts);
+  const asker = new Asker(facts, policy);
+  const scenes = facts.vms.map((vm) => diagnoseVm(vm, facts, policy, asker));
+  const inside = guestSide(facts);
+  const findings = mergeFindings([
+    ...machineFindings(facts),
+    ...(inside?.findings ?? []),
+    ...scenes.flatMap(({ scene, regions }) => [
+      ...untoldVfio(scene),
+      ...noncoherentVm(scene),
+      ...regions.flatMap((r) => r.findings),
+    ]),
+  ]);
+  const vms = scenes.map(({ scene: _, ...vm }) => vm);
+  return {
+    facts,
+    policy,
+    vms,
+    guestSide: inside,
+    findings,
+    undetermined: undeterminedOf(facts, vms),
+    unknowns: unknownsOf(facts),
+  };
+}
+
+/**
+ * The exit code of `memtype doctor`: 1 when a certain finding is an error or a warning; else 3 when such
+ * a finding is possible, or something that had to be known is not; else 0. What a guest asks is not
+ * among it: it is the axis of the tables.
+ */
+export function doctorExitCode(d: Diagnosis): 0 | 1 | 3 {
+  const grave = d.findings.filter((f) => f.severity !== 'info');
+  if (grave.some((f) => f.certain)) return 1;
+  return grave.length > 0 || d.undetermined.length > 0 ? 3 : 0;
+}

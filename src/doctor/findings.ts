@@ -1,0 +1,179 @@
+import type { Room } from '../cite/rule.ts';
+import type { SourceId } from '../cite/sources.ts';
+import type { Severity, VerdictCode } from '../resolve/verdict.ts';
+
+/** A kind of finding that only a look at a machine can bring; the others are those of the resolver. */
+export interface DoctorDefinition {
+  readonly code: VerdictCode;
+  readonly severity: Severity;
+  readonly title: string;
+  readonly room: Room;
+  readonly cause: string;
+  readonly consequence: string;
+  readonly fix: string;
+  readonly sources: readonly [SourceId, ...SourceId[]];
+  /** A machine that has it. */
+  readonly example: string;
+}
+
+/** Something doctor found, of either kind. */
+export interface DoctorFinding {
+  readonly code: VerdictCode;
+  readonly severity: Severity;
+  readonly title: string;
+  /** It holds whatever is not known here. */
+  readonly certain: boolean;
+  /** For a finding that is not certain: what it depends on, in words. */
+  readonly when: string;
+  /** What the guest is taken to do, in words; empty where it does not matter. */
+  readonly given: string;
+  /** "this machine", "VM 4711", "VM 4711: memfd pc.ram". */
+  readonly places: readonly string[];
+  readonly agents: readonly string[];
+  readonly text: string;
+  readonly fix: string;
+}
+
+export const DOCTOR_FINDINGS = {
+  untoldVfio: {
+    code: 'MT601',
+    severity: 'warning',
+    title: 'KVM was not told of assigned devices that may not snoop',
+    room: 'vmm',
+    cause:
+      'The VMM holds VFIO files but no kvm-vfio device, so KVM takes all DMA of the VM for coherent, and ' +
+      'nothing makes the devices snoop.',
+    consequence:
+      'Under EPT the guest PAT stays ignored: what the guest maps WC or UC for such a device is cached, ' +
+      'and the device may see old data.',
+    fix: 'Have the VMM create the kvm-vfio device and add its VFIO files (KVM_DEV_VFIO_FILE_ADD).',
+    sources: ['kvm/vfio.c', 'kvm/ec53500fae42', 'vtd/snoop-control'],
+    example:
+      'A VMM with /dev/vfio/12 open and no anon_inode:kvm-vfio; the device is behind dmar0, ECAP bit 7 is 0.',
+  },
+  noncoherentVm: {
+    code: 'MT602',
+    severity: 'info',
+    title: 'The VM has non-coherent DMA: the guest has a say in the type of all its RAM',
+    room: 'kvm',
+    cause: 'A VFIO file in the kvm-vfio device belongs to a device that nothing makes snoop.',
+    consequence:
+      'KVM honours the guest PAT for every page of the VM, not for the buffers of the device alone; up ' +
+      'to 6.10 the guest MTRRs count as well.',
+    fix: 'Nothing to do where the guest knows of it; an IOMMU with snoop control avoids it.',
+    sources: ['kvm/vfio.c', 'kvm/vmx_get_mt_mask', 'linux/iommu-snoop'],
+    example:
+      'QEMU with kvm-vfio and the integrated GPU of a 12th-generation Core (ECAP 29a00f0505e).',
+  },
+  noIommu: {
+    code: 'MT603',
+    severity: 'info',
+    title: 'A device without an IOMMU makes the whole VM non-coherent',
+    room: 'kvm',
+    cause:
+      'From 6.2 on KVM asks every device for IOMMU_CAP_ENFORCE_CACHE_COHERENCY; a mediated device and a ' +
+      'device without an IOMMU cannot have it. (Read in the source, not run.)',
+    consequence: 'As MT602, also where the physical device snoops.',
+    fix: 'Assign a device of its own behind an IOMMU with snoop control.',
+    sources: ['kvm/4989764d8ed3', 'linux/iommu-snoop'],
+    example: 'QEMU with a vGPU (mdev) in its VFIO group, on Linux 6.8.',
+  },
+  patOff: {
+    code: 'MT604',
+    severity: 'warning',
+    title: 'PAT is off on this machine',
+    room: 'host',
+    cause: 'The kernel was booted with nopat, or CPU or firmware offer no PAT.',
+    consequence:
+      'No mapping of the host can be WC, drivers get UC- instead; and KVM takes every reserved page for ' +
+      'MMIO, so that guests reach it uncached.',
+    fix: 'Boot without nopat.',
+    sources: ['linux/pat_bp_init', 'kvm/kvm_is_mmio_pfn'],
+    example: 'nopat on the kernel command line.',
+  },
+  emulatedWrite: {
+    code: 'MT605',
+    severity: 'info',
+    title: "The guest's first write to such a page goes through the VMM's mapping",
+    room: 'kvm',
+    cause:
+      'drm shmem mappings are write-protected until the host has written (pfn_mkwrite, seen in 7.3): KVM ' +
+      'gets KVM_PFN_ERR_RO_FAULT and emulates the store through the mapping of the VMM.',
+    consequence: "That store has the type of the VMM's mapping, not that of the guest's.",
+    fix: 'Have the VMM write each page once before the guest uses it.',
+    sources: ['linux/drm_gem_shmem', 'linux/hva_to_pfn_remapped'],
+    example: 'A vgem buffer as a memslot on Linux 7.3.4.',
+  },
+  noSelfSnoop: {
+    code: 'MT606',
+    severity: 'info',
+    title: 'This CPU has no usable self-snoop',
+    room: 'cpu',
+    cause: 'The CPU lacks the flag ss, or the kernel took it away because of errata.',
+    consequence:
+      'KVM cannot be made to honour the guest PAT under EPT, except by non-coherent DMA; and aliases of ' +
+      'different types are not kept coherent.',
+    fix: 'A CPU with self-snoop: Ivy Bridge, Sandy Bridge-EP, Westmere-EX or later.',
+    sources: ['linux/self-snoop-errata', 'kvm/x86.c-quirks', 'sdm/self-snoop'],
+    example: 'Core i7-2600K (family 6 model 42): quirk word 5ffH on Linux 6.12.113.',
+  },
+  oddSample: {
+    code: 'MT607',
+    severity: 'warning',
+    title: 'A page of ordinary guest memory is not WB on the host',
+    room: 'host',
+    cause: 'The page that was looked up carries another type in the page flags of the host.',
+    consequence: 'Host and guest may reach it with different types; the tables here assume WB.',
+    fix: 'Find the driver that changed it (set_memory_wc or _uc on pages it was given).',
+    sources: ['linux/kpageflags', 'linux/set_memory'],
+    example: 'A memfd page with KPF_ARCH (bit 38) set and KPF_ARCH_2 clear: WC.',
+  },
+} as const satisfies Readonly<Record<string, DoctorDefinition>>;
+
+export type DoctorFindingName = keyof typeof DOCTOR_FINDINGS;
+
+/** A finding of doctor's own kind; its general fix, unless the case has a better one. */
+export function finding(
+  name: DoctorFindingName,
+  place: string,
+  text: string,
+  more: {
+    readonly when?: string | null;
+    readonly agents?: readonly string[];
+    readonly fix?: string;
+  },
+): DoctorFinding {
+  const { code, severity, title, fix } = DOCTOR_FINDINGS[name];
+  const when = more.when ?? '';
+  return {
+    code,
+    severity,
+    title,
+    certain: when === '',
+    when,
+    given: '',
+    places: [place],
+    agents: more.agents ?? [],
+    text,
+    fix: more.fix ?? fix,
+  };
+}
+
+const WEIGHT = { error: 0, warning: 1, info: 2 } as const;
+
+/** The same finding at several places is one; certain ones first, then the gravest. */
+export function mergeFindings(findings: readonly DoctorFinding[]): readonly DoctorFinding[] {
+  const merged = new Map<string, DoctorFinding>();
+  for (const f of findings) {
+    const key = JSON.stringify([f.code, f.certain, f.when, f.given, f.text, f.fix]);
+    const before = merged.get(key);
+    const places = [...new Set([...(before?.places ?? []), ...f.places])];
+    merged.set(key, { ...f, places });
+  }
+  return [...merged.values()].sort(
+    (a, b) =>
+      Number(b.certain) - Number(a.certain) ||
+      WEIGHT[a.severity] - WEIGHT[b.severity] ||
+      (a.code < b.code ? -1 : a.code > b.code ? 1 : 0),
+  );
+}

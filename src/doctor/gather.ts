@@ -1,0 +1,98 @@
+import { parseIomem } from '../linux/text/iomem.ts';
+import { parseMemtypeList } from '../linux/text/memtype-list.ts';
+import { gatherGpus, gatherIommu, gatherVfioBound, gatherVirtioGpus } from './devices.ts';
+import { ifKnown, unknown } from './fact.ts';
+import type { HostFacts } from './host-facts.ts';
+import { gatherKvm } from './kvm-host.ts';
+import {
+  gatherCpu,
+  gatherFirmware,
+  gatherHypervisor,
+  gatherIsGuest,
+  gatherKernel,
+  gatherLog,
+  gatherPat,
+} from './machine.ts';
+import { Gathering } from './parse.ts';
+import type { PhysicalMaps } from './physical.ts';
+import { type Capture, Readings } from './reading.ts';
+import { gatherVms, mountPoints, surveyOf, type VmContext } from './vms.ts';
+
+const DEBUGFS = '/sys/kernel/debug';
+
+/** Where debugfs is mounted: on its usual place as soon as it is there, else anywhere. */
+export function debugfsMount(readings: Readings): string {
+  const points = mountPoints(readings, 'debugfs');
+  return points.includes(DEBUGFS) ? DEBUGFS : (points[0] ?? DEBUGFS);
+}
+
+export function memtypeListPath(readings: Readings): string {
+  return `${debugfsMount(readings)}/x86/pat_memtype_list`;
+}
+
+const DEBUGFS_REMEDIES = {
+  absent: 'mount -t debugfs none /sys/kernel/debug; with nopat the file does not exist',
+  denied: 'run doctor as root; kernel lockdown refuses root, too',
+} as const;
+
+/** What the search for VMs needs to know of the host. */
+function vmContext(
+  facts: Pick<HostFacts, 'kernel' | 'iommu' | 'gpus' | 'iomem' | 'firmware' | 'tracked'>,
+): VmContext {
+  const maps: PhysicalMaps = {
+    iomem: ifKnown(facts.iomem),
+    memmap: ifKnown(facts.firmware.memmap),
+    tracked: ifKnown(facts.tracked),
+  };
+  return { kernel: ifKnown(facts.kernel), iommu: facts.iommu, gpus: facts.gpus, maps };
+}
+
+/** Everything but the VMs. */
+function machineFacts(
+  readings: Readings,
+  gathering: Gathering,
+): Omit<HostFacts, 'vms' | 'problems'> {
+  const cpu = gatherCpu(readings, gathering);
+  const log = gatherLog(readings, gathering);
+  const list = memtypeListPath(readings);
+  const iomem = gathering.fact(readings.text('/proc/iomem'), '/proc/iomem', parseIomem, 'whole');
+  return {
+    cpu,
+    kernel: gatherKernel(readings),
+    isGuest: gatherIsGuest(cpu),
+    hypervisor: gatherHypervisor(log),
+    kvm: gatherKvm(readings, cpu),
+    firmware: gatherFirmware(readings, gathering, log),
+    pat: gatherPat(readings, log, list),
+    tracked: gathering.fact(
+      readings.text(list),
+      list,
+      parseMemtypeList,
+      'partial',
+      DEBUGFS_REMEDIES,
+    ),
+    iomem:
+      iomem.known && iomem.value.hidden
+        ? unknown('/proc/iomem shows this user no addresses', 'run doctor as root')
+        : iomem,
+    iommu: gatherIommu(readings),
+    gpus: gatherGpus(readings),
+    virtioGpus: gatherVirtioGpus(readings),
+    vfioBound: gatherVfioBound(readings),
+    processes: surveyOf(readings),
+  };
+}
+
+/** What the search for VMs needs, while the host is still being read. */
+export function machineContext(readings: Readings): VmContext {
+  return vmContext(machineFacts(readings, new Gathering()));
+}
+
+/** What the readings of a host say, and what they do not. Never throws on any content. */
+export function gather(capture: Capture): HostFacts {
+  const readings = new Readings(capture);
+  const gathering = new Gathering();
+  const machine = machineFacts(readings, gathering);
+  const vms = gatherVms(readings, gathering, vmContext(machine));
+  return { ...machine, vms, problems: gathering.problems };
+}

@@ -1,0 +1,112 @@
+import type { Diagnostic } from '../base/diagnostic.ts';
+import type { Paging } from '../facts/facts.ts';
+import type { CpuInfo } from '../linux/text/cpuinfo.ts';
+import type { E820Entry } from '../linux/text/e820.ts';
+import type { Iomem } from '../linux/text/iomem.ts';
+import type { MemtypeList } from '../linux/text/memtype-list.ts';
+import type { MtrrRange } from '../linux/text/mtrr.ts';
+import type { KernelVersion } from '../linux/version.ts';
+import type { PatLayout } from '../x86/pat.ts';
+import type { MtrrType } from '../x86/types.ts';
+import type { Fact } from './fact.ts';
+import type { VmFacts } from './vm-facts.ts';
+
+export interface KernelFacts {
+  /** uname -r. */
+  readonly release: string;
+  readonly version: KernelVersion;
+  /** The stable version behind a distribution's ABI name; null where the release says it itself. */
+  readonly stable: { readonly version: KernelVersion; readonly from: string } | null;
+}
+
+export interface CpuFacts extends CpuInfo {
+  /** Self-snoop after errata; null when the flags are not known, and on AMD, which has no such flag. */
+  readonly usableSelfSnoop: boolean | null;
+}
+
+/** Which KVM serves /dev/kvm: `kvm_intel`, `kvm_amd`, or another vendor module such as `kvm_pvm`. */
+export interface KvmFacts {
+  /** There is KVM: /dev/kvm or one of its modules. */
+  readonly present: Fact<boolean>;
+  readonly apiVersion: Fact<number>;
+  /** KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2): the quirk bits that can be disabled. */
+  readonly quirks2: Fact<number>;
+  /** The same for KVM_CAP_DISABLE_QUIRKS, which only says that there are quirks. */
+  readonly quirks: Fact<number>;
+  /** Vendor modules found, loaded or built in. */
+  readonly modules: readonly string[];
+  readonly flavour: Fact<string>;
+  /** "kvm_intel.ept" to "Y". */
+  readonly parameters: ReadonlyMap<string, string>;
+  readonly paging: Fact<Paging>;
+  /** References on the vendor module: every VM and every open /dev/kvm holds one. */
+  readonly users: Fact<number>;
+}
+
+export interface PatFacts {
+  /** pat_enabled(). */
+  readonly enabled: boolean;
+  /** Null when only known to be on or off. */
+  readonly layout: PatLayout | null;
+}
+
+export interface IommuUnit {
+  readonly name: string;
+  /** By the driver that registered it; null for one of neither vendor. */
+  readonly vendor: 'intel' | 'amd' | null;
+  /** Whether the unit can make every access of its devices snoop. */
+  readonly snoopControl: Fact<boolean>;
+}
+
+export interface Gpu {
+  /** "card0", "renderD128". */
+  readonly name: string;
+  /** Its driver; null when the link could not be read. */
+  readonly driver: string | null;
+}
+
+export interface VirtioGpu {
+  readonly name: string;
+  /** VIRTIO_GPU_F_RESOURCE_BLOB was negotiated; null when the features could not be read. */
+  readonly blob: boolean | null;
+}
+
+/** How well the processes of the machine could be seen. */
+export interface ProcessSurvey {
+  readonly total: number;
+  /** Processes whose open files could not be read. */
+  readonly closed: number;
+  /** This /proc shows every process of the machine. */
+  readonly complete: boolean;
+}
+
+export interface FirmwareFacts {
+  readonly mtrrs: Fact<readonly MtrrRange[]>;
+  /** IA32_MTRR_DEF_TYPE; null as a value: the MTRRs are off. */
+  readonly mtrrDefault: Fact<MtrrType | null>;
+  readonly memmap: Fact<readonly E820Entry[]>;
+}
+
+/** Everything known of one machine, and what is not. */
+export interface HostFacts {
+  readonly cpu: Fact<CpuFacts>;
+  readonly kernel: Fact<KernelFacts>;
+  /** This machine is itself a guest. */
+  readonly isGuest: Fact<boolean>;
+  /** Of which hypervisor, as the kernel detected it. */
+  readonly hypervisor: Fact<string>;
+  readonly kvm: KvmFacts;
+  readonly firmware: FirmwareFacts;
+  readonly pat: Fact<PatFacts>;
+  readonly tracked: Fact<MemtypeList>;
+  readonly iomem: Fact<Iomem>;
+  readonly iommu: Fact<readonly IommuUnit[]>;
+  readonly gpus: Fact<readonly Gpu[]>;
+  readonly virtioGpus: Fact<readonly VirtioGpu[]>;
+  /** PCI addresses bound to vfio-pci. */
+  readonly vfioBound: Fact<readonly string[]>;
+  readonly processes: Fact<ProcessSurvey>;
+  readonly vms: readonly VmFacts[];
+  /** Lines that could not be read, and files that were cut. */
+  readonly problems: readonly Diagnostic[];
+}

@@ -1,0 +1,207 @@
+import { parseAmount } from '../facts/layout.ts';
+
+/** A -object memory-backend-*. */
+export interface MemoryBackend {
+  /** "ram", "file", "memfd", "shm", ... */
+  readonly kind: string;
+  readonly id: string | null;
+  readonly size: number | null;
+  readonly path: string | null;
+  readonly hugetlb: boolean;
+}
+
+/** A virtio GPU among the devices. */
+export interface VirtualGpu {
+  readonly driver: string;
+  /** Blob resources: without them there is no host memory to map. */
+  readonly blob: boolean;
+  /** Size of the window for host blobs, bytes; null without one. */
+  readonly hostmem: number | null;
+}
+
+/** What a QEMU was told on its command line, as far as it bears on memory types. */
+export interface QemuOptions {
+  /** Guest RAM in bytes; null when -m cannot be read. */
+  readonly ram: number | null;
+  readonly backends: readonly MemoryBackend[];
+  readonly memPath: string | null;
+  readonly machine: string | null;
+  /** First accelerator; null when none is named (TCG then). */
+  readonly accel: string | null;
+  readonly honorGuestPat: 'on' | 'off' | 'auto' | null;
+  readonly gpus: readonly VirtualGpu[];
+  /** Assigned devices as named: "0000:01:00.0", a sysfs path, or "by descriptor". */
+  readonly vfio: readonly string[];
+  readonly firmware: 'OVMF' | 'SeaBIOS' | 'another';
+}
+
+type Options = ReadonlyMap<string, string>;
+
+const MIB = 2 ** 20;
+/** -m without an argument: 128 MiB on a PC. */
+const DEFAULT_RAM = 128 * MIB;
+
+/**
+ * "name,key=value,flag" as QEMU reads it: a doubled comma is a comma, a bare word is "on", and "no" before
+ * a bare word "off". The first bare word goes under the key ''.
+ */
+function parseOptions(text: string): Options {
+  const options = new Map<string, string>();
+  for (const [i, part] of text.replaceAll(',,', '\0').split(',').entries()) {
+    const word = part.replaceAll('\0', ',');
+    const equals = word.indexOf('=');
+    if (equals >= 0) options.set(word.slice(0, equals), word.slice(equals + 1));
+    else if (i === 0) options.set('', word);
+    else if (word.startsWith('no')) options.set(word.slice(2), 'off');
+    else options.set(word, 'on');
+  }
+  return options;
+}
+
+/** -object and -device may be JSON, as libvirt writes them; nested values are left out. */
+function readOptions(text: string, typeKey: string): Options {
+  if (!text.startsWith('{')) return parseOptions(text);
+  try {
+    const object: unknown = JSON.parse(text);
+    if (typeof object !== 'object' || object === null) return new Map();
+    const plain = Object.entries(object).flatMap(([key, value]): [string, string][] =>
+      typeof value === 'object' ? [] : [[key === typeKey ? '' : key, yesNo(value)]],
+    );
+    return new Map(plain);
+  } catch {
+    return new Map();
+  }
+}
+
+function yesNo(value: unknown): string {
+  if (value === true) return 'on';
+  return value === false ? 'off' : String(value);
+}
+
+function isOn(value: string | undefined): boolean {
+  return value === 'on' || value === 'true' || value === 'yes';
+}
+
+/** A size; a bare number counts in `unit`. */
+function sizeOf(text: string | undefined, unit: number): number | null {
+  if (text === undefined) return null;
+  const bytes = parseAmount(text);
+  if (bytes === null) return null;
+  return /^\d+$/.test(text) ? bytes * unit : bytes;
+}
+
+function ramOf(text: string | null): number | null {
+  if (text === null) return DEFAULT_RAM;
+  const options = parseOptions(text);
+  return sizeOf(options.get('size') ?? options.get(''), MIB);
+}
+
+const BACKEND = /^memory-backend-(\w+)$/;
+
+function backendOf(text: string): readonly MemoryBackend[] {
+  const options = readOptions(text, 'qom-type');
+  const kind = BACKEND.exec(options.get('') ?? options.get('qom-type') ?? '')?.[1];
+  if (kind === undefined) return [];
+  return [
+    {
+      kind,
+      id: options.get('id') ?? null,
+      size: sizeOf(options.get('size'), 1),
+      path: options.get('mem-path') ?? null,
+      hugetlb: isOn(options.get('hugetlb')),
+    },
+  ];
+}
+
+const GPU = /^(?:vhost-user-)?virtio-(?:gpu|vga)/;
+
+function gpuOf(device: Options): readonly VirtualGpu[] {
+  const driver = device.get('') ?? device.get('driver') ?? '';
+  if (!GPU.test(driver)) return [];
+  const hostmem = sizeOf(device.get('hostmem'), 1);
+  return [{ driver, blob: isOn(device.get('blob')), hostmem: hostmem === 0 ? null : hostmem }];
+}
+
+function vfioOf(device: Options): readonly string[] {
+  const driver = device.get('') ?? device.get('driver') ?? '';
+  if (!driver.startsWith('vfio-')) return [];
+  return [device.get('host') ?? device.get('sysfsdev') ?? 'by descriptor'];
+}
+
+const FLASH = /pflash/;
+const OVMF = /ovmf|edk2|uefi/i;
+
+function firmwareOf(args: Arguments, machine: Options): QemuOptions['firmware'] {
+  const bios = args.last('bios');
+  if (bios !== null) return OVMF.test(bios) ? 'OVMF' : 'another';
+  const flashes = [...args.all('drive'), ...args.all('blockdev')].filter((d) => FLASH.test(d));
+  const named = [...args.all('blockdev'), ...args.all('pflash')].filter((d) => OVMF.test(d));
+  if (flashes.some((d) => OVMF.test(d)) || named.length > 0) return 'OVMF';
+  if (flashes.length > 0 || machine.has('pflash0') || args.all('pflash').length > 0) {
+    return 'another';
+  }
+  return machine.get('')?.startsWith('microvm') === true ? 'another' : 'SeaBIOS';
+}
+
+/** Options by name; one or two dashes are the same to QEMU. */
+class Arguments {
+  readonly #values = new Map<string, string[]>();
+
+  constructor(argv: readonly string[]) {
+    for (const [i, word] of argv.entries()) {
+      const name = /^--?([A-Za-z][\w-]*)$/.exec(word)?.[1];
+      if (name === undefined || i === 0) continue;
+      const values = this.#values.get(name) ?? [];
+      values.push(argv[i + 1] ?? '');
+      this.#values.set(name, values);
+    }
+  }
+
+  all(...names: readonly string[]): readonly string[] {
+    return names.flatMap((name) => this.#values.get(name) ?? []);
+  }
+
+  last(...names: readonly string[]): string | null {
+    return this.all(...names).at(-1) ?? null;
+  }
+
+  has(name: string): boolean {
+    return this.#values.has(name);
+  }
+}
+
+function accelOf(args: Arguments, machine: Options): Options {
+  const first = args.all('accel')[0];
+  if (first !== undefined) return parseOptions(first);
+  const named = machine.get('accel')?.split(':')[0] ?? (args.has('enable-kvm') ? 'kvm' : '');
+  return named === '' ? new Map() : new Map([['', named]]);
+}
+
+function honorOf(word: string | undefined): QemuOptions['honorGuestPat'] {
+  if (word === 'auto') return 'auto';
+  if (word === undefined) return null;
+  return isOn(word) ? 'on' : 'off';
+}
+
+/**
+ * The options of a QEMU, from its argument vector. What other options say is read over, so that nothing
+ * secret of a command line goes any further.
+ */
+export function parseQemu(argv: readonly string[]): QemuOptions {
+  const args = new Arguments(argv);
+  const machine = new Map(args.all('machine', 'M').flatMap((text) => [...parseOptions(text)]));
+  const type = machine.get('type') ?? machine.get('') ?? null;
+  const accel = accelOf(args, machine);
+  const devices = args.all('device').map((text) => readOptions(text, 'driver'));
+  return {
+    ram: ramOf(args.last('m')),
+    backends: args.all('object').flatMap(backendOf),
+    memPath: args.last('mem-path'),
+    machine: type,
+    accel: accel.get('accel') ?? accel.get('') ?? null,
+    honorGuestPat: honorOf(accel.get('honor-guest-pat')),
+    gpus: devices.flatMap(gpuOf),
+    vfio: devices.flatMap(vfioOf),
+    firmware: firmwareOf(args, type === null ? machine : new Map([...machine, ['', type]])),
+  };
+}

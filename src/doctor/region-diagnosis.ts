@@ -1,0 +1,257 @@
+import type { DeviceAccess } from '../facts/facts.ts';
+import type { BackingId } from '../linux/backing.ts';
+import { backingClass } from '../linux/backing.ts';
+import { compareVersions, parseKernelVersion } from '../linux/version.ts';
+import type { JudgedVerdict } from '../resolve/resolution.ts';
+import type { PatType } from '../x86/types.ts';
+import {
+  type Asker,
+  deviceOf,
+  expectedAsks,
+  type GuestAnswer,
+  guestAnswers,
+  regionFacts,
+} from './answers.ts';
+import { deviceNames, type VmCoherency } from './coherency.ts';
+import { ifKnown, unknown } from './fact.ts';
+import { type DoctorFinding, finding } from './findings.ts';
+import type { HostFacts } from './host-facts.ts';
+import type { Policy } from './policy.ts';
+import { gpuBackings } from './regions.ts';
+import type { Region, VmFacts } from './vm-facts.ts';
+
+/** One region of one VM, with what a guest gets there. */
+export interface RegionDiagnosis {
+  readonly region: Region;
+  /** No such mapping exists now; the VMM's options say that the guest can ask for one. */
+  readonly prospective: boolean;
+  readonly answers: readonly GuestAnswer[];
+  readonly findings: readonly DoctorFinding[];
+  /** The type that a guest gets for what it asks as a rule is not determined; the facts that decide. */
+  readonly undetermined: readonly string[];
+}
+
+/** All there is to know when a region of a VM is looked at. */
+export interface VmScene {
+  readonly vm: VmFacts;
+  readonly facts: HostFacts;
+  readonly policy: Policy;
+  readonly coherency: VmCoherency;
+  readonly asker: Asker;
+}
+
+interface Occurrence {
+  readonly verdict: JudgedVerdict;
+  readonly backing: BackingId;
+  readonly asks: PatType;
+}
+
+/** One thing a guest is expected to ask of one class of backing, and the verdicts on it. */
+interface Expectation {
+  readonly backing: BackingId;
+  readonly asks: PatType;
+  readonly verdicts: readonly JudgedVerdict[];
+  readonly unknown: readonly string[];
+}
+
+/** Expectations with one reason, and what else has to hold for them. */
+interface Expected {
+  readonly all: readonly Expectation[];
+  /** What the guest is taken to do. */
+  readonly given: (asks: string) => string;
+  readonly doubts: readonly string[];
+}
+
+function expect(
+  scene: VmScene,
+  region: Region,
+  backing: BackingId,
+  asks: PatType,
+  device: DeviceAccess | null,
+): Expectation {
+  const { vm, facts, policy, coherency } = scene;
+  const page = { backings: [backing], page: region.page };
+  const known = regionFacts(vm, page, facts, policy, coherency);
+  const reached = device === null ? {} : { device: [device] };
+  const r = scene.asker.ask({ ...known, guest: [asks], ...reached });
+  return { backing, asks, verdicts: r.verdicts, unknown: r.types.length > 1 ? r.unknown : [] };
+}
+
+/** What guests ask of such memory as a rule. */
+function usual(scene: VmScene, region: Region): Expected {
+  const all = region.backings.flatMap((backing) =>
+    expectedAsks(backing).map((asks) => expect(scene, region, backing, asks, deviceOf(backing))),
+  );
+  return {
+    all,
+    given: (asks) => `the guest asks ${asks}, as is usual for such memory`,
+    doubts: [],
+  };
+}
+
+function isOrdinaryRam(region: Region): boolean {
+  if (region.kind === 'devmem') return false;
+  return region.backings.every((id) => {
+    const page = backingClass(id)?.page;
+    return page !== undefined && !page.device && page.memtype === 'WB' && page.vmm === 'WB';
+  });
+}
+
+/** What a guest asks of RAM that it gives to an assigned device which nothing makes snoop. */
+function forDevices(scene: VmScene, region: Region): readonly Expected[] {
+  const { coherency } = scene;
+  const { culprits } = coherency;
+  if (culprits.length === 0 || !isOrdinaryRam(region)) return [];
+  const all = region.backings.map((b) => expect(scene, region, b, 'WC', 'nosnoop'));
+  const names = deviceNames(culprits);
+  const doubts = [
+    ...(coherency.mayNotSnoop.includes(false) ? ['the IOMMU does not make it snoop'] : []),
+    `${names} really reads or writes past the caches`,
+  ];
+  return [{ all, given: (asks) => `the guest asks ${asks} for buffers of ${names}`, doubts }];
+}
+
+/** More values than this are counted. */
+const VALUES_SHOWN = 4;
+
+function valueWords(values: ReadonlySet<string>): string {
+  const shown = [...values].slice(0, VALUES_SHOWN).join(' or ');
+  const more = values.size - VALUES_SHOWN;
+  return more > 0 ? `${shown} or one of ${more} others` : shown;
+}
+
+/** The facts with which a verdict holds, each with all of its values. */
+function conditionWords(occurrences: readonly Occurrence[]): readonly string[] {
+  const facts = new Map<string, Set<string>>();
+  for (const { fact, values } of occurrences.flatMap(({ verdict }) => verdict.when)) {
+    facts.set(fact, new Set([...(facts.get(fact) ?? []), ...values]));
+  }
+  return [...facts].map(([fact, values]) => `${fact} is ${valueWords(values)}`);
+}
+
+/** What an uncertain verdict depends on: the class of backing, unknown facts, and the guest. */
+function whenWords(
+  occurrences: readonly Occurrence[],
+  { all, doubts }: Expected,
+  region: Region,
+): string {
+  const words: string[] = [];
+  if (region.isGuestMemory === 'perhaps') words.push('it is guest memory');
+  const backings = new Set(occurrences.map((o) => o.backing));
+  if (backings.size < new Set(all.map((e) => e.backing)).size) {
+    words.push(`backed by ${[...backings].join(' or ')}`);
+  }
+  const asks = [...new Set(occurrences.map((o) => o.asks))];
+  const missing = all.some((e) => backings.has(e.backing) && !asks.includes(e.asks));
+  if (missing) words.push(`the guest asks ${asks.join(' or ')}`);
+  return [...words, ...doubts, ...conditionWords(occurrences)].join('; ');
+}
+
+function resolverFindings(
+  place: string,
+  region: Region,
+  expected: Expected,
+): readonly DoctorFinding[] {
+  const byCode = new Map<string, Occurrence[]>();
+  for (const { verdicts, backing, asks } of expected.all) {
+    for (const verdict of verdicts) {
+      const list = byCode.get(verdict.code) ?? [];
+      list.push({ verdict, backing, asks });
+      byCode.set(verdict.code, list);
+    }
+  }
+  return [...byCode.values()].flatMap((occurrences): DoctorFinding[] => {
+    const [first] = occurrences;
+    if (first === undefined) return [];
+    const { code, severity, title, agents, text, fix } = first.verdict;
+    const when = whenWords(occurrences, expected, region);
+    const everywhere = occurrences.length === expected.all.length;
+    const certain = when === '' && everywhere && occurrences.every((o) => o.verdict.certain);
+    const doubt = when === '' ? 'it depends on what is not known' : when;
+    const given = expected.given([...new Set(occurrences.map((o) => o.asks))].join(' or '));
+    const places = [place];
+    const kind = { code, severity, title, agents, text, fix };
+    return [{ ...kind, certain, when: certain ? '' : doubt, given, places }];
+  });
+}
+
+// drm shmem pages are write-notify in 7.3 and were not in 6.12; the versions between were not read.
+const WRITE_NOTIFY_EARLIEST = '6.13-rc1';
+const WRITE_NOTIFY_SEEN = '7.3';
+
+function emulatedWrite(scene: VmScene, place: string, region: Region): readonly DoctorFinding[] {
+  const kernel = ifKnown(scene.facts.kernel);
+  if (!region.backings.includes('vgem-wc') || kernel === null) return [];
+  const from = (text: string): number => compareVersions(kernel.version, parseKernelVersion(text));
+  if (from(WRITE_NOTIFY_EARLIEST) < 0) return [];
+  const doubts = [
+    ...(from(WRITE_NOTIFY_SEEN) < 0 ? ['this kernel already has it'] : []),
+    ...(region.backings.length > 1 ? ['backed by vgem-wc'] : []),
+    ...(region.isGuestMemory === 'perhaps' ? ['it is guest memory'] : []),
+  ];
+  const text =
+    'A page that the host has not written yet is mapped read-only; the first store of the guest is emulated.';
+  return [
+    finding('emulatedWrite', place, text, {
+      when: doubts.join('; '),
+      agents: ['KVM', 'VMM mapping'],
+    }),
+  ];
+}
+
+function oddSample(place: string, region: Region): readonly DoctorFinding[] {
+  const sample = ifKnown(region.sample);
+  const ordinary = region.backings.every((id) => backingClass(id)?.page.memtype === 'WB');
+  if (sample === null || !ordinary || sample.possible.includes('WB')) return [];
+  const type = sample.memtype ?? sample.possible.join(' or ');
+  const text = `The page that was looked up is ${type} in the page flags of the host.`;
+  return [finding('oddSample', place, text, { agents: ['host'] })];
+}
+
+/** A region, with what a guest gets for each type and what there is to say about what it will ask. */
+export function diagnoseRegion(
+  scene: VmScene,
+  region: Region,
+  prospective: boolean,
+): RegionDiagnosis {
+  const { vm, facts, policy, coherency } = scene;
+  const place = `VM ${vm.pid}: ${region.name}`;
+  const known = regionFacts(vm, region, facts, policy, coherency);
+  const expected = [usual(scene, region), ...forDevices(scene, region)];
+  return {
+    region,
+    prospective,
+    answers: guestAnswers(scene.asker, known, region.backings),
+    findings: [
+      ...expected.flatMap((e) => resolverFindings(place, region, e)),
+      ...emulatedWrite(scene, place, region),
+      ...oddSample(place, region),
+    ],
+    undetermined: [...new Set(expected.flatMap((e) => e.all).flatMap((e) => e.unknown))],
+  };
+}
+
+/** Host memory that the guest can ask its virtio-gpu to map, while nothing of the kind is mapped. */
+export function prospectiveRegion(vm: VmFacts, facts: HostFacts): Region | null {
+  const windows = (ifKnown(vm.qemu)?.gpus ?? []).filter((g) => g.blob && g.hostmem !== null);
+  const [window] = windows;
+  const mapped =
+    ifKnown(vm.regions)?.some((r) => r.kind === 'gpu' || r.kind === 'dma-buf') ?? false;
+  if (window === undefined || mapped) return null;
+  const gpus = ifKnown(facts.gpus);
+  const drivers = gpus === null ? [null] : [...new Set(gpus.map((g) => g.driver))];
+  const backings = new Set<BackingId>(['memfd', ...drivers.flatMap(gpuBackings)]);
+  return {
+    kind: 'gpu',
+    name: `host blobs of ${window.driver}, none mapped now`,
+    isGuestMemory: 'perhaps',
+    why: 'the options of the VMM let the guest map host memory (blob=on, hostmem=)',
+    size: windows.reduce((sum, w) => sum + (w.hostmem ?? 0), 0),
+    mappings: 0,
+    backings: [...backings],
+    page: {},
+    pfnmap: null,
+    sample: unknown('nothing is mapped', 'run doctor while the guest uses its GPU'),
+    start: '0x0',
+  };
+}

@@ -1,0 +1,308 @@
+import { type U64, u64ToHex, u64ToNumber } from '../base/u64.ts';
+import type { BackingId } from '../linux/backing.ts';
+import type { Vma } from '../linux/text/maps.ts';
+import { type Fact, unknown } from './fact.ts';
+import type { PhysicalPage } from './physical.ts';
+import type { PageOverrides, PageSample, Region, RegionKind } from './vm-facts.ts';
+
+/** What is known beside the mappings themselves. */
+export interface RegionContext {
+  /** Sizes of guest memory that the VMM was told, bytes. */
+  readonly sizes: readonly number[];
+  /** Paths under which its memory files lie. */
+  readonly memoryPaths: readonly string[];
+  /** The VMM is a QEMU, which leaves a guard page after each block of RAM. */
+  readonly isQemu: boolean;
+  readonly hugetlbMounts: readonly string[];
+  /** Driver behind a GPU node; null when not known. */
+  readonly gpuDriver: (node: string) => string | null;
+  /** Drivers of all GPUs of the machine; null for one that is not known. */
+  readonly gpuDrivers: readonly (string | null)[];
+  /** Exporter of the dma-buf with this inode; null when not known. */
+  readonly exporter: (inode: string) => string | null;
+  /** What the host makes of device memory at a physical address; null: it is not known. */
+  readonly bar: (address: number | null) => PhysicalPage;
+  /** The same for any physical address. */
+  readonly devmem: (address: number) => PhysicalPage;
+  /** Address of BAR `bar` of the only assigned device; null when there are several, or none. */
+  readonly vfioBar: (bar: number) => number | null;
+}
+
+/** A mapping, before those alike are put together. */
+export interface Mapping {
+  readonly vma: Vma;
+  readonly size: number;
+  readonly kind: RegionKind;
+  readonly name: string;
+  readonly isGuestMemory: Region['isGuestMemory'];
+  readonly why: string;
+  readonly backings: readonly BackingId[];
+  readonly page: PageOverrides;
+}
+
+type Found = Omit<Mapping, 'vma' | 'size'>;
+
+const MIB = 2 ** 20;
+const GUARD = 4096;
+/** Below this, memory of the guest is not told from the VMM's own. */
+const SMALLEST = 16 * MIB;
+
+export function sizeOf(vma: Vma): number {
+  return u64ToNumber(vma.end) - u64ToNumber(vma.start);
+}
+
+function sameAddress(a: U64, b: U64): boolean {
+  return a.hi === b.hi && a.lo === b.lo;
+}
+
+/** Neighbours that the kernel split (madvise, mbind, balloon) and that are one piece of memory. */
+function joined(vmas: readonly Vma[]): readonly Vma[] {
+  const runs: Vma[] = [];
+  for (const vma of vmas) {
+    const last = runs.at(-1);
+    const sameFile = last?.path === vma.path && last.inode === vma.inode && last.dev === vma.dev;
+    if (last !== undefined && sameFile && last.perms === vma.perms) {
+      if (sameAddress(last.end, vma.start) && isRam(vma)) {
+        runs[runs.length - 1] = { ...last, end: vma.end };
+        continue;
+      }
+    }
+    runs.push(vma);
+  }
+  return runs;
+}
+
+function isRam(vma: Vma): boolean {
+  return vma.path === null || vma.path.startsWith('/memfd:') || vma.path.startsWith('[anon');
+}
+
+// ---- device memory ----------------------------------------------------------------------------
+
+const RESOURCE = /^\/sys\/.*\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource(\d+)(_wc)?$/;
+const VFIO_DEVICE = /^(?:anon_inode:\[?vfio-device\]?|\/dev\/vfio\/devices\/vfio\d+)$/;
+const GPU_NODE = /^\/dev\/(?:dri\/)?((?:card|renderD|nvidia)\w*)$/;
+const DMABUF = /^(?:\/dmabuf:|anon_inode:\[?dmabuf)/;
+const DAX = /^\/dev\/dax\d/;
+const VFIO_REGION_SHIFT = 40;
+
+/** What a GPU driver may map into user space. Sources as in `linux/backing`. */
+const GPU_BACKINGS: Readonly<Record<string, readonly BackingId[]>> = {
+  amdgpu: ['ttm-cached', 'ttm-wc', 'bar-wc'],
+  radeon: ['ttm-cached', 'ttm-wc', 'ttm-uc', 'bar-wc'],
+  nouveau: ['ttm-cached', 'ttm-wc', 'ttm-uc', 'bar-wc'],
+  xe: ['ttm-cached', 'xe-wc', 'bar-wc'],
+  i915: ['i915-wc', 'i915-dmabuf', 'bar-wc'],
+  vgem: ['vgem-wc'],
+};
+/** A driver that was not looked into. */
+const ANY_GPU: readonly BackingId[] = ['ttm-cached', 'ttm-wc', 'ttm-uc', 'vgem-wc', 'bar-wc'];
+
+export function gpuBackings(driver: string | null): readonly BackingId[] {
+  return GPU_BACKINGS[driver ?? ''] ?? ANY_GPU;
+}
+
+/** By the name that an exporter has in fdinfo (its module, as a rule). */
+const EXPORTER_BACKINGS: Readonly<Record<string, readonly BackingId[]>> = {
+  udmabuf: ['memfd'],
+  i915: ['i915-dmabuf'],
+  system: ['ram'],
+};
+
+/** Most GPU drivers leave the export to the DRM core, which calls itself "drm". */
+function exporterBackings(exporter: string | null, c: RegionContext): readonly BackingId[] {
+  const own = EXPORTER_BACKINGS[exporter ?? ''];
+  if (own !== undefined) return own;
+  if (exporter !== 'drm') return [...ANY_GPU, 'memfd', 'bar'];
+  const drivers = c.gpuDrivers.length === 0 ? [null] : c.gpuDrivers;
+  return [...new Set(drivers.flatMap(gpuBackings))];
+}
+
+function vfioRegion(vma: Vma, c: RegionContext): Found {
+  const bar = Math.floor(u64ToNumber(vma.offset) / 2 ** VFIO_REGION_SHIFT);
+  const { backings, page } = c.bar(c.vfioBar(bar));
+  return {
+    kind: 'vfio-bar',
+    name: `BAR ${bar} of a device assigned through VFIO`,
+    isGuestMemory: 'named',
+    why: 'a VMM maps BARs of VFIO devices to give them to the guest',
+    backings,
+    page,
+  };
+}
+
+function deviceRegion(vma: Vma, path: string, c: RegionContext): Found | null {
+  const resource = RESOURCE.exec(path);
+  if (resource !== null) {
+    const { backings, page } = c.bar(u64ToNumber(vma.offset));
+    const name = `BAR ${resource[2] ?? '?'} of ${resource[1] ?? '?'} through sysfs`;
+    const why = 'a VMM has no other use for it, as a rule';
+    return { kind: 'pci-resource', name, isGuestMemory: 'size', why, backings, page };
+  }
+  if (VFIO_DEVICE.test(path)) return vfioRegion(vma, c);
+  return path === '/dev/mem' ? devmemRegion(vma, c) : gpuRegion(vma, path, c);
+}
+
+/** A mapping that may be VM_PFNMAP, so that a look at smaps is worth its price. */
+export function mayHidePages({ path }: Vma): boolean {
+  if (path === null) return false;
+  return [RESOURCE, VFIO_DEVICE, DMABUF, GPU_NODE].some((p) => p.test(path)) || path === '/dev/mem';
+}
+
+const BLOB = 'a host blob of virtio-gpu looks so, and so does what the VMM draws with itself';
+
+function gpuRegion(vma: Vma, path: string, c: RegionContext): Found | null {
+  const shared = { isGuestMemory: 'perhaps', why: BLOB, page: {} } as const;
+  if (DMABUF.test(path)) {
+    const exporter = c.exporter(vma.inode);
+    const backings = exporterBackings(exporter, c);
+    const name = `dma-buf of ${exporter ?? 'an unknown exporter'}`;
+    return { kind: 'dma-buf', name, backings, ...shared };
+  }
+  const node = GPU_NODE.exec(path)?.[1];
+  if (node === undefined) return null;
+  const driver = node.startsWith('nvidia') ? 'nvidia' : c.gpuDriver(node);
+  const name = `GPU buffers of ${driver ?? 'an unknown driver'} (${path})`;
+  return { kind: 'gpu', name, backings: gpuBackings(driver), ...shared };
+}
+
+function devmemRegion(vma: Vma, c: RegionContext): Found {
+  const address = u64ToNumber(vma.offset);
+  const isa = address >= 0xa0000 && address < 0xc0000;
+  return {
+    kind: 'devmem',
+    name: `physical memory at ${u64ToHex(vma.offset)} through /dev/mem${isa ? ' (VGA)' : ''}`,
+    isGuestMemory: 'size',
+    why: 'a VMM has no other use for it, as a rule',
+    ...c.devmem(address),
+  };
+}
+
+// ---- memory -----------------------------------------------------------------------------------
+
+const MEMORY_MEMFD = /^\/memfd:(?:memory-backend-memfd|crosvm_guest|ch_ram|guest[-_]?(?:mem|ram))/;
+
+/** Kind, name and backing of pages that are ordinary RAM; null when the path is not of such memory. */
+function memoryKind(
+  path: string | null,
+  vma: Vma,
+  c: RegionContext,
+): Pick<Found, 'kind' | 'name' | 'backings'> | null {
+  if (path === null || path.startsWith('[anon')) {
+    return { kind: 'anonymous', name: 'anonymous memory', backings: ['ram'] };
+  }
+  if (path.includes('kvm-gmem')) {
+    return { kind: 'guest_memfd', name: 'guest_memfd', backings: ['ram'] };
+  }
+  if (path.startsWith('/memfd:')) {
+    return { kind: 'memfd', name: `memfd ${path.slice(7, 47)}`, backings: ['memfd'] };
+  }
+  const huge = path === '/anon_hugepage' || c.hugetlbMounts.some((m) => path.startsWith(`${m}/`));
+  if (huge) return { kind: 'hugetlb', name: 'hugetlbfs pages', backings: ['hugetlb'] };
+  if (/^\/(?:dev\/shm\/|SYSV|dev\/zero$)/.test(path)) {
+    return { kind: 'shm', name: 'shared memory', backings: ['memfd'] };
+  }
+  if (DAX.test(path)) return { kind: 'dax', name: 'a DAX device', backings: ['dax'] };
+  const isFile = path.startsWith('/') && vma.perms === 'rw-s' && !path.startsWith('/dev/');
+  return isFile ? { kind: 'file', name: 'a shared file', backings: ['ram', 'dax'] } : null;
+}
+
+/** A page without access right after the mapping: qemu_ram_mmap() leaves one after each block. */
+function hasGuard(vma: Vma, next: Vma | undefined): boolean {
+  if (next?.perms !== '---p' || next.path !== null) return false;
+  return sameAddress(vma.end, next.start) && sizeOf(next) === GUARD;
+}
+
+function isPowerOfTwo(n: number): boolean {
+  return Number.isInteger(Math.log2(n));
+}
+
+function memoryEvidence(
+  vma: Vma,
+  next: Vma | undefined,
+  kind: RegionKind,
+  c: RegionContext,
+): Pick<Found, 'isGuestMemory' | 'why'> | null {
+  const { path } = vma;
+  const size = sizeOf(vma);
+  if (kind === 'guest_memfd') return { isGuestMemory: 'named', why: 'only guests use guest_memfd' };
+  if (path !== null && (MEMORY_MEMFD.test(path) || c.memoryPaths.some((p) => path.startsWith(p)))) {
+    return { isGuestMemory: 'named', why: 'named so by the VMM' };
+  }
+  if (c.sizes.includes(size)) {
+    return { isGuestMemory: 'size', why: 'exactly as large as the VMM was told to make it' };
+  }
+  if (size < SMALLEST) return null;
+  if (kind !== 'anonymous') {
+    return { isGuestMemory: 'perhaps', why: 'large, shared or huge, in a VMM' };
+  }
+  if (c.isQemu) {
+    if (!isPowerOfTwo(size) || !hasGuard(vma, next)) return null;
+    const why = 'a block of RAM as QEMU lays them out, e.g. video memory';
+    return { isGuestMemory: 'size', why };
+  }
+  if (c.sizes.length > 0) return null;
+  return { isGuestMemory: 'perhaps', why: 'large, and nothing tells it from the heap of the VMM' };
+}
+
+/** Every mapping of a VMM that is or may be guest memory, in the order of the addresses. */
+export function guestMappings(vmas: readonly Vma[], c: RegionContext): readonly Mapping[] {
+  const runs = joined(vmas);
+  return runs.flatMap((vma, i): Mapping[] => {
+    if (!vma.perms.startsWith('r')) return [];
+    const size = sizeOf(vma);
+    const device = vma.path === null ? null : deviceRegion(vma, vma.path, c);
+    if (device !== null) return [{ vma, size, ...device }];
+    const memory = memoryKind(vma.path, vma, c);
+    if (memory === null || !vma.perms.startsWith('rw')) return [];
+    const evidence = memoryEvidence(vma, runs[i + 1], memory.kind, c);
+    return evidence === null ? [] : [{ vma, size, ...memory, ...evidence }].map(withPage);
+  });
+}
+
+function withPage(mapping: Omit<Mapping, 'page'>): Mapping {
+  return { ...mapping, page: {} };
+}
+
+const NOT_SAMPLED = unknown('no page was looked up', 'run doctor as root');
+
+const SURENESS = { named: 0, size: 1, perhaps: 2 } as const;
+
+/**
+ * Mappings of the same kind, name and backing as one region: a GPU process has hundreds. What surely is
+ * guest memory comes first.
+ */
+export function groupMappings(
+  mappings: readonly Mapping[],
+  sampleOf: (mapping: Mapping) => Fact<PageSample>,
+): readonly Region[] {
+  const groups = new Map<string, Mapping[]>();
+  for (const mapping of mappings) {
+    const { kind, name, isGuestMemory, why, backings, page } = mapping;
+    const key = JSON.stringify([kind, name, isGuestMemory, why, backings, page]);
+    const group = groups.get(key) ?? [];
+    group.push(mapping);
+    groups.set(key, group);
+  }
+  const regions = [...groups.values()].flatMap((group): Region[] => {
+    const [first] = group;
+    if (first === undefined) return [];
+    const { kind, name, isGuestMemory, why, backings, page, vma } = first;
+    const samples = group.map(sampleOf);
+    return [
+      {
+        kind,
+        name,
+        isGuestMemory,
+        why,
+        size: group.reduce((sum, mapping) => sum + mapping.size, 0),
+        mappings: group.length,
+        backings,
+        page,
+        pfnmap: vma.vmFlags === null ? null : vma.vmFlags.includes('pf'),
+        sample: samples.find((s) => s.known) ?? samples[0] ?? NOT_SAMPLED,
+        start: u64ToHex(vma.start),
+      },
+    ];
+  });
+  return regions.sort((a, b) => SURENESS[a.isGuestMemory] - SURENESS[b.isGuestMemory]);
+}

@@ -1,0 +1,132 @@
+import { type Fact, ifKnown, type Unknown } from './fact.ts';
+import type { HostFacts } from './host-facts.ts';
+import type { VmFacts } from './vm-facts.ts';
+
+/** Something that could not be known, and what would tell. */
+export interface UnknownItem {
+  readonly what: string;
+  readonly why: string;
+  readonly remedy: string;
+}
+
+function item(what: string, fact: Fact<unknown>): readonly UnknownItem[] {
+  return fact.known ? [] : [{ what, why: fact.why, remedy: fact.remedy }];
+}
+
+function kvmUnknowns({ kvm }: HostFacts): readonly UnknownItem[] {
+  if (ifKnown(kvm.present) === false) return [];
+  return [
+    ...item('whether there is KVM', kvm.present),
+    ...item('which KVM module works here', kvm.flavour),
+    ...(kvm.flavour.known ? item('paging mode', kvm.paging) : []),
+    ...item('quirks that KVM can disable', kvm.quirks2),
+  ];
+}
+
+function machineUnknowns(facts: HostFacts): readonly UnknownItem[] {
+  const { firmware } = facts;
+  return [
+    ...item('CPU', facts.cpu),
+    ...item('kernel version', facts.kernel),
+    ...item('PAT', facts.pat),
+    ...item('variable MTRRs', firmware.mtrrs),
+    ...item('default MTRR type', firmware.mtrrDefault),
+    ...item('memory types that the host tracks (not of RAM)', facts.tracked),
+    ...item('physical address map', facts.iomem),
+    ...item('firmware memory map', firmware.memmap),
+    ...item('IOMMU units', facts.iommu),
+    ...item('GPUs', facts.gpus),
+    ...item('devices bound to vfio-pci', facts.vfioBound),
+  ];
+}
+
+function processUnknowns({ processes }: HostFacts): readonly UnknownItem[] {
+  const survey = ifKnown(processes);
+  if (survey === null) return item('which VMs run', processes);
+  const items: UnknownItem[] = [];
+  if (survey.closed > 0) {
+    items.push({
+      what: 'which VMs other users run',
+      why: `the open files of ${survey.closed} of ${survey.total} processes cannot be read; only their names were looked at`,
+      remedy: 'run doctor as root',
+    });
+  }
+  if (!survey.complete) {
+    items.push({
+      what: 'processes outside of this view of /proc',
+      why: 'PID 2 is not the kernel thread it is on a machine: a container, or /proc with hidepid',
+      remedy: 'run doctor on the host itself, as root',
+    });
+  }
+  return items;
+}
+
+/** Regions whose pages cannot be looked up for the same reason are one item. */
+function sampleUnknowns(vm: VmFacts): readonly UnknownItem[] {
+  const groups = new Map<string, { readonly fact: Unknown; readonly names: string[] }>();
+  for (const { sample, name } of ifKnown(vm.regions) ?? []) {
+    if (sample.known) continue;
+    const key = `${sample.why} ${sample.remedy}`;
+    const group = groups.get(key) ?? { fact: sample, names: [] };
+    group.names.push(name);
+    groups.set(key, group);
+  }
+  return [...groups.values()].map(({ fact, names }) => ({
+    what: `VM ${vm.pid}: the host memory type of a page of ${
+      names.length > 2 ? `${names.length} regions` : names.join(' and of ')
+    }`,
+    why: fact.why,
+    remedy: fact.remedy,
+  }));
+}
+
+function vmUnknowns(vm: VmFacts): readonly UnknownItem[] {
+  const name = `VM ${vm.pid}`;
+  return [
+    ...item(`${name}: its open files`, vm.files),
+    ...item(`${name}: its options`, vm.qemu),
+    ...item(`${name}: its memory regions`, vm.regions),
+    ...vm.devices.flatMap((d) => item(`${name}: whether ${d.name} is made to snoop`, d.snoop)),
+    ...sampleUnknowns(vm),
+  ];
+}
+
+const TRACE = 'kvm_mmu_set_spte and kvm_tdp_mmu_spte_changed, traced while the VM starts';
+
+/** What no file of the kernel shows, for anybody. */
+function neverKnown(facts: HostFacts): readonly UnknownItem[] {
+  if (facts.vms.length === 0) return [];
+  const paging = ifKnown(facts.kvm.paging);
+  const told = facts.vms.every((vm) => vm.qemu.known && vm.qemu.value !== null);
+  const quirk = {
+    what: 'which quirks a running VMM has disabled',
+    why: 'KVM shows it nowhere; taken from the options of QEMU, open for other VMMs',
+    remedy: `the IPAT bit (6) of RAM SPTEs: ${TRACE}`,
+  };
+  return [
+    {
+      what: 'memslots',
+      why:
+        'no file lists them; regions are told by name, size and place in the VMM, and RAM below 16 MiB ' +
+        'is left out where only its size would tell it',
+      remedy: 'QEMU monitor: info mtree -f; or the trace of the VM from its start',
+    },
+    {
+      what: "the guest's page tables, PAT, MTRRs and CR0.CD",
+      why: 'they are inside of the guest; the tables say what each type would give',
+      remedy: 'kvm_msr and kvm_cr traced from the start of the VM, or doctor inside the guest',
+    },
+    ...(paging === 'ept' || (paging === null && !told) ? [quirk] : []),
+  ];
+}
+
+/** Everything that could not be known and that bears on the answers, in the order of the report. */
+export function unknownsOf(facts: HostFacts): readonly UnknownItem[] {
+  return [
+    ...machineUnknowns(facts),
+    ...kvmUnknowns(facts),
+    ...processUnknowns(facts),
+    ...facts.vms.flatMap(vmUnknowns),
+    ...neverKnown(facts),
+  ];
+}

@@ -1,0 +1,118 @@
+import type { BackingId } from '../linux/backing.ts';
+import type { RamMemtype } from '../linux/text/kpageflags.ts';
+import type { PatType } from '../x86/types.ts';
+import type { Fact } from './fact.ts';
+import type { QemuOptions } from './qemu.ts';
+
+export const VMM_NAMES = [
+  'qemu',
+  'crosvm',
+  'cloud-hypervisor',
+  'firecracker',
+  'libkrun',
+  'other',
+] as const;
+export type VmmName = (typeof VMM_NAMES)[number];
+
+/** A process that runs a VM, or by its name may. */
+export interface VmFacts {
+  readonly pid: number;
+  /**
+   * `fd`: it holds a kvm-vm descriptor. `name`: its descriptors cannot be read, but it is called like a
+   * VMM. `asked`: they cannot be read, and the user named this PID.
+   */
+  readonly evidence: 'fd' | 'name' | 'asked';
+  readonly vmm: VmmName;
+  /** File name of the program; the name of the task where that is not known. */
+  readonly program: string;
+  /** kvm-vm descriptors: a process may run more than one VM. */
+  readonly vms: number;
+  readonly vcpus: number;
+  readonly files: Fact<VmFiles>;
+  /** What a QEMU was told; null as a value: no QEMU. */
+  readonly qemu: Fact<QemuOptions | null>;
+  readonly devices: readonly AssignedDevice[];
+  readonly regions: Fact<readonly Region[]>;
+}
+
+/** Open files of a VMM that bear on memory types. */
+export interface VmFiles {
+  /** The kvm-vfio device was made: KVM may know of assigned devices. */
+  readonly kvmVfio: boolean;
+  /** Group numbers and cdev names: "12", "noiommu-0", "vfio3". */
+  readonly vfio: readonly string[];
+  /** vhost-vdpa: a physical device reads and writes guest memory. */
+  readonly vdpa: boolean;
+  /** Nodes of GPUs: "/dev/dri/renderD128". */
+  readonly gpuNodes: readonly string[];
+  readonly udmabuf: boolean;
+  readonly dmabufs: number;
+}
+
+/** A device behind VFIO. */
+export interface AssignedDevice {
+  /** PCI address, mdev UUID, or the VFIO name where the device could not be found. */
+  readonly name: string;
+  readonly kind: 'pci' | 'mdev' | 'no-iommu' | 'unknown';
+  /** IOMMU unit of its own; null: none, or not known (see `snoop`). */
+  readonly unit: string | null;
+  readonly vendor: 'intel' | 'amd' | null;
+  /** ECAP.SC of the unit; null as a value: the device has no IOMMU. */
+  readonly snoop: Fact<boolean | null>;
+  /** Start addresses of its BARs by number; 0 for none. */
+  readonly bars: readonly number[];
+}
+
+export const REGION_KINDS = [
+  'memfd',
+  'shm',
+  'hugetlb',
+  'anonymous',
+  'file',
+  'dax',
+  'gpu',
+  'dma-buf',
+  'vfio-bar',
+  'pci-resource',
+  'devmem',
+  'guest_memfd',
+] as const;
+export type RegionKind = (typeof REGION_KINDS)[number];
+
+/** Mappings of a VMM of one kind and one backing that are, or may be, guest memory. */
+export interface Region {
+  readonly kind: RegionKind;
+  /** For people: "memfd memory-backend-memfd", "BAR 0 of 0000:01:00.0". */
+  readonly name: string;
+  /**
+   * Whether it is guest memory. No file of the kernel lists memslots, so:
+   * `named`: its name or the VMM's options say so; `size`: its size and place do;
+   * `perhaps`: it may as well be the VMM's own.
+   */
+  readonly isGuestMemory: 'named' | 'size' | 'perhaps';
+  readonly why: string;
+  /** Bytes, all mappings together. */
+  readonly size: number;
+  readonly mappings: number;
+  /** The classes that its pages may have. */
+  readonly backings: readonly BackingId[];
+  /** What is known of its pages beyond their class. */
+  readonly page: PageOverrides;
+  /** VM_PFNMAP: /proc/PID/pagemap hides the page frames. Null when smaps was not read. */
+  readonly pfnmap: boolean | null;
+  readonly sample: Fact<PageSample>;
+  /** Where the first mapping starts in the VMM, hexadecimal. */
+  readonly start: string;
+}
+
+export interface PageOverrides {
+  readonly hostMemtype?: PatType;
+  readonly vmmMapping?: readonly PatType[];
+}
+
+/** One page of a region, as /proc/kpageflags has it. */
+export interface PageSample {
+  readonly memtype: RamMemtype | null;
+  readonly possible: readonly RamMemtype[];
+  readonly reserved: boolean;
+}

@@ -1,0 +1,74 @@
+import { isGpuNode } from '../doctor/devices.ts';
+import { machineContext, memtypeListPath } from '../doctor/gather.ts';
+import { isVendorModule } from '../doctor/kvm-host.ts';
+import { type Capture, Readings } from '../doctor/reading.ts';
+import { MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
+import { KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2 } from '../kvm/quirks.ts';
+import { collectProcesses } from './collect-processes.ts';
+import type { HostReader } from './reader.ts';
+import { Recorder } from './recorder.ts';
+
+const MACHINE_TEXTS = [
+  '/proc/cpuinfo',
+  '/proc/version',
+  '/proc/version_signature',
+  '/proc/cmdline',
+  '/proc/modules',
+  '/proc/self/mounts',
+  '/proc/mtrr',
+  '/proc/iomem',
+  '/proc/2/comm',
+];
+
+async function collectModules(recorder: Recorder): Promise<void> {
+  const modules = (await recorder.names('/sys/module')).filter(isVendorModule);
+  for (const module of ['kvm', ...modules]) {
+    for (const name of MODULE_PARAMETERS) {
+      await recorder.text(`/sys/module/${module}/parameters/${name}`);
+    }
+  }
+}
+
+/** More ranges than any firmware lists. */
+const MEMMAP_MAX = 1024;
+
+async function collectFirmware(recorder: Recorder): Promise<void> {
+  const directory = '/sys/firmware/memmap';
+  for (const name of (await recorder.names(directory)).slice(0, MEMMAP_MAX)) {
+    await recorder.texts(['start', 'end', 'type'].map((file) => `${directory}/${name}/${file}`));
+  }
+  for (const index of [MSR_PAT, MSR_MTRR_DEF_TYPE])
+    await recorder.bytes('/dev/cpu/0/msr', index, 8);
+}
+
+async function collectDevices(recorder: Recorder): Promise<void> {
+  for (const unit of await recorder.names('/sys/class/iommu')) {
+    if (unit.startsWith('dmar')) await recorder.text(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
+  }
+  for (const card of await recorder.names('/sys/class/drm')) {
+    if (isGpuNode(card)) await recorder.link(`/sys/class/drm/${card}/device/driver`);
+  }
+  const virtio = '/sys/bus/virtio/devices';
+  for (const name of await recorder.names(virtio)) {
+    await recorder.texts([`${virtio}/${name}/device`, `${virtio}/${name}/features`]);
+  }
+  await recorder.list('/sys/bus/pci/drivers/vfio-pci');
+}
+
+/**
+ * Reads everything that doctor looks at, and nothing else (see `READS`).
+ *
+ * @param pid the only process to look at; null: every process
+ */
+export async function collect(reader: HostReader, pid: number | null): Promise<Capture> {
+  const recorder = new Recorder(reader, pid);
+  await recorder.texts(MACHINE_TEXTS);
+  await recorder.log();
+  await recorder.kvm([KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2]);
+  await collectModules(recorder);
+  await collectFirmware(recorder);
+  await collectDevices(recorder);
+  await recorder.text(memtypeListPath(new Readings(recorder.capture)));
+  await collectProcesses(recorder, machineContext(new Readings(recorder.capture)));
+  return recorder.capture;
+}

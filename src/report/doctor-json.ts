@@ -1,0 +1,78 @@
+import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnose.ts';
+import type { Fact } from '../doctor/fact.ts';
+import type { HostFacts } from '../doctor/host-facts.ts';
+import type { Policy } from '../doctor/policy.ts';
+import type { QemuOptions } from '../doctor/qemu.ts';
+import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
+
+/** Version of the JSON that `doctor` prints; it grows when a field changes its meaning or goes. */
+export const DOCTOR_SCHEMA_VERSION = 1;
+
+function mapped<T>(fact: Fact<T>, value: (v: T) => unknown): object {
+  return fact.known ? { ...fact, value: value(fact.value) } : fact;
+}
+
+/** Paths of memory files are left out: they name the VM. */
+function qemuJson(qemu: QemuOptions | null): object | null {
+  if (qemu === null) return null;
+  const { memPath: _, backends, ...rest } = qemu;
+  return { ...rest, backends: backends.map(({ path: _path, ...backend }) => backend) };
+}
+
+function policyJson({ rules, ...policy }: Policy): object {
+  const named = rules?.map((r) => ({
+    id: r.id,
+    kernels: r.kernels,
+    ept: r.vmx.id,
+    npt: r.svm.id,
+    mmio: r.mmio.id,
+    noncoherent: r.noncoherent.id,
+    hasPatQuirk: r.hasPatQuirk,
+  }));
+  return { ...policy, rules: named ?? null };
+}
+
+function machineJson(facts: HostFacts): object {
+  const { vms: _, problems: _problems, kvm, ...machine } = facts;
+  return { ...machine, kvm: { ...kvm, parameters: Object.fromEntries(kvm.parameters) } };
+}
+
+function regionJson({ region, prospective, answers, undetermined }: RegionDiagnosis): object {
+  return { ...region, prospective, answers, undetermined };
+}
+
+function vmJson({ vm, coherency, quirk, regions }: VmDiagnosis): object {
+  const { regions: source, qemu, ...rest } = vm;
+  return {
+    ...rest,
+    qemu: mapped(qemu, qemuJson),
+    noncoherentDma: coherency.noncoherent,
+    noncoherentWhy: coherency.why,
+    mayNotSnoop: coherency.mayNotSnoop,
+    quirkIgnoreGuestPat: quirk,
+    regionsFrom: mapped(source, () => undefined),
+    regions: regions.map(regionJson),
+  };
+}
+
+/** A diagnosis as a plain object, field order fixed: every fact with where it came from, or why not. */
+export function doctorJson(d: Diagnosis): object {
+  return {
+    schemaVersion: DOCTOR_SCHEMA_VERSION,
+    exitCode: doctorExitCode(d),
+    findings: d.findings,
+    undetermined: d.undetermined,
+    machine: machineJson(d.facts),
+    policy: policyJson(d.policy),
+    vms: d.vms.map(vmJson),
+    guestSide: d.guestSide,
+    unknown: d.unknowns,
+    problems: d.facts.problems.map(({ severity, message, place, help }) => ({
+      severity,
+      message,
+      file: place?.file ?? null,
+      line: place?.line ?? null,
+      help: help ?? null,
+    })),
+  };
+}

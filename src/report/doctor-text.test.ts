@@ -1,0 +1,119 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { type Diagnosis, diagnose, doctorExitCode } from '../doctor/diagnose.ts';
+import { gather } from '../doctor/gather.ts';
+import { collect } from '../host/collect.ts';
+import { describedHost, type HostDescription } from '../host/described-host.ts';
+import { doctorJson } from './doctor-json.ts';
+import { doctorText } from './doctor-text.ts';
+import { bytes } from './doctor-words.ts';
+
+const DIRECTORY = new URL('../doctor/fixtures/', import.meta.url);
+const NAMES = readdirSync(DIRECTORY).filter((name) => name.endsWith('.json'));
+
+async function examine(name: string): Promise<Diagnosis> {
+  const text = readFileSync(new URL(name, DIRECTORY), 'utf8');
+  return diagnose(gather(await collect(describedHost(JSON.parse(text) as HostDescription), null)));
+}
+
+describe('the text', () => {
+  test.each(NAMES)('%s: 80 columns, no blanks at line ends, plain ASCII', async (name) => {
+    const text = doctorText(await examine(name));
+    for (const line of text.split('\n')) {
+      expect(line.length, line).toBeLessThanOrEqual(80);
+      expect(line).toBe(line.trimEnd());
+    }
+    expect(text).toMatch(/^[\n -~]*$/);
+    expect(text.endsWith('\n') && !text.endsWith('\n\n')).toBe(true);
+  });
+
+  test('verdict, then fixes, then the machine, its VMs, and what is not known', async () => {
+    const text = doctorText(await examine('ept-6.12-no-self-snoop.json'));
+    const order = [
+      'problems found',
+      '  fix    ',
+      'THIS MACHINE',
+      'VIRTUAL MACHINES',
+      'WHAT COULD NOT BE KNOWN',
+    ].map((part) => text.indexOf(part));
+    expect(order).toEqual([...order].sort((a, b) => a - b));
+    expect(order).not.toContain(-1);
+  });
+
+  test('the table of a VM on a KVM-PVM host', async () => {
+    const text = doctorText(await examine('pvm-6.18.json'));
+    expect(text).toContain(
+      [
+        '  memfd memory-backend-memfd, 512 MiB',
+        '    is     guest memory: named so by the VMM',
+        '    host   WB (class memfd); one page looked up: WB',
+        '  anonymous memory, 16 MiB',
+        '    is     guest memory, most likely: a block of RAM as QEMU lays them out, e.g.',
+        '           video memory',
+        '    host   WB (class ram); one page looked up: WB',
+        '    KVM    shadow PTE WB (guest PAT ignored)',
+        "    guest asks          gets  with the VMM's  with a device  with a device",
+        '                              own mapping     that snoops    that does not',
+        '    WB WC UC- UC WT WP  WB    coherent        coherent       stale MT101',
+      ].join('\n'),
+    );
+  });
+
+  test.each([
+    ['pvm-6.18.json', 'Nothing wrong found (1 VM, 2 memory regions).'],
+    ['bare-no-kvm.json', 'There is no KVM on this machine and no VM: nothing to examine.'],
+    ['guest-nopat.json', '1 problem found (no VM was seen).'],
+  ])('%s: %s', async (name, headline) => {
+    expect(doctorText(await examine(name)).split('\n')[0]).toBe(headline);
+  });
+});
+
+describe('the JSON', () => {
+  test.each(NAMES)('%s: says what the text says, and nothing of a command line', async (name) => {
+    const d = await examine(name);
+    const json = JSON.parse(JSON.stringify(doctorJson(d))) as Record<string, unknown>;
+    expect(json).toMatchObject({
+      schemaVersion: 1,
+      exitCode: doctorExitCode(d),
+      undetermined: d.undetermined,
+      unknown: d.unknowns,
+    });
+    expect(Object.keys(json)).toEqual([
+      'schemaVersion',
+      'exitCode',
+      'findings',
+      'undetermined',
+      'machine',
+      'policy',
+      'vms',
+      'guestSide',
+      'unknown',
+      'problems',
+    ]);
+    expect(JSON.stringify(json)).not.toContain('-display');
+  });
+
+  test('every fact has where it came from, or why it is not known', async () => {
+    const facts: Record<string, unknown>[] = [];
+    const visit = (value: unknown): void => {
+      if (typeof value !== 'object' || value === null) return;
+      if ('known' in value) facts.push(value);
+      Object.values(value).forEach(visit);
+    };
+    for (const name of NAMES) visit(doctorJson(await examine(name)));
+    expect(facts.length).toBeGreaterThan(100);
+    for (const fact of facts) {
+      const said = fact['known'] === true ? [fact['from']] : [fact['why'], fact['remedy']];
+      expect(said.every((s) => typeof s === 'string' && s !== '')).toBe(true);
+    }
+  });
+});
+
+test.each([
+  [1, '1 B'],
+  [4096, '4 KiB'],
+  [2 ** 29, '512 MiB'],
+  [2 ** 30 * 1.5, '1.5 GiB'],
+])('%d bytes', (n, words) => {
+  expect(bytes(n)).toBe(words);
+});

@@ -1,0 +1,76 @@
+import type { Agreement, GuestAnswer } from '../doctor/answers.ts';
+import type { Fact } from '../doctor/fact.ts';
+import type { Policy } from '../doctor/policy.ts';
+import type { KvmLeaf } from '../resolve/effective.ts';
+
+/** 536870912 as "512 MiB". */
+export function bytes(n: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  let value = n;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** "1 VM", "2 VMs". */
+export function count(n: number, word: string): string {
+  return `${n} ${word}${n === 1 ? '' : 's'}`;
+}
+
+/** The value in words, or that it is not known. */
+export function factWords<T>(fact: Fact<T>, words: (value: T) => string): string {
+  return fact.known ? words(fact.value) : `not known: ${fact.why}`;
+}
+
+const G_PAT = {
+  guest: 'honoured',
+  reset: 'not passed on',
+  'all-wb': 'replaced by all WB',
+} as const;
+
+/** What KVM puts into its page tables, in a few words. */
+export function leafWords(leaf: KvmLeaf | null): string {
+  if (leaf === null) return 'depends on what is not known';
+  switch (leaf.paging) {
+    case 'ept':
+      return leaf.ept.ipat
+        ? `EPT ${leaf.ept.memtype}+IPAT (guest PAT ignored)`
+        : `EPT ${leaf.ept.memtype}, IPAT=0 (guest PAT honoured)`;
+    case 'npt':
+      return `NPT leaf ${leaf.hostPat}, guest PAT ${G_PAT[leaf.gPat]}`;
+    case 'shadow':
+      return `shadow PTE ${leaf.hostPat} (guest PAT ignored)`;
+  }
+}
+
+/** One cell of the table of coherence. */
+export function agreementWords(agreement: Agreement | null): string {
+  if (agreement === null) return '-';
+  if (agreement.code === null) return 'coherent';
+  const word = agreement.code === 'MT105' ? 'with care' : 'stale';
+  return `${word} ${agreement.code}${agreement.certain ? '' : '?'}`;
+}
+
+/** The types of an answer; "?" where nothing narrows them. */
+export function typeWords(answer: GuestAnswer): string {
+  return answer.types.join('|');
+}
+
+/** The sets of rules that may hold. */
+export function rulesWords({ rules, trust }: Policy): string {
+  if (rules === null) return 'not known';
+  const by = {
+    capability: 'settled by the quirk word of KVM',
+    version: 'by the kernel version',
+    guess: 'by the kernel version, which may not tell all',
+  }[trust];
+  const [only, second] = rules;
+  if (only !== undefined && second === undefined) {
+    return `those of ${only.kernels} (${only.vmx.id}), ${by}`;
+  }
+  const eras = [...new Set(rules.map((r) => r.vmx.id))].join(', ');
+  return `one of ${rules.length} sets (${eras}), ${by}`;
+}
