@@ -7,6 +7,8 @@ import { ROOT } from './run.mjs';
 await import(`${ROOT}dist/rules.js`);
 const { pageCitations, rulePages } = await import(`${ROOT}dist/report/rule-page.js`);
 const { VERDICTS } = await import(`${ROOT}dist/resolve/verdicts/index.js`);
+const { DOCTOR_FINDINGS } = await import(`${ROOT}dist/doctor/findings.js`);
+const FINDINGS = Object.values(DOCTOR_FINDINGS);
 
 const EXAMPLE_LINES = 10;
 
@@ -38,7 +40,9 @@ function verdictPage(v) {
     '',
     '**Example.**',
     '',
-    ...exampleBlock(v.example),
+    ...(FINDINGS.includes(v)
+      ? [`${v.example} (Found by \`memtype doctor\`.)`]
+      : exampleBlock(v.example)),
     '',
   ].join('\n');
 }
@@ -56,7 +60,9 @@ function index() {
     '',
     '| code | title |',
     '|---|---|',
-    ...VERDICTS.map((v) => `| [${v.code}](${v.code}.md) | ${v.title} (${v.severity}) |`),
+    ...[...VERDICTS, ...FINDINGS].map(
+      (v) => `| [${v.code}](${v.code}.md) | ${v.title} (${v.severity}) |`,
+    ),
     '',
     '## Decision lists of KVM',
     '',
@@ -80,7 +86,10 @@ function index() {
 }
 
 const check = process.argv.includes('--check');
-const pages = [['README.md', index()], ...VERDICTS.map((v) => [`${v.code}.md`, verdictPage(v)])];
+const pages = [
+  ['README.md', index()],
+  ...[...VERDICTS, ...FINDINGS].map((v) => [`${v.code}.md`, verdictPage(v)]),
+];
 mkdirSync(`${ROOT}docs/rules`, { recursive: true });
 let stale = 0;
 for (const [name, text] of pages) {

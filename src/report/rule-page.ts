@@ -1,5 +1,6 @@
 import { allRules, type Rule } from '../cite/rule.ts';
 import { cite, type SourceId } from '../cite/sources.ts';
+import { DOCTOR_FINDINGS, type DoctorDefinition } from '../doctor/findings.ts';
 import type { DecisionList, EptChoice } from '../kvm/decision.ts';
 import { ERAS } from '../kvm/eras/index.ts';
 import {
@@ -157,6 +158,21 @@ function verdictPage(v: VerdictDefinition): RulePage {
   };
 }
 
+function findingPage(f: DoctorDefinition): RulePage {
+  return {
+    id: f.code,
+    kind: 'verdict',
+    title: `${f.title} (${f.severity}, of doctor)`,
+    sections: [
+      { name: 'cause', text: f.cause },
+      { name: 'consequence', text: f.consequence },
+      { name: 'fix', text: f.fix },
+      { name: 'example', text: f.example },
+    ],
+    sources: f.sources,
+  };
+}
+
 function rulePage(r: Rule): RulePage {
   return {
     id: r.id,
@@ -174,6 +190,7 @@ function rulePage(r: Rule): RulePage {
 export function rulePages(): readonly RulePage[] {
   return [
     ...VERDICTS.map(verdictPage),
+    ...Object.values(DOCTOR_FINDINGS).map(findingPage),
     ...vmxPages(),
     ...mmioPages(),
     ...svmPages(),
