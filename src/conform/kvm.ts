@@ -1,3 +1,4 @@
+import { own } from '../base/own.ts';
 import { type U64, u64FromHex } from '../base/u64.ts';
 import { decide, type EptChoice, eptLeaf, type VmxInputs } from '../kvm/decision.ts';
 import { compileGuestMtrrs, guestMtrrCode } from '../kvm/guest-mtrr.ts';
@@ -50,7 +51,7 @@ const PROPOSED: Readonly<Record<string, MmioRule>> = {
 
 /** The rules a directory stands for: "v4.2.0", "common", "proposed-..."; null for any other name. */
 export function eraOfDirectory(name: string): Era | null {
-  const proposed = PROPOSED[name];
+  const proposed = own(PROPOSED, name);
   if (proposed !== undefined) return { rules: null, mmio: proposed };
   if (name === 'common') return { rules: null, mmio: null };
   if (!/^v\d+\.\d+(\.\d+)?(-rc\d+)?$/.test(name)) return null;

@@ -1,3 +1,4 @@
+import { own } from '../base/own.ts';
 import type { FactKey, FactValues } from './facts.ts';
 import { FACT_KEYS, factDefinition, factWord } from './facts.ts';
 
@@ -41,7 +42,9 @@ function matches(value: FactValues[FactKey], word: string): boolean {
 
 /** The fact of a name on the command line or in a case file; null when there is none. */
 export function factKeyOf(name: string): FactKey | null {
-  return KEY_ALIASES[name] ?? FACT_KEYS.find((key) => key === name && key !== 'policy') ?? null;
+  return (
+    own(KEY_ALIASES, name) ?? FACT_KEYS.find((key) => key === name && key !== 'policy') ?? null
+  );
 }
 
 /** Edit distance, for "did you mean". */

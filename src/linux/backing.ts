@@ -1,3 +1,4 @@
+import { own } from '../base/own.ts';
 import { rule } from '../cite/rule.ts';
 import type { SourceId } from '../cite/sources.ts';
 import type { MtrrType, PatType } from '../x86/types.ts';
@@ -210,5 +211,5 @@ export const BACKING_ALIASES: Readonly<Record<string, BackingId>> = {
 
 /** The class of a name or alias; null when there is none. */
 export function backingClass(name: string): BackingClass | null {
-  return BY_ID.get(BACKING_ALIASES[name] ?? name) ?? null;
+  return BY_ID.get(own(BACKING_ALIASES, name) ?? name) ?? null;
 }

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { InputError } from '../../base/diagnostic.ts';
+import { own } from '../../base/own.ts';
 import { eraOfDirectory, replayOf } from '../../conform/kvm.ts';
 import { type Replay, type Replayed, type Row, RowError } from '../../conform/table.ts';
 import { X86_TABLES } from '../../conform/x86.ts';
@@ -35,7 +36,7 @@ const BESIDE = /^(README.*|manifest\.json|eras\.json|.*\.md)$/;
 /** The table a file holds; null: it is none. @throws InputError when it looks like one but is unknown. */
 function tableOf(path: string): Table | null {
   const name = basename(path).replace(/\.gz$/, '');
-  const x86 = X86_TABLES[name];
+  const x86 = own(X86_TABLES, name);
   if (x86 !== undefined) return x86;
   if (BESIDE.test(name) || !name.endsWith('.jsonl')) return null;
   const fn = name.split('.')[0] ?? '';
