@@ -1,20 +1,4 @@
-import type { Room } from '../cite/rule.ts';
-import type { SourceId } from '../cite/sources.ts';
-import type { Severity, VerdictCode } from '../resolve/verdict.ts';
-
-/** A kind of finding that only a look at a machine can bring; the others are those of the resolver. */
-export interface DoctorDefinition {
-  readonly code: VerdictCode;
-  readonly severity: Severity;
-  readonly title: string;
-  readonly room: Room;
-  readonly cause: string;
-  readonly consequence: string;
-  readonly fix: string;
-  readonly sources: readonly [SourceId, ...SourceId[]];
-  /** A machine that has it. */
-  readonly example: string;
-}
+import type { Severity, VerdictCode, VerdictKind } from '../resolve/verdict.ts';
 
 /** Something doctor found, of either kind. */
 export interface DoctorFinding {
@@ -34,6 +18,7 @@ export interface DoctorFinding {
   readonly fix: string;
 }
 
+/** The kinds of finding that only a look at a machine can bring; the others are those of the resolver. */
 export const DOCTOR_FINDINGS = {
   untoldVfio: {
     code: 'MT601',
@@ -128,7 +113,7 @@ export const DOCTOR_FINDINGS = {
     sources: ['linux/kpageflags', 'linux/set_memory'],
     example: 'A memfd page with KPF_ARCH (bit 38) set and KPF_ARCH_2 clear: WC.',
   },
-} as const satisfies Readonly<Record<string, DoctorDefinition>>;
+} as const satisfies Readonly<Record<string, VerdictKind>>;
 
 export type DoctorFindingName = keyof typeof DOCTOR_FINDINGS;
 

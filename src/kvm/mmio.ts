@@ -238,3 +238,20 @@ export const MMIO_BY_MTRR: MmioRule = {
   ],
   note: 'our reading: the full text of the trial patch is not public',
 };
+
+/** Every version of the predicate, oldest first, then the proposals. */
+export const MMIO_RULES: readonly MmioRule[] = [
+  MMIO_NONE,
+  MMIO_2_6_28,
+  MMIO_2_6_30,
+  MMIO_2_6_38,
+  MMIO_3_13,
+  MMIO_3_17,
+  MMIO_3_18,
+  MMIO_4_2,
+  MMIO_4_16,
+  MMIO_5_2,
+  MMIO_SEED_PATCH,
+  MMIO_INVALID_RAM_PAT,
+  MMIO_BY_MTRR,
+];

@@ -1,27 +1,13 @@
 import { allRules, type Rule } from '../cite/rule.ts';
 import { cite, type SourceId } from '../cite/sources.ts';
-import { DOCTOR_FINDINGS, type DoctorDefinition } from '../doctor/findings.ts';
+import { DOCTOR_FINDINGS } from '../doctor/findings.ts';
 import type { DecisionList, EptChoice } from '../kvm/decision.ts';
 import { ERAS } from '../kvm/eras/index.ts';
-import {
-  MMIO_2_6_28,
-  MMIO_2_6_30,
-  MMIO_2_6_38,
-  MMIO_3_13,
-  MMIO_3_17,
-  MMIO_3_18,
-  MMIO_4_2,
-  MMIO_4_16,
-  MMIO_5_2,
-  MMIO_BY_MTRR,
-  MMIO_INVALID_RAM_PAT,
-  MMIO_NONE,
-  MMIO_SEED_PATCH,
-} from '../kvm/mmio.ts';
+import { MMIO_RULES } from '../kvm/mmio.ts';
 import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
 import { SVM_ERAS } from '../kvm/svm.ts';
 import { BACKINGS } from '../linux/backing.ts';
-import type { VerdictDefinition } from '../resolve/verdict.ts';
+import type { VerdictKind } from '../resolve/verdict.ts';
 import { VERDICTS } from '../resolve/verdicts/index.ts';
 
 /** A rule, an era, a backing class or a verdict as a page. */
@@ -53,22 +39,6 @@ function listTable<Q, R>(list: DecisionList<Q, R>, show: (r: R) => string): stri
 function eptWords({ memtype, ipat }: EptChoice): string {
   return ipat ? `${memtype} | IPAT` : memtype;
 }
-
-const MMIO_RULES = [
-  MMIO_NONE,
-  MMIO_2_6_28,
-  MMIO_2_6_30,
-  MMIO_2_6_38,
-  MMIO_3_13,
-  MMIO_3_17,
-  MMIO_3_18,
-  MMIO_4_2,
-  MMIO_4_16,
-  MMIO_5_2,
-  MMIO_SEED_PATCH,
-  MMIO_INVALID_RAM_PAT,
-  MMIO_BY_MTRR,
-];
 
 function vmxPages(): readonly RulePage[] {
   const proposed = PROPOSALS.map((p) => proposalRules(p).vmx);
@@ -143,34 +113,30 @@ function backingPages(): readonly RulePage[] {
   }));
 }
 
-function verdictPage(v: VerdictDefinition): RulePage {
+function kindPage(v: VerdictKind, title: string, example: string): RulePage {
   return {
     id: v.code,
     kind: 'verdict',
-    title: `${v.title} (${v.severity})`,
+    title,
     sections: [
       { name: 'cause', text: v.cause },
       { name: 'consequence', text: v.consequence },
       { name: 'fix', text: v.fix },
-      { name: 'example', text: `memtype explain ${v.example}` },
+      { name: 'example', text: example },
     ],
     sources: v.sources,
   };
 }
 
-function findingPage(f: DoctorDefinition): RulePage {
-  return {
-    id: f.code,
-    kind: 'verdict',
-    title: `${f.title} (${f.severity}, of doctor)`,
-    sections: [
-      { name: 'cause', text: f.cause },
-      { name: 'consequence', text: f.consequence },
-      { name: 'fix', text: f.fix },
-      { name: 'example', text: f.example },
-    ],
-    sources: f.sources,
-  };
+function verdictPages(): readonly RulePage[] {
+  return [
+    ...VERDICTS.map((v) =>
+      kindPage(v, `${v.title} (${v.severity})`, `memtype explain ${v.example}`),
+    ),
+    ...Object.values(DOCTOR_FINDINGS).map((f) =>
+      kindPage(f, `${f.title} (${f.severity}, of doctor)`, f.example),
+    ),
+  ];
 }
 
 function rulePage(r: Rule): RulePage {
@@ -189,8 +155,7 @@ function rulePage(r: Rule): RulePage {
 /** Every page there is, sorted by kind and id. */
 export function rulePages(): readonly RulePage[] {
   return [
-    ...VERDICTS.map(verdictPage),
-    ...Object.values(DOCTOR_FINDINGS).map(findingPage),
+    ...verdictPages(),
     ...vmxPages(),
     ...mmioPages(),
     ...svmPages(),

@@ -49,8 +49,8 @@ export interface Finding {
   readonly fix: string;
 }
 
-/** A kind of finding, with its page. Codes are stable. */
-export interface VerdictDefinition {
+/** A kind of finding, as its page has it. Codes are stable. */
+export interface VerdictKind {
   readonly code: VerdictCode;
   readonly severity: Severity;
   readonly title: string;
@@ -60,8 +60,12 @@ export interface VerdictDefinition {
   /** In general; `Finding.fix` is for the case at hand. */
   readonly fix: string;
   readonly sources: readonly [SourceId, ...SourceId[]];
-  /** Arguments of `memtype explain` that show it. */
+  /** What shows it. */
   readonly example: string;
+}
+
+/** A kind of finding of the resolver. Its example is the arguments of `memtype explain` that show it. */
+export interface VerdictDefinition extends VerdictKind {
   readonly find: (situation: Situation) => Finding | null;
 }
 
