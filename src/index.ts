@@ -4,6 +4,9 @@
  */
 
 export type { Diagnostic, Parsed, Place } from './base/diagnostic.ts';
+
+import './rules.ts';
+
 export { InputError, renderDiagnostic } from './base/diagnostic.ts';
 export { citation } from './cite/source.ts';
 export { SOURCES } from './cite/sources.ts';

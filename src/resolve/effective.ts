@@ -20,7 +20,12 @@ export interface GuestSide {
 
 /** What KVM put into its own page tables. */
 export type KvmLeaf =
-  | { readonly paging: 'ept'; readonly ept: EptLeaf }
+  | {
+      readonly paging: 'ept';
+      readonly ept: EptLeaf;
+      /** The memory type is the guest's MTRR type. */
+      readonly fromGuestMtrr: boolean;
+    }
   | {
       readonly paging: 'npt';
       readonly hostPat: PatType;
@@ -130,7 +135,7 @@ function underEpt(scene: Scene): Effective {
   return {
     type: result.type,
     ucOrigin: result.ucOrigin,
-    leaf: { paging: 'ept', ept: leaf },
+    leaf: { paging: 'ept', ept: leaf, fromGuestMtrr: decision.returns.memtype === 'guest_mtrr' },
     guestPatHonoured: !leaf.ipat,
   };
 }

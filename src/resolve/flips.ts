@@ -93,7 +93,7 @@ function kernelFlips(r: Resolution): readonly Flip[] {
   if (own < 0 || q.rules.size !== 1) return [];
   const from = q.subject(world.rules);
   const nearest = (spans: readonly Span[]): readonly Flip[] => {
-    for (const span of spans) {
+    for (const span of spans.filter((candidate) => candidate.rules.length === 1)) {
       const change = under(r, span, {});
       if (change !== null) return [{ fact: 'kernel', from, to: kernelsOf(span), ...change }];
     }

@@ -71,9 +71,8 @@ function shadowIgnores(s: Situation): Finding | null {
 function byGuestMtrr(s: Situation): Finding | null {
   const { leaf } = s.result;
   const asked = wanted(s);
-  if (leaf.paging !== 'ept' || s.rules.guestMtrr === null) return null;
-  const usesMtrr = s.inquiry.answers.some((a) => a.key === 'guest-mtrr') || s.guestMtrrs !== null;
-  if (!usesMtrr || asked === null || !differs(asked, s.result.type)) return null;
+  if (leaf.paging !== 'ept' || !leaf.fromGuestMtrr) return null;
+  if (asked === null || !differs(asked, s.result.type)) return null;
   return {
     agents: [GUEST_CPU],
     text: `The guest asked ${asked} by PAT and gets ${s.result.type}: ${s.subject} makes the guest MTRR type (${leaf.ept.memtype}) the EPT type.`,
