@@ -75,6 +75,7 @@ describe('explain', () => {
       '',
       '--kernel 6.12.0-1-amd64',
       '--policy host-pat --paging shadow',
+      '--kernel 6.8,6.16 --paging ept',
     ];
     for (const line of lines) {
       const args = [...line.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2] ?? '');
@@ -158,7 +159,7 @@ describe('bad input is refused with its place', () => {
   test.each([
     [['explain', '--guest', 'XX'], 'one of WB WC UC- UC WT WP'],
     [['explain', '--kernel', '6.8 or so'], 'cannot follow a kernel version'],
-    [['explain', '--kernel', '2.4.20'], 'before EPT and NPT'],
+    [['explain', '--kernel', '2.4.20'], 'before 2.6.26-rc2'],
     [['explain', '--policy', 'host-pta'], 'did you mean host-pat'],
     [['explain', '--cpu', 'amd', '--paging', 'ept'], 'does not go with'],
     [['explain', '--cpu', '15/6'], 'intel:15/6'],

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { everyChoice } from '../src/base/choice.ts';
 import { SPANS } from '../src/kvm/timeline.ts';
-import { BACKINGS } from '../src/linux/backing.ts';
+import { BACKINGS, backingClass } from '../src/linux/backing.ts';
 import { exitCodeOf } from '../src/resolve/resolution.ts';
 import { answer, type Flags } from './ask.ts';
 
@@ -124,7 +124,8 @@ describe('what coherence means', () => {
     fc.assert(
       fc.property(complete, (flags) => {
         const r = answer({ ...flags, device: 'nosnoop' });
-        if (r.types.length !== 1 || r.common.isMmio !== false) return;
+        const device = backingClass(flags['backing'] ?? '')?.page.device === true;
+        if (r.types.length !== 1 || device) return;
         const stale = r.verdicts.some((v) => v.code === 'MT101');
         expect(stale).toBe(r.types[0] === 'WB');
       }),

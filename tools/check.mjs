@@ -4,6 +4,7 @@ import { runBin, runNode } from './run.mjs';
 
 const CHECKS = [
   ['types', () => runBin('tsc', ['-p', 'tsconfig.json'])],
+  ['purity of the core', () => runBin('tsc', ['-p', 'tsconfig.core.json'])],
   ['format and lint', () => runBin('biome', ['check', '--error-on-warnings', '.'])],
   ['typed lint', () => runBin('oxlint', ['--type-aware', '--deny-warnings', 'src', 'test'])],
   ['dead code', () => runBin('knip', ['--no-progress'])],

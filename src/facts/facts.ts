@@ -153,7 +153,7 @@ const DEFINITIONS: Definitions = {
     room: 'kvm',
     title: 'the VM has non-coherent DMA',
     values: YES_NO,
-    initial: { value: false, why: 'a VM starts without; only kvm-vfio registers it' },
+    initial: { value: false, why: 'a VM starts without; only an assigned device brings it' },
     ask: 'kvm-vfio fd of the VMM, and ECAP.SC of the IOMMU of its devices',
   },
   'assigned-device': {

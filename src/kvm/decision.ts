@@ -38,6 +38,8 @@ export interface Decision<Q, R> {
   readonly when: Condition<Q> | null;
   readonly returns: R;
   readonly why: string;
+  /** What brought this line; null: what brought the list. */
+  readonly source: SourceId | null;
 }
 
 /** A kernel function laid out as its sequence of returns: the first line that applies decides. */
@@ -55,12 +57,21 @@ export function ept(memtype: EptChoice['memtype'], ipat: boolean = false): EptCh
   return { memtype, ipat };
 }
 
-export function when<Q, R>(condition: Condition<Q>, returns: R, why: string): Decision<Q, R> {
-  return { when: condition, returns, why };
+export function when<Q, R>(
+  condition: Condition<Q>,
+  returns: R,
+  why: string,
+  source: SourceId | null = null,
+): Decision<Q, R> {
+  return { when: condition, returns, why, source };
 }
 
-export function otherwise<Q, R>(returns: R, why: string): Decision<Q, R> {
-  return { when: null, returns, why };
+export function otherwise<Q, R>(
+  returns: R,
+  why: string,
+  source: SourceId | null = null,
+): Decision<Q, R> {
+  return { when: null, returns, why, source };
 }
 
 export function not<Q>(c: Condition<Q>): Condition<Q> {

@@ -57,6 +57,14 @@ describe('the version axis', () => {
     ['Linux version 6.8.1 (a@b) #1 SMP', 'E8'],
     ['6.8.0-101-generic', 'E8'],
     ['6.8.0-140-generic', 'E11'],
+    ['6.8.0-136.136~22.04.1-generic', 'E11'],
+    ['Linux version 6.8.0-136-generic (a@b) (gcc) #1 SMP', 'E11'],
+    ['6.11.0-0.rc3.30.fc42.x86_64', 'E9'],
+    ['6.11.0-061100rc3-generic', 'E9'],
+    ['6.11~rc3-1~exp1', 'E9'],
+    ['6.12.80-061280-generic', 'E11'],
+    ['6.12.8-1-default', 'E10'],
+    ['6.12.8-200.fc41.x86_64', 'E10'],
   ])('%s is %s', (version, era) => {
     expect(eraAt(version)).toEqual([era]);
   });
@@ -65,6 +73,10 @@ describe('the version axis', () => {
     ['6.12.0-18-amd64', ['E10', 'E11']],
     ['6.1.0-56-cloud-amd64', ['E7']],
     ['5.15.0-91-generic', ['E7']],
+    ['4.2.0-0.bpo.1-amd64', ['E6', 'E7']],
+    ['6.1.0-0.deb11.13-amd64', ['E7']],
+    ['5.3.18-24.107-default', ['E7', 'E8', 'E9', 'E10', 'E11']],
+    ['6.4.0-150600.23.25-default', ['E7', 'E8', 'E9', 'E10', 'E11']],
     ['4.3-rc4', ['E6', 'E7']],
     ['5.14.0-503.11.1.el9_5.x86_64', ['E7', 'E8', 'E9', 'E10', 'E11']],
   ])('%s may be any of %j', (version, eras) => {

@@ -57,8 +57,6 @@ const pat_pfn_is_wc: Condition<PfnInputs> = {
 
 const MMIO = true;
 const RAM = false;
-const no_struct_page = when(not(pfn_valid), MMIO, 'no struct page');
-
 /** Before 2.6.28 nothing asked whether a page is MMIO. */
 export const MMIO_NONE: MmioRule = {
   id: 'none',
@@ -72,9 +70,9 @@ export const MMIO_2_6_28: MmioRule = {
   kernels: '2.6.28 to 2.6.29',
   sources: ['kvm/cbff90a7caa4', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(page_reserved, MMIO, 'PageReserved'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, page_reserved), MMIO, 'PageReserved'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
@@ -83,9 +81,9 @@ export const MMIO_2_6_30: MmioRule = {
   kernels: '2.6.30 to 2.6.37',
   sources: ['kvm/fc5659c8c6b6', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(head_reserved, MMIO, 'PageReserved of the compound head'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, head_reserved), MMIO, 'PageReserved of the compound head'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
@@ -94,10 +92,10 @@ export const MMIO_2_6_38: MmioRule = {
   kernels: '2.6.38 to 3.11 (or 3.12)',
   sources: ['kvm/936a5fe6e614', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(all(page_tail, head_reserved), MMIO, 'PageReserved of the head of a tail page'),
-    when(all(not(page_tail), page_reserved), MMIO, 'PageReserved'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, page_tail, head_reserved), MMIO, 'PageReserved of the head of a tail page'),
+    when(all(pfn_valid, not(page_tail), page_reserved), MMIO, 'PageReserved'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
   note: 'safe against transparent huge pages being split meanwhile',
 };
@@ -107,20 +105,20 @@ export const MMIO_3_13: MmioRule = {
   kernels: '3.12 (or 3.13) to 3.16',
   sources: ['kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(page_reserved, MMIO, 'PageReserved'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, page_reserved), MMIO, 'PageReserved'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
 export const MMIO_3_17: MmioRule = {
   id: '3.17',
   kernels: '3.17',
-  sources: ['kvm/85c8555ff07e', 'kvm/kvm_is_mmio_pfn'],
+  sources: ['kvm/85c8555ff07e'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(all(not(is_zero_pfn), page_reserved), MMIO, 'PageReserved, not the zero page'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, not(is_zero_pfn), page_reserved), MMIO, 'PageReserved, not the zero page'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
   note: 'undone by the renaming in 3.18',
 };
@@ -130,9 +128,9 @@ export const MMIO_3_18: MmioRule = {
   kernels: '3.18 to 4.1',
   sources: ['kvm/bf4bea8e9a90', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(page_reserved, MMIO, 'PageReserved, the zero page included'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, page_reserved), MMIO, 'PageReserved, the zero page included'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
   note: 'the function is called kvm_is_reserved_pfn here, and maps the shared zero page UC',
 };
@@ -142,24 +140,30 @@ export const MMIO_4_2: MmioRule = {
   kernels: '4.2 to 4.15',
   sources: ['kvm/d1fe9219551e', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
-    when(all(not(is_zero_pfn), page_reserved), MMIO, 'PageReserved, not the zero page'),
-    otherwise(RAM, 'an ordinary page'),
+    when(all(pfn_valid, not(is_zero_pfn), page_reserved), MMIO, 'PageReserved, not the zero page'),
+    when(pfn_valid, RAM, 'an ordinary page', 'kvm/kvm_is_mmio_pfn'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
 export const MMIO_4_16: MmioRule = {
   id: '4.16',
   kernels: '4.16 to 5.1',
-  sources: ['kvm/b8d7044bcff7', 'kvm/kvm_is_mmio_pfn'],
+  sources: ['kvm/aa2e063aea56', 'kvm/b8d7044bcff7', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    no_struct_page,
     when(
-      all(not(is_zero_pfn), page_reserved, any(not(pat_enabled), immune_to_uc_mtrr)),
+      all(pfn_valid, not(is_zero_pfn), page_reserved, any(not(pat_enabled), immune_to_uc_mtrr)),
       MMIO,
       'PageReserved, and the host tracks it as UC, UC- or WC (or has no PAT)',
+      'kvm/aa2e063aea56',
     ),
-    otherwise(RAM, 'an ordinary page, or reserved memory that the host maps WB (DAX)'),
+    when(
+      pfn_valid,
+      RAM,
+      'not PageReserved, or reserved but WB for the host (DAX), or the zero page',
+      'kvm/kvm_is_mmio_pfn',
+    ),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
@@ -168,14 +172,20 @@ export const MMIO_5_2: MmioRule = {
   kernels: '5.2 to 7.3',
   sources: ['kvm/0c55671f84ff', 'kvm/b8d7044bcff7', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    when(all(not(pfn_valid), e820_ram), RAM, 'no struct page, but the raw e820 says RAM (mem=)'),
-    no_struct_page,
     when(
-      all(not(is_zero_pfn), page_reserved, any(not(pat_enabled), immune_to_uc_mtrr)),
+      all(pfn_valid, not(is_zero_pfn), page_reserved, any(not(pat_enabled), immune_to_uc_mtrr)),
       MMIO,
       'PageReserved, and the host tracks it as UC, UC- or WC (or has no PAT)',
+      'kvm/aa2e063aea56',
     ),
-    otherwise(RAM, 'an ordinary page, or reserved memory that the host maps WB (DAX)'),
+    when(
+      pfn_valid,
+      RAM,
+      'not PageReserved, or reserved but WB for the host (DAX), or the zero page',
+      'kvm/kvm_is_mmio_pfn',
+    ),
+    when(e820_ram, RAM, 'no struct page, but the raw e820 says RAM (mem=)', 'kvm/0c55671f84ff'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
@@ -185,10 +195,9 @@ export const MMIO_SEED_PATCH: MmioRule = {
   kernels: 'posted 2024-03-11, not merged',
   sources: ['mail/seed-patch', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
-    when(all(not(pfn_valid), e820_ram), RAM, 'no struct page, but the raw e820 says RAM (mem=)'),
-    no_struct_page,
     when(
       all(
+        pfn_valid,
         not(is_zero_pfn),
         any(page_reserved, pat_pfn_is_wc),
         any(not(pat_enabled), immune_to_uc_mtrr),
@@ -196,7 +205,14 @@ export const MMIO_SEED_PATCH: MmioRule = {
       MMIO,
       'the host tracks it as WC, or it is PageReserved and tracked as UC or UC-',
     ),
-    otherwise(RAM, 'an ordinary page, or reserved memory that the host maps WB (DAX)'),
+    when(
+      pfn_valid,
+      RAM,
+      'not PageReserved, or reserved but WB for the host (DAX), or the zero page',
+      'kvm/kvm_is_mmio_pfn',
+    ),
+    when(e820_ram, RAM, 'no struct page, but the raw e820 says RAM (mem=)', 'kvm/0c55671f84ff'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
@@ -207,17 +223,23 @@ export const MMIO_INVALID_RAM_PAT: MmioRule = {
   sources: ['mail/invalid-ram', 'kvm/kvm_is_mmio_pfn'],
   kvm_is_mmio_pfn: [
     when(
-      all(not(pfn_valid), e820_ram, pat_enabled, not(immune_to_uc_mtrr)),
+      all(pfn_valid, not(is_zero_pfn), page_reserved, any(not(pat_enabled), immune_to_uc_mtrr)),
+      MMIO,
+      'PageReserved, and the host tracks it as UC, UC- or WC (or has no PAT)',
+      'kvm/aa2e063aea56',
+    ),
+    when(
+      pfn_valid,
+      RAM,
+      'not PageReserved, or reserved but WB for the host (DAX), or the zero page',
+      'kvm/kvm_is_mmio_pfn',
+    ),
+    when(
+      all(e820_ram, pat_enabled, not(immune_to_uc_mtrr)),
       RAM,
       'no struct page, RAM in the raw e820, and the host does not track it as UC, UC- or WC',
     ),
-    no_struct_page,
-    when(
-      all(not(is_zero_pfn), page_reserved, any(not(pat_enabled), immune_to_uc_mtrr)),
-      MMIO,
-      'PageReserved, and the host tracks it as UC, UC- or WC (or has no PAT)',
-    ),
-    otherwise(RAM, 'an ordinary page, or reserved memory that the host maps WB (DAX)'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
 };
 
@@ -227,14 +249,14 @@ export const MMIO_BY_MTRR: MmioRule = {
   kernels: 'an idea of 2026, never posted in full',
   sources: ['pr/dosemu2-2813'],
   kvm_is_mmio_pfn: [
-    when(all(not(pfn_valid), e820_ram), RAM, 'no struct page, but the raw e820 says RAM (mem=)'),
-    no_struct_page,
     when(
-      all(not(is_zero_pfn), page_reserved, host_mtrr_not_wb),
+      all(pfn_valid, not(is_zero_pfn), page_reserved, host_mtrr_not_wb),
       MMIO,
       'PageReserved, and the host MTRRs do not say WB',
     ),
-    otherwise(RAM, 'an ordinary page, or reserved memory under a WB MTRR'),
+    when(pfn_valid, RAM, 'an ordinary page, or reserved memory under a WB MTRR'),
+    when(e820_ram, RAM, 'no struct page, but the raw e820 says RAM (mem=)', 'kvm/0c55671f84ff'),
+    otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
   note: 'our reading: the full text of the trial patch is not public',
 };

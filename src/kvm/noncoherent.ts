@@ -54,7 +54,8 @@ rule({
   title: 'When a VM has non-coherent DMA',
   text:
     'Only a VMM that creates the kvm-vfio device and adds its VFIO files to it can make a VM ' +
-    'non-coherent; virtio-gpu, vhost and udmabuf never do.',
+    'non-coherent; virtio-gpu, vhost and udmabuf never do. Up to 4.11 legacy device assignment can too, ' +
+    'and up to 3.12 it is the only way.',
   table: Object.values(NONCOHERENT)
     .map((r) => `${r.kernels}: ${r.text}`)
     .join('\n'),

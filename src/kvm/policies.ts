@@ -1,5 +1,6 @@
 import { must } from '../base/assert.ts';
 import { parseKernelVersion } from '../linux/version.ts';
+import { otherwise } from './decision.ts';
 import { ERAS } from './eras/index.ts';
 import { MMIO_BY_MTRR, MMIO_INVALID_RAM_PAT, MMIO_SEED_PATCH } from './mmio.ts';
 import { HOST_PAT_VMX } from './proposals/host-pat.ts';
@@ -18,16 +19,14 @@ export interface Proposal {
   readonly apply: (kernel: KvmRules) => KvmRules;
 }
 
-const HOST_PAT_SVM = {
+const HOST_PAT_SVM: KvmRules['svm'] = {
   ...S3,
   id: 'host-pat',
   kernels: 'never built',
   sources: ['mail/seed'],
-  npt_leaf: [
-    { when: null, returns: 'host_memtype', why: "the host's type, by its slot in the host PAT" },
-  ],
+  npt_leaf: [otherwise('host_memtype', "the host's type, by its slot in the host PAT")],
   note: "The nested leaf picks the host's type, the guest PAT is honoured as it is today.",
-} as const satisfies KvmRules['svm'];
+};
 
 export const PROPOSALS: readonly Proposal[] = [
   {
@@ -45,8 +44,9 @@ export const PROPOSALS: readonly Proposal[] = [
     text: 'EPT WB without IPAT for RAM when the CPU has self-snoop; guest MTRRs and CR0.CD dropped.',
     base: '6.11-rc1',
     apply: (kernel) => {
-      const rc = rulesOfBase('6.11-rc1');
-      return { ...rc, id: 'honor-guest-pat', mmio: kernel.mmio };
+      const { vmx, hugePage, zap } = rulesOfBase('6.11-rc1');
+      const id = 'honor-guest-pat';
+      return { ...kernel, id, vmx, hugePage, zap, guestMtrr: null, hasPatQuirk: false };
     },
   },
   {

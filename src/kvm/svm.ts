@@ -108,3 +108,12 @@ const RESET_LAYOUT = must(patLayout(PAT_RESET), 'reset value of the PAT');
 export function decodedByReset(type: PatType): PatType {
   return must(RESET_LAYOUT[slotFor(LINUX_PAT['wt-wp'], type)], 'PAT index');
 }
+
+/**
+ * What the guest's PTE means under the PAT that a host of 2.6.26 to 2.6.28 has: VMX did not load the
+ * guest's PAT then.
+ */
+export function decodedByHost(type: PatType, layout: 'linux' | 'reset'): PatType {
+  const index = layout === 'reset' ? RESET_LAYOUT.indexOf(type) : slotFor(LINUX_PAT['wt-wp'], type);
+  return index < 0 ? type : must(LINUX_PAT.wc[index], 'PAT index');
+}

@@ -238,16 +238,23 @@ const UBUNTU_6_8_QUIRK_ABI = 136;
 
 /**
  * Ubuntu's 6.8.0-N took the rules of 6.16 into the 6.8 series. N counts so for the generic kernel only;
- * the cloud flavours have numbers of their own. Source: ubuntu/6.8.0-136.
+ * the cloud flavours, and Proxmox, which builds from that tree, have numbers of their own. Source: ubuntu/6.8.0-136.
  */
 function ubuntu68(version: KernelVersion): readonly KvmRules[] | null {
-  const match = /^6\.8\.0-(\d+)(?:\.\d+)*-(\w+)/.exec(version.text);
-  if (match === null || version.trust !== 'series') return null;
+  const match = /^6\.8\.0-(\d+)(?:[.~][\w.~]+)?-(\w+)/.exec(version.text);
+  const proxmox = /^6\.8\.\d+-.*-pve$/.test(version.text);
+  if ((match === null && !proxmox) || version.trust !== 'series') return null;
   const before = must(spanOf(parseKernelVersion('6.8')), '6.8').rules;
   const after = must(spanOf(parseKernelVersion('6.12.78')), '6.12.78').rules;
-  const generic = match[2] === 'generic' || match[2] === 'lowlatency';
+  const generic = match?.[2] === 'generic' || match?.[2] === 'lowlatency';
   if (!generic) return [...before, ...after];
-  return Number(match[1]) >= UBUNTU_6_8_QUIRK_ABI ? after : before;
+  return Number(match?.[1]) >= UBUNTU_6_8_QUIRK_ABI ? after : before;
+}
+
+/** The 4.15 kernels of Ubuntu and Proxmox: a tree of 4.15.18 was read that has the MMIO rule of 4.16. */
+function ubuntu415({ major, minor, trust }: KernelVersion): readonly KvmRules[] | null {
+  if (major !== 4 || minor !== 15 || trust !== 'series') return null;
+  return ['4.15', '4.16'].flatMap((v) => must(spanOf(parseKernelVersion(v)), v).rules);
 }
 
 /**
@@ -257,7 +264,7 @@ function ubuntu68(version: KernelVersion): readonly KvmRules[] | null {
 export function rulesFor(version: KernelVersion): readonly KvmRules[] {
   const own = spanOf(version);
   if (own === null) return [];
-  const ubuntu = ubuntu68(version);
+  const ubuntu = ubuntu68(version) ?? ubuntu415(version);
   if (ubuntu !== null) return ubuntu;
   const spans = SPANS.filter((span) => {
     if (span === own) return true;

@@ -23,6 +23,8 @@ export interface BackingPage {
   readonly device: boolean;
   /** Pages of a VM_PFNMAP mapping allocated in orders above 0: only the head page has a count. */
   readonly highOrder: boolean;
+  /** The device behind it may reach it past the caches, though the host maps it WB. */
+  readonly unsnooped: boolean;
 }
 
 export interface BackingClass {
@@ -54,6 +56,7 @@ const RAM: BackingPage = {
   e820Ram: true,
   device: false,
   highOrder: false,
+  unsnooped: false,
 };
 
 const BAR: BackingPage = {
@@ -66,6 +69,7 @@ const BAR: BackingPage = {
   e820Ram: false,
   device: true,
   highOrder: false,
+  unsnooped: false,
 };
 
 const WC_RAM: BackingPage = { ...RAM, memtype: 'WC', vmm: 'WC' };
@@ -138,7 +142,7 @@ export const BACKINGS = [
   {
     id: 'i915-dmabuf',
     title: 'i915 buffer through a dma-buf (shmem mmap)',
-    page: RAM,
+    page: { ...RAM, unsnooped: true },
     note: 'WB in the tracker and in the VMM, though the GPU may not snoop on parts without LLC.',
     sources: ['linux/i915_mman'],
   },

@@ -10,7 +10,7 @@ import { refuse } from '../base/diagnostic.ts';
 export type VersionTrust = 'exact' | 'series' | 'backports';
 
 export interface KernelVersion {
-  /** As given. */
+  /** As given, without what stands before and after it in a banner. */
   readonly text: string;
   readonly major: number;
   readonly minor: number;
@@ -25,6 +25,9 @@ export interface KernelVersion {
 const VERSION =
   /^(?:[Ll]inux[- ]?(?:version )?|v)?(\d{1,3})\.(\d{1,4})(?:\.(\d{1,5}))?(?:\.\d{1,5})?(?:-?rc(\d{1,3}))?(\S*)/;
 
+/** A candidate named inside of a package's own suffix: "-0.rc3.30.fc42", "-061100rc3-generic", "~rc3-1". */
+const INNER_RC = /(?:[.~-]|-\d{6})rc(\d{1,3})\b/;
+
 interface Distribution {
   readonly suffix: RegExp;
   readonly trust: VersionTrust;
@@ -34,12 +37,12 @@ interface Distribution {
 /** First match decides. Sources: the naming rules of the distributions' kernel packages. */
 const DISTRIBUTIONS: readonly Distribution[] = [
   {
-    suffix: /\+deb\d+|^\.?\d*\+bpo/,
+    suffix: /\+deb\d+/,
     trust: 'exact',
     note: 'a Debian kernel: the patch level is the stable one',
   },
   {
-    suffix: /^-\d+-(?:cloud-|rt-|pae-)*(?:amd64|686(?:-pae)?)(?:-unsigned)?$/,
+    suffix: /^-[\w.~]+(?:-cloud|-rt|-pae)*-(?:amd64|686(?:-pae)?)(?:-unsigned)?$/,
     trust: 'series',
     note: 'a Debian ABI name: the stable patch level is not in it (see /proc/version)',
   },
@@ -49,13 +52,18 @@ const DISTRIBUTIONS: readonly Distribution[] = [
     note: 'a RHEL-style kernel: KVM comes from later versions than the number says',
   },
   {
-    suffix: /^-(?:\d{5,6})\.|-150\d{3}\./,
+    suffix: /^-\d{2,}(?:\.\d+)+(?:\.g[0-9a-f]+)?-default/,
     trust: 'backports',
     note: 'a SUSE Linux Enterprise kernel: fixes and features are backported under one number',
   },
   {
+    suffix: /^-\d{6}(?:rc\d+)?-generic$/,
+    trust: 'exact',
+    note: 'an Ubuntu mainline build: the patch level is the stable one',
+  },
+  {
     suffix:
-      /^-\d+(?:\.\d+)*(?:~[\w.]+)?-(?:generic|lowlatency|aws|azure|gcp|gke|oracle|kvm|oem|hwe|nvidia|raspi|virtual|server)/,
+      /^-\d+(?:[.~][\w.~]+)?-(?:generic|lowlatency|aws|azure|gcp|gke|oracle|kvm|oem|hwe|nvidia|raspi|virtual|server)/,
     trust: 'series',
     note: 'an Ubuntu ABI name: the stable patch level is not in it (see /proc/version_signature)',
   },
@@ -97,12 +105,14 @@ export function parseKernelVersion(text: string): KernelVersion {
     );
   }
   const distribution = DISTRIBUTIONS.find((d) => d.suffix.test(suffix));
+  const candidate = rc ?? INNER_RC.exec(suffix)?.[1];
+  const name = match[0].replace(/^linux[- ]?(?:version )?/i, '');
   return {
-    text: text.trim(),
+    text: name,
     major: Number(major),
     minor: Number(minor),
     patch: Number(patch ?? 0),
-    rc: rc === undefined ? null : Number(rc),
+    rc: candidate === undefined ? null : Number(candidate),
     trust: distribution?.trust ?? 'exact',
     note: distribution?.note ?? (suffix === '' ? null : LOCAL),
   };

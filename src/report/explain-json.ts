@@ -15,12 +15,19 @@ function leafJson(r: Resolution): object {
   };
 }
 
+/** The eras that may hold: of vmx_get_mt_mask(), or of SVM where only NPT is possible. */
+function policiesOf({ question, world, unknown }: Resolution): readonly string[] {
+  const npt = world.paging === 'npt' && !unknown.includes('paging');
+  const names = [...question.rules.values()].map((rules) =>
+    eraOf(npt ? rules.svm.id : rules.vmx.id, rules.id),
+  );
+  return [...new Set(names)];
+}
+
 /** A resolution as a plain object, field order fixed. The schema is printed by `memtype schema`. */
 export function explainJson(r: Resolution, flips: readonly Flip[]): object {
   const { question, world } = r;
-  const policies = [
-    ...new Set([...question.rules.values()].map((rules) => eraOf(rules.vmx.id, rules.id))),
-  ];
+  const policies = policiesOf(r);
   return {
     schemaVersion: EXPLAIN_SCHEMA_VERSION,
     subject:

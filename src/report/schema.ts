@@ -107,13 +107,26 @@ const STEP_LIST: Json = {
   }),
 };
 
-/** JSON Schema of what `explain --format json` prints for one kernel or policy. */
+/** JSON Schema of what `explain --format json` prints: one answer, or several to compare. */
 export function explainSchema(): Json {
-  const type = { enum: EFFECTIVE_TYPES };
-  const leaf = { type: ['object', 'null'] };
   return {
     $schema: DIALECT,
     title: 'memtype explain',
+    anyOf: [
+      { $ref: '#/$defs/answer' },
+      object({
+        schemaVersion: { const: EXPLAIN_SCHEMA_VERSION },
+        compare: { type: 'array', items: { $ref: '#/$defs/answer' }, minItems: 2 },
+      }),
+    ],
+    $defs: { answer: answerSchema() },
+  };
+}
+
+function answerSchema(): Json {
+  const type = { enum: EFFECTIVE_TYPES };
+  const leaf = { type: ['object', 'null'] };
+  return {
     ...object({
       schemaVersion: { const: EXPLAIN_SCHEMA_VERSION },
       subject: nullable('string'),

@@ -1,31 +1,15 @@
-import { type Diagnostic, InputError, type Place, refuse } from '../base/diagnostic.ts';
+import { refuse } from '../base/diagnostic.ts';
 import { FACT_KEYS, type FactKey, type Facts } from '../facts/facts.ts';
 import { type GuestMtrrLayout, parseAmount, parseRanges } from '../facts/layout.ts';
 import { didYouMean, factKeyOf, parseValue, vocabulary } from '../facts/words.ts';
-import { POLICY_NAMES, PROPOSALS, proposalRules, rulesOfPolicy } from '../kvm/policies.ts';
 import { QUIRK } from '../kvm/quirks.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { NEWEST_READ, rulesFor } from '../kvm/timeline.ts';
 import { BACKING_ALIASES, BACKINGS, backingClass } from '../linux/backing.ts';
-import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { MTRR_TYPES, type MtrrType } from '../x86/types.ts';
+import { columnsOf, offerOf } from './columns.ts';
+import { at, complain, type Entry, single, type Word, words } from './entries.ts';
 import { type CpuModel, type Question, question } from './question.ts';
 
-/** One thing the user said, with where: a flag's value or a scalar of a case file. */
-export interface Entry {
-  readonly key: string;
-  readonly words: readonly Word[];
-  /** Where the key stands, when it is in a file. */
-  readonly place?: Place;
-  readonly source?: string;
-}
-
-export interface Word {
-  readonly text: string;
-  readonly place?: Place;
-  /** The line of the file, for the caret. */
-  readonly source?: string;
-}
+export type { Entry, Word } from './entries.ts';
 
 /** Keys that are no facts of their own. */
 const OTHER_KEYS = [
@@ -44,39 +28,6 @@ export const EXPLAIN_KEYS: readonly string[] = [
   ...FACT_KEYS.filter((key) => key !== 'policy'),
   ...OTHER_KEYS,
 ];
-
-function complain(word: Word | Entry, message: string, help?: string): never {
-  const diagnostic: Diagnostic = {
-    severity: 'error',
-    message,
-    ...(word.place ? { place: word.place } : {}),
-    ...(word.source === undefined ? {} : { source: word.source }),
-    ...(help === undefined ? {} : { help }),
-  };
-  throw new InputError([diagnostic]);
-}
-
-/** Errors of a parser that knows no places, told at the word it was given. */
-function at<T>(word: Word, parse: () => T): T {
-  try {
-    return parse();
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    const [first] = error.diagnostics;
-    complain(word, first?.message ?? error.message, first?.help);
-  }
-}
-
-function words(entries: readonly Entry[], key: string): readonly Word[] {
-  return entries.filter((e) => e.key === key).flatMap((e) => e.words);
-}
-
-function single(entries: readonly Entry[], key: string): Word | null {
-  const all = words(entries, key);
-  const [first, second] = all;
-  if (second !== undefined) complain(second, `${key} is given twice`, 'say it once');
-  return first ?? null;
-}
 
 // ---- facts ------------------------------------------------------------------------------------
 
@@ -104,8 +55,8 @@ function parseCpu(word: Word): Cpu {
   if (AMD_FAMILIES.has(family)) return { vendor: 'amd', model };
   complain(
     word,
-    `family ${family} exists at both vendors or at neither`,
-    'write intel:15/6 or amd:15/6',
+    `family ${family} exists at both vendors, or at neither with EPT or NPT`,
+    'name the vendor too, as in intel:15/6 or amd:15/6',
   );
 }
 
@@ -153,6 +104,10 @@ function factsOf(entries: readonly Entry[]): { facts: Facts; cpu: Cpu | null } {
       );
     if (key === 'cpu') {
       const cpus = entry.words.map(parseCpu);
+      const models = cpus.filter((c) => c.model !== null);
+      if (models.length > 0 && cpus.length > 1) {
+        complain(entry, 'several CPU models', 'name one model, or only vendors');
+      }
       cpu = cpus.length === 1 ? (cpus[0] ?? null) : null;
       facts.cpu = cpus.map((c) => c.vendor);
     } else facts[key] = factOf(key, entry.words);
@@ -161,6 +116,9 @@ function factsOf(entries: readonly Entry[]): { facts: Facts; cpu: Cpu | null } {
 }
 
 // ---- guest MTRR layout ------------------------------------------------------------------------
+
+/** KVM_NR_VAR_MTRR, in all versions. */
+const MTRR_PAIRS = 8;
 
 function mtrrTypeOf(word: Word): MtrrType {
   const type = MTRR_TYPES.find((t) => t === word.text.toUpperCase());
@@ -174,7 +132,10 @@ function layoutOf(entries: readonly Entry[]): GuestMtrrLayout | null {
   const bits = single(entries, 'phys-bits');
   const [first] = rangeWords;
   if (first === undefined && base === null) {
-    if (gpa !== null) complain(gpa, 'gpa means nothing without guest-mtrr-ranges');
+    for (const key of ['gpa', 'phys-bits', 'guest-mtrr-fixed']) {
+      const alone = single(entries, key);
+      if (alone !== null) complain(alone, `${key} means nothing without guest-mtrr-ranges`);
+    }
     return null;
   }
   const anchor = first ?? base;
@@ -194,114 +155,13 @@ function layoutOf(entries: readonly Entry[]): GuestMtrrLayout | null {
   }
   const defaultType = mtrrTypeOf(base);
   const ranges = rangeWords.flatMap((word) => at(word, () => parseRanges(word.text)));
+  if (address >= 2 ** physBits)
+    complain(gpa, `${gpa.text} is past ${physBits} physical address bits`);
+  const past = ranges.some((r) => r.base + r.size > 2 ** physBits);
+  if (past)
+    complain(anchor, `a range is past ${physBits} physical address bits`, 'see --phys-bits');
+  if (ranges.length > MTRR_PAIRS) complain(anchor, `KVM has ${MTRR_PAIRS} variable MTRRs`);
   return { defaultType, ranges, fixedType, gpa: address, physBits };
-}
-
-// ---- kernels and policies ---------------------------------------------------------------------
-
-/** One column of the answer: a kernel or a policy. */
-interface Column {
-  readonly rules: readonly KvmRules[] | null;
-  readonly subject: string | null;
-  readonly notes: readonly string[];
-}
-
-function kernelOf(word: Word): KernelVersion {
-  return at(word, () => parseKernelVersion(word.text));
-}
-
-function kernelColumn(word: Word, quirks2: number | null): Column {
-  const version = kernelOf(word);
-  const rules = rulesFor(version);
-  if (rules.length === 0) {
-    complain(
-      word,
-      `${word.text} is before EPT and NPT support`,
-      'the oldest kernel known is 2.6.26-rc2',
-    );
-  }
-  const notes: string[] = [];
-  if (version.note !== null) notes.push(`${version.text}: ${version.note}`);
-  if (compareVersions(version, parseKernelVersion(NEWEST_READ)) > 0 && version.minor > 3) {
-    notes.push(
-      `${version.text} is newer than the newest kernel read (${NEWEST_READ}): its rules are assumed unchanged`,
-    );
-  }
-  return { rules: narrowed(rules, quirks2, word), subject: version.text, notes };
-}
-
-/** The capability word beats the version: bit 9 is offered by kernels with the quirk only. */
-function narrowed(
-  rules: readonly KvmRules[],
-  quirks2: number | null,
-  word: Word,
-): readonly KvmRules[] {
-  if (quirks2 === null) return rules;
-  const newer =
-    QUIRK.IGNORE_GUEST_PAT | QUIRK.VMCS12_ALLOW_FREEZE_IN_SMM | QUIRK.NESTED_SVM_SHARED_PAT;
-  if ((quirks2 & newer) === 0) return rules;
-  const left = rules.filter((r) => r.hasPatQuirk);
-  if (left.length > 0) return left;
-  const backported = rulesFor(parseKernelVersion('6.12.78'));
-  if (backported.length === 0) complain(word, 'no rules with the quirk');
-  return backported;
-}
-
-function policyColumn(word: Word, kernel: Word | null): Column {
-  const name = word.text;
-  const proposal = PROPOSALS.find((p) => p.id === name.toLowerCase());
-  if (proposal === undefined) {
-    const rules = rulesOfPolicy(name);
-    if (rules.length === 0) {
-      const near = didYouMean(name, POLICY_NAMES);
-      complain(
-        word,
-        `unknown policy "${name}"`,
-        `${near === null ? '' : `did you mean ${near}? `}one of ${POLICY_NAMES.join(' ')}`,
-      );
-    }
-    if (kernel !== null)
-      complain(word, `an era (${name}) is a span of kernels: give either --kernel or the era`);
-    return { rules, subject: name.toUpperCase(), notes: [] };
-  }
-  if (kernel === null) {
-    const base = proposalRules(proposal);
-    return {
-      rules: [base],
-      subject: proposal.id,
-      notes: [`${proposal.id} on the kernel it belongs to, ${proposal.base}`],
-    };
-  }
-  const under = rulesFor(kernelOf(kernel));
-  return {
-    rules: under.map((rules, i) => ({
-      ...proposal.apply(rules),
-      id: under.length > 1 ? `${proposal.id} (${i + 1})` : proposal.id,
-    })),
-    subject: `${proposal.id} on ${kernel.text}`,
-    notes: [],
-  };
-}
-
-/**
- * Which answers are asked for: one kernel with one proposal is the proposal on that kernel; several of
- * either stand side by side.
- */
-function columnsOf(entries: readonly Entry[], quirks2: number | null): readonly Column[] {
-  const kernels = words(entries, 'kernel');
-  const policies = words(entries, 'policy');
-  const [kernel] = kernels;
-  if (kernels.length === 1 && policies.length >= 1) {
-    const under = policies.map((p) => policyColumn(p, kernel ?? null));
-    return policies.length === 1 || kernel === undefined
-      ? under
-      : [kernelColumn(kernel, quirks2), ...under];
-  }
-  const all = [
-    ...kernels.map((k) => kernelColumn(k, quirks2)),
-    ...policies.map((p) => policyColumn(p, null)),
-  ];
-  return all.length > 0 ? all : [{ rules: null, subject: null, notes: [] }];
 }
 
 function quirks2Of(entries: readonly Entry[]): number | null {
@@ -317,19 +177,36 @@ function quirks2Of(entries: readonly Entry[]): number | null {
   return Number(word.text);
 }
 
+/** Keys whose values contain commas of their own. */
+const WHOLE: readonly string[] = ['guest-mtrr-ranges'];
+
+/** "WC,WB" is two words, wherever it was said. */
+function separated(entry: Entry): Entry {
+  if (WHOLE.includes(entry.key)) return entry;
+  const words = entry.words.flatMap((word) =>
+    word.text.split(',').map((text) => ({ ...word, text: text.trim() })),
+  );
+  return { ...entry, words };
+}
+
 /**
  * What the user said, as questions: one for each kernel and policy to compare.
  *
  * @throws InputError with the place of what is wrong.
  */
-export function composeQuestions(entries: readonly Entry[]): readonly Question[] {
+export function composeQuestions(said: readonly Entry[]): readonly Question[] {
+  const entries = said.map(separated);
   const { facts, cpu } = factsOf(entries);
   const layout = layoutOf(entries);
+  if (facts.guest !== undefined && facts['guest-request'] !== undefined) {
+    refuse('guest and guest-request both say what the guest maps', 'give one of them');
+  }
   if (layout !== null && facts['guest-mtrr'] !== undefined) {
     refuse('guest-mtrr and guest-mtrr-ranges both say what the guest MTRR is', 'give one of them');
   }
-  const questions = columnsOf(entries, quirks2Of(entries)).map((column) =>
-    question({ facts, ...column, layout, cpuModel: cpu?.model ?? null }),
+  const quirks2 = quirks2Of(entries);
+  const quirkOffered = quirks2 === null ? null : (quirks2 & QUIRK.IGNORE_GUEST_PAT) !== 0;
+  return columnsOf(entries, offerOf(facts, quirks2)).map((column) =>
+    question({ facts, ...column, layout, cpuModel: cpu?.model ?? null, quirkOffered }),
   );
-  return questions;
 }

@@ -1,11 +1,12 @@
+import type { SourceId } from '../cite/sources.ts';
 import type { FactValues } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import { decide, type EptChoice, eptLeaf, eptTypeOf, type VmxInputs } from '../kvm/decision.ts';
 import type { KvmRules } from '../kvm/rules.ts';
-import { decodedByReset, type NptLeafChoice, nestedTypeOf } from '../kvm/svm.ts';
+import { decodedByHost, decodedByReset, type NptLeafChoice, nestedTypeOf } from '../kvm/svm.ts';
 import { combineMtrrPat, type UcOrigin } from '../x86/combine.ts';
 import { type EptLeaf, eptEffective } from '../x86/ept.ts';
-import { nptEffective } from '../x86/npt.ts';
+import { type NptResult, nptEffective } from '../x86/npt.ts';
 import type { EffectiveType, MtrrType, PatType, Vendor } from '../x86/types.ts';
 import type { Page } from './page.ts';
 import type { Steps } from './step.ts';
@@ -25,6 +26,8 @@ export type KvmLeaf =
       readonly ept: EptLeaf;
       /** The memory type is the guest's MTRR type. */
       readonly fromGuestMtrr: boolean;
+      /** Why KVM chose it, in words. */
+      readonly why: string;
     }
   | {
       readonly paging: 'npt';
@@ -47,6 +50,8 @@ export interface Scene {
   readonly page: Page;
   readonly guest: GuestSide;
   readonly steps: Steps;
+  /** Bit 9 of the capability word, when that is known. */
+  readonly quirkOffered: boolean | null;
 }
 
 /** The type the access ends up with, and what KVM installed for it. */
@@ -67,8 +72,18 @@ export function effective(scene: Scene, paging: FactValues['paging'], vendor: Ve
  * The quirk in force? A VMM may ask to disable it, but KVM refuses on a CPU without self-snoop. When
  * it is said to be off, the CPU must have self-snoop.
  */
-function ignoreGuestPat({ inquiry, steps }: Scene): boolean {
+function ignoreGuestPat({ inquiry, steps, quirkOffered }: Scene): boolean {
   if (inquiry.ask('quirk-ignore-guest-pat') === 'on') return true;
+  if (quirkOffered === false) {
+    steps.add(
+      'vmm',
+      'kvm/quirks',
+      { 'disable IGNORE_GUEST_PAT': 'asked', 'bit 9 of the capability': 'clear' },
+      'refused (-EINVAL): still in force',
+      'kvm/x86.c-quirks',
+    );
+    return true;
+  }
   const selfSnoop = inquiry.imply('self-snoop', true, 'the quirk could not be disabled otherwise');
   steps.add(
     'vmm',
@@ -108,8 +123,14 @@ function eptWords(leaf: EptLeaf): string {
   return `EPT ${leaf.memtype}${leaf.ipat ? '+IPAT' : ', IPAT=0'}`;
 }
 
+/** The guest's type, or before 2.6.29 what its index means in the host's PAT. */
+function livePat({ inquiry, rules, guest }: Scene): PatType {
+  const type = guest.type();
+  return rules.vmxLoadsGuestPat ? type : decodedByHost(type, inquiry.ask('guest-layout'));
+}
+
 function underEpt(scene: Scene): Effective {
-  const { rules, guest, steps } = scene;
+  const { rules, steps } = scene;
   const seen: Record<string, string> = {};
   const inputs = vmxInputs(scene, seen);
   const { line, decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
@@ -119,10 +140,10 @@ function underEpt(scene: Scene): Effective {
     `vmx_get_mt_mask/${rules.vmx.id}:${line}`,
     seen,
     eptWords(leaf),
-    rules.vmx.sources[0],
+    decision.source ?? rules.vmx.sources[0],
     decision.why,
   );
-  const pat = leaf.ipat ? 'WB' : guest.type();
+  const pat = leaf.ipat ? 'WB' : livePat(scene);
   const result = eptEffective({ liveCr0Cd: false, cr0Pg: true, leaf, pat });
   steps.add(
     'cpu',
@@ -135,7 +156,12 @@ function underEpt(scene: Scene): Effective {
   return {
     type: result.type,
     ucOrigin: result.ucOrigin,
-    leaf: { paging: 'ept', ept: leaf, fromGuestMtrr: decision.returns.memtype === 'guest_mtrr' },
+    leaf: {
+      paging: 'ept',
+      ept: leaf,
+      fromGuestMtrr: decision.returns.memtype === 'guest_mtrr',
+      why: decision.why,
+    },
     guestPatHonoured: !leaf.ipat,
   };
 }
@@ -172,6 +198,12 @@ function assignedDevice(inquiry: Inquiry): boolean {
     return inquiry.ask('assigned-device');
   }
   return inquiry.imply('assigned-device', true, 'non-coherent DMA comes from a device');
+}
+
+/** Which of the two tables decided, or CR0.CD. */
+function nptSource({ type, combined, by }: NptResult): SourceId {
+  if (by === 'CR0.CD') return 'apm/npt-cd';
+  return type === combined ? 'apm/t15-19' : 'apm/t15-20';
 }
 
 function underNpt(scene: Scene): Effective {
@@ -217,7 +249,7 @@ function underNpt(scene: Scene): Effective {
       'CR0.CD': cr0Cd ? '1' : '0',
     },
     result.type,
-    'apm/t15-20',
+    nptSource(result),
     cr0Cd ? 'CR0.CD of the guest is live' : `guest PAT x host PAT gives ${result.combined}`,
   );
   const ucOrigin =

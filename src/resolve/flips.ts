@@ -39,6 +39,7 @@ function asked(q: Question, facts: Facts): Resolution | null {
         subject: null,
         layout: q.layout,
         cpuModel: q.cpuModel,
+        quirkOffered: q.quirkOffered,
       }),
     );
   } catch (error) {
@@ -111,7 +112,7 @@ function kernelsOf(span: Span): string {
 }
 
 function optOut(r: Resolution, from: string, later: readonly Span[]): readonly Flip[] {
-  if (r.world.rules.hasPatQuirk) return [];
+  if (r.world.rules.hasPatQuirk || r.world.paging !== 'ept') return [];
   const span = later.find((s) => s.to === null);
   if (span === undefined) return [];
   const change = under(r, span, { 'quirk-ignore-guest-pat': ['off'] });

@@ -1,3 +1,4 @@
+import type { SourceId } from '../cite/sources.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import { isNewMemtypeAllowed } from '../linux/memtype-tracker.ts';
 import { patXMtrrType } from '../linux/pat-x-mtrr.ts';
@@ -11,6 +12,11 @@ export interface GuestGrant {
   readonly requested: PatType | null;
   /** What made the difference between the two. */
   readonly changedBy: 'pat-off' | 'guest-mtrr' | 'reservation' | null;
+}
+
+/** The manual of the CPU at hand, as far as the paging mode tells. */
+function patSource(inquiry: Inquiry): SourceId {
+  return inquiry.ask('paging') === 'npt' ? 'apm/pat' : 'sdm/pat';
 }
 
 /** Types that have a slot in the PAT after reset, with which a kernel without PAT must do. */
@@ -28,29 +34,31 @@ export function guestType(inquiry: Inquiry, guestMtrr: () => MtrrType, steps: St
       'x86/pat',
       {},
       `maps it ${type}`,
-      'sdm/pat',
+      patSource(inquiry),
       "the type in the guest's page tables",
     );
     return { type, requested: null, changedBy: null };
   }
   const requested = inquiry.ask('guest-request');
-  const slot = withPat(inquiry, requested, steps);
-  if (slot !== requested) return { type: slot, requested, changedBy: 'pat-off' };
+  if (!inquiry.ask('guest-pat')) return withoutPat(requested, steps);
   const granted = requested === 'WB' ? underMtrr(guestMtrr(), steps) : requested;
   return reserved(inquiry, requested, granted, steps);
 }
 
-function withPat(inquiry: Inquiry, requested: PatType, steps: Steps): PatType {
-  if (inquiry.ask('guest-pat') || RESET_TYPES.includes(requested)) return requested;
+/** Without PAT nothing is tracked and no MTRR asked; a type without a slot becomes UC-. */
+function withoutPat(requested: PatType, steps: Steps): GuestGrant {
+  const type = RESET_TYPES.includes(requested) ? requested : 'UC-';
   steps.add(
     'guest',
     'linux/pat-redirect',
     { requested, PAT: 'not initialised' },
-    'UC-',
+    type,
     'linux/pat_bp_init',
-    'the PAT after reset has no slot for it',
+    type === requested
+      ? 'the PAT after reset has a slot for it'
+      : 'the PAT after reset has no slot for it',
   );
-  return 'UC-';
+  return { type, requested, changedBy: type === requested ? null : 'pat-off' };
 }
 
 function underMtrr(mtrr: MtrrType, steps: Steps): PatType {

@@ -55,12 +55,13 @@ export class Page {
     if (this.#backing !== null) return this.#backing;
     const name = this.#inquiry.ask('backing');
     const backing = must(backingClass(name), `no backing class ${name}`);
-    const { memtype, vmm, hostMtrr } = backing.page;
+    const inForce = (key: PageKey): string =>
+      factWord(this.#inquiry.isGiven(key) ? this.#inquiry.ask(key) : classValue(backing, key));
     this.#steps.add(
       'host',
       `backing/${backing.id}`,
       {},
-      `tracked ${memtype}, VMM maps ${vmm}, host MTRR ${hostMtrr}`,
+      `tracked ${inForce('host-memtype')}, VMM maps ${inForce('vmm-mapping')}, host MTRR ${inForce('host-mtrr')}`,
       backing.sources[0],
       backing.note,
     );
@@ -113,7 +114,7 @@ export class Page {
       `kvm_is_mmio_pfn/${rules.mmio.id}:${line}`,
       seen,
       decision.returns ? 'host MMIO' : 'not MMIO',
-      rules.mmio.sources[0],
+      decision.source ?? rules.mmio.sources[0],
       decision.why,
     );
     return this.#mmio;

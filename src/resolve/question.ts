@@ -16,6 +16,8 @@ export interface Question {
   readonly subject: (rules: KvmRules) => string;
   readonly layout: GuestMtrrLayout | null;
   readonly cpuModel: CpuModel | null;
+  /** Bit 9 of KVM_CAP_DISABLE_QUIRKS2: KVM offers the opt-out. Null: not known. */
+  readonly quirkOffered: boolean | null;
   /** What should be known about how the question was read, e.g. of a distribution's kernel. */
   readonly notes: readonly string[];
 }
@@ -32,6 +34,7 @@ export interface QuestionInput {
   readonly subject: string | null;
   readonly layout?: GuestMtrrLayout | null;
   readonly cpuModel?: CpuModel | null;
+  readonly quirkOffered?: boolean | null;
   readonly notes?: readonly string[];
 }
 
@@ -48,8 +51,21 @@ function meet<K extends FactKey>(
 ): readonly FactValues[K][] {
   const given = facts[key] ?? allowed;
   const left = given.filter((value) => allowed.includes(value));
-  if (left.length === 0) refuse(`--${key} ${given.join(',')} does not go with ${why}`);
+  if (left.length < given.length) refuse(`--${key} ${given.join(',')} does not go with ${why}`);
   return left;
+}
+
+/** KVM offers the opt-out only with EPT or NPT, and on Intel only with self-snoop. */
+function checkOffer(facts: Facts, paging: Paging, errata: boolean): void {
+  if (paging === 'shadow')
+    refuse('bit 9 of quirks2 is never set without EPT or NPT', 'check --paging');
+  const without = errata || facts['self-snoop']?.every((v) => !v) === true;
+  if (paging === 'ept' && without) {
+    refuse(
+      'bit 9 of quirks2 is never set on an Intel CPU without self-snoop',
+      'check --self-snoop and --cpu',
+    );
+  }
 }
 
 /**
@@ -66,6 +82,8 @@ export function question(input: QuestionInput): Question {
   const paging = meet(facts, 'paging', pagings, `--cpu ${cpus.join(',')}`);
   const model = input.cpuModel ?? null;
   const errata = model !== null && hasSelfSnoopErratum(model.family, model.model);
+  if (input.quirkOffered === true && paging.length === 1)
+    checkOffer(facts, paging[0] ?? 'ept', errata);
   if (errata && facts['self-snoop']?.includes(true) && facts['self-snoop'].length === 1) {
     refuse(
       `family ${model.family} model ${model.model} has the self-snoop erratum`,
@@ -83,6 +101,7 @@ export function question(input: QuestionInput): Question {
     subject: (r) => input.subject ?? r.kernels,
     layout: input.layout ?? null,
     cpuModel: model,
+    quirkOffered: input.quirkOffered ?? null,
     notes: input.notes ?? [],
   };
 }

@@ -194,8 +194,9 @@ function assumptionsOf(worlds: readonly World[]): readonly Assumption[] {
 
 /** Rules of KVM are named by the kernels that have them. */
 function valueWord({ key, value }: Answer, worlds: readonly World[]): string {
-  const rules = key === 'policy' ? worlds.find((w) => w.rules.id === value)?.rules : undefined;
-  return rules?.kernels ?? factWord(value);
+  if (key !== 'policy') return factWord(value);
+  const rules = must(worlds.find((w) => w.rules.id === value)?.rules, 'a world has its rules');
+  return rules.id.includes('(reading') ? `rules of ${rules.id}` : `rules of ${rules.kernels}`;
 }
 
 function conditions(
@@ -221,6 +222,19 @@ function alternativesOf(
 
 const WEIGHT = { error: 0, warning: 1, info: 2 } as const;
 
+const SHOWN_VARIANTS = 3;
+
+/** What a verdict says in every world: the sentence itself where all agree, else the different ones. */
+function either(verdicts: readonly Verdict[], part: 'text' | 'fix'): string {
+  const variants = [...new Set(verdicts.map((v) => v[part]))];
+  const [first = ''] = variants;
+  if (variants.length === 1) return first;
+  const shown = variants.slice(0, SHOWN_VARIANTS).map((v, i) => `(${i + 1}) ${v}`);
+  const more = variants.length - shown.length;
+  const rest = more > 0 ? ` And ${more} more, as the open facts may be.` : '';
+  return `By what is not known: ${shown.join(' ')}${rest}`;
+}
+
 function mergeVerdicts(
   worlds: readonly World[],
   keys: readonly FactKey[],
@@ -236,7 +250,14 @@ function mergeVerdicts(
   return [...codes.values()]
     .map(({ verdict, worlds: own }) => {
       const certain = own.length === worlds.length;
-      return { ...verdict, certain, when: certain ? [] : conditions(own, keys) };
+      const said = own.flatMap((w) => w.verdicts.filter((v) => v.code === verdict.code));
+      return {
+        ...verdict,
+        text: either(said, 'text'),
+        fix: either(said, 'fix'),
+        certain,
+        when: certain ? [] : conditions(own, keys),
+      };
     })
     .sort(
       (a, b) =>

@@ -6,6 +6,7 @@ import { decide, type EptChoice, eptLeaf, type VmxInputs } from '../kvm/decision
 import type { PfnInputs } from '../kvm/mmio.ts';
 import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
 import type { KvmRules } from '../kvm/rules.ts';
+import { decodedByHost } from '../kvm/svm.ts';
 import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
 import { eptEffective } from '../x86/ept.ts';
 import { EFFECTIVE_TYPES, type EffectiveType, type MtrrType } from '../x86/types.ts';
@@ -102,14 +103,16 @@ function decided(rules: KvmRules, read: ReadInput): EffectiveType {
   };
   const { returns } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, vmx).decision;
   const leaf = eptLeaf(returns, vmx);
-  return eptEffective({ liveCr0Cd: false, cr0Pg: true, leaf, pat: read('guest') }).type;
+  const asked = read('guest');
+  const pat = rules.vmxLoadsGuestPat ? asked : decodedByHost(asked, read('guest-layout'));
+  return eptEffective({ liveCr0Cd: false, cr0Pg: true, leaf, pat }).type;
 }
 
 describe('the space', () => {
   it('has the size that the documentation says', () => {
     expect(SWEEP_POINTS).toBe(88_473_600);
     expect(ROWS).toHaveLength(26);
-    expect(ROWS.reduce((n, row) => n + row.tuples, 0)).toBe(350_659);
+    expect(ROWS.reduce((n, row) => n + row.tuples, 0)).toBe(350_665);
   });
 
   it('is counted exactly: a code for each tuple, and every tuple in one column', () => {

@@ -6,6 +6,7 @@ import type { PfnInputs } from '../kvm/mmio.ts';
 import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import {
+  decodedByHost,
   decodedByReset,
   type GuestPatChoice,
   type NptLeafChoice,
@@ -109,6 +110,12 @@ function isMmio(rules: KvmRules, read: ReadInput): boolean {
   return decide(rules.mmio.kvm_is_mmio_pfn, inputs).decision.returns;
 }
 
+/** Before 2.6.29 VMX ran the guest with the host's PAT. */
+function livePat(rules: KvmRules, read: ReadInput): PatType {
+  const type = read('guest');
+  return rules.vmxLoadsGuestPat ? type : decodedByHost(type, read('guest-layout'));
+}
+
 function underEpt(rules: KvmRules, read: ReadInput): number {
   const inputs: VmxInputs = {
     is_mmio: () => isMmio(rules, read),
@@ -124,7 +131,7 @@ function underEpt(rules: KvmRules, read: ReadInput): number {
   };
   const { decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
   const leaf = eptLeaf(decision.returns, inputs);
-  return eptCode(eptLeafBits(leaf), TYPE_CODE[leaf.ipat ? 'WB' : read('guest')]);
+  return eptCode(eptLeafBits(leaf), TYPE_CODE[leaf.ipat ? 'WB' : livePat(rules, read)]);
 }
 
 /** CR0.CD of an AMD guest reaches the hardware only without the quirk. */
@@ -276,9 +283,9 @@ function histogram(tables: readonly TypeTable[]): Record<EffectiveType, number> 
 
 /** What the tables of a set of rules are made from: sets that share it share their tables. */
 function makings(rules: KvmRules): readonly unknown[] {
-  const { vmx, svm, mmio, shadowLeaf, hasCdQuirk } = rules;
+  const { vmx, svm, mmio, shadowLeaf, hasCdQuirk, vmxLoadsGuestPat } = rules;
   const lists = [vmx.vmx_get_mt_mask, svm.npt_leaf, svm.g_pat, mmio.kvm_is_mmio_pfn];
-  return [...lists, shadowLeaf, hasCdQuirk];
+  return [...lists, shadowLeaf, hasCdQuirk, vmxLoadsGuestPat];
 }
 
 function sameItems(a: ArrayLike<unknown>, b: ArrayLike<unknown>): boolean {
@@ -312,7 +319,7 @@ function grouped<T>(items: readonly T[], same: (a: T, b: T) => boolean): readonl
 
 /**
  * Every behaviour that KVM ever had or was proposed to have, over the whole space: kernels oldest
- * first, then the proposals, each on the kernel it was posted against. 26 behaviours, 350,659 tuples,
+ * first, then the proposals, each on the kernel it was posted against. 26 behaviours, 350,665 tuples,
  * which stand for 26 x 88,473,600 points.
  */
 export function sweep(): readonly SweepRow[] {

@@ -33,8 +33,12 @@ export interface Situation {
   readonly guest: GuestGrant | null;
   /** Null when nothing is said of a device and nothing suggests one. */
   readonly device: DeviceAccess | null;
-  /** Null when not known. */
+  /** As this world has it; null when nothing turns on it. */
   readonly selfSnoop: boolean | null;
+  /** As far as it is known and not supposed: what advice may build on. */
+  readonly selfSnoopKnown: boolean | null;
+  /** Bit 9 of the capability word, when that is known. */
+  readonly quirkOffered: boolean | null;
   /** Guest MTRRs, when a layout was given and KVM looked at it: KVM's answer and the manual's. */
   readonly guestMtrrs: { readonly kvm: GuestMtrrAnswer; readonly manual: MtrrAnswer } | null;
 }

@@ -1,5 +1,6 @@
 import { must } from '../base/assert.ts';
 import type { Choice } from '../base/choice.ts';
+import { InputError } from '../base/diagnostic.ts';
 import { u64FromNumber } from '../base/u64.ts';
 import type { DeviceAccess, FactValues } from '../facts/facts.ts';
 import { type Answer, Inquiry, type OpenSets } from '../facts/inquiry.ts';
@@ -16,6 +17,11 @@ import type { Question } from './question.ts';
 import { type Step, Steps } from './step.ts';
 import type { Situation, Verdict } from './verdict.ts';
 import { judge } from './verdicts/index.ts';
+
+/** The guest kernel refuses the mapping, so that no access exists. */
+export class MappingRefused extends InputError {
+  override name = 'MappingRefused';
+}
 
 /** One consistent set of facts, resolved. */
 export interface World {
@@ -44,11 +50,16 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
     mtrr: mtrrs.type,
     type: () => {
       grant ??= guestType(inquiry, mtrrs.manualType, steps);
-      return grant.type ?? 'UC-';
+      if (grant.type === null) throw refusedByGuest(grant);
+      return grant.type;
     },
   };
   if (inquiry.isGiven('guest') || inquiry.isGiven('guest-request')) guest.type();
-  const result = effective({ inquiry, rules, page, guest, steps }, paging, vendor);
+  const result = effective(
+    { inquiry, rules, page, guest, steps, quirkOffered: question.quirkOffered },
+    paging,
+    vendor,
+  );
   const isMmio = page.isMmio(rules);
   const situation: Situation = {
     inquiry,
@@ -63,7 +74,9 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
     vmmMapping: page.fact('vmm-mapping'),
     guest: grant,
     device: deviceFor(inquiry, page),
-    selfSnoop: selfSnoopIfKnown(inquiry, vendor, question),
+    selfSnoop: selfSnoopFor(inquiry, vendor, question, aliasMatters(page, result, paging)),
+    selfSnoopKnown: selfSnoopKnown(inquiry, vendor, question),
+    quirkOffered: question.quirkOffered,
     guestMtrrs: mtrrs.compared(),
   };
   const verdicts = judge(situation);
@@ -80,6 +93,17 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
   };
 }
 
+/** There is no access to speak of: the guest kernel does not make the mapping. */
+function refusedByGuest({ requested }: GuestGrant): MappingRefused {
+  return new MappingRefused([
+    {
+      severity: 'error',
+      message: `the guest kernel refuses the mapping: ${requested} was asked, and an earlier reservation may not stand in for it (-EBUSY)`,
+      help: 'drop the earlier mapping first, or ask for its type (is_new_memtype_allowed)',
+    },
+  ]);
+}
+
 function vendorFor(inquiry: Inquiry, paging: FactValues['paging']): Vendor {
   if (paging === 'ept') return inquiry.imply('cpu', 'intel', 'EPT is Intel');
   if (paging === 'npt') return inquiry.imply('cpu', 'amd', 'nested paging is AMD');
@@ -88,22 +112,47 @@ function vendorFor(inquiry: Inquiry, paging: FactValues['paging']): Vendor {
 
 /**
  * How a device reaches the page. Unsaid, it matters only where the host driver itself made the page
- * non-cacheable: then somebody reads it past the caches, perhaps.
+ * non-cacheable, or its GPU may not snoop: then somebody reads it past the caches, perhaps.
  */
 function deviceFor(inquiry: Inquiry, page: Page): DeviceAccess | null {
   if (inquiry.isGiven('device')) return inquiry.ask('device');
   const hostWb = page.fact('host-memtype') === 'WB' && page.fact('vmm-mapping') === 'WB';
-  const device = page.knownBacking()?.page.device === true;
-  return hostWb || device ? null : inquiry.ask('device');
+  const known = page.knownBacking()?.page;
+  const suspect = !hostWb || known?.unsnooped === true;
+  return suspect && known?.device !== true ? inquiry.ask('device') : null;
 }
 
-function selfSnoopIfKnown(inquiry: Inquiry, vendor: Vendor, question: Question): boolean | null {
+const CACHEABLE: readonly string[] = ['WB', 'WT', 'WP'];
+
+/** Guest and VMM map the page with different cacheability: then it matters whether the CPU self-snoops. */
+function aliasMatters(page: Page, { type }: Effective, paging: FactValues['paging']): boolean {
+  if (page.knownBacking()?.page.device === true || paging === 'npt') return false;
+  return CACHEABLE.includes(type) !== CACHEABLE.includes(page.fact('vmm-mapping'));
+}
+
+function selfSnoopFor(
+  inquiry: Inquiry,
+  vendor: Vendor,
+  { cpuModel }: Question,
+  matters: boolean,
+): boolean | null {
   if (vendor === 'amd') return false;
+  const asked = inquiry.answers.some((a) => a.key === 'self-snoop');
+  if (asked || matters || inquiry.isGiven('self-snoop')) return inquiry.ask('self-snoop');
+  return cpuModel !== null && hasSelfSnoopErratum(cpuModel.family, cpuModel.model) ? false : null;
+}
+
+function selfSnoopKnown(
+  inquiry: Inquiry,
+  vendor: Vendor,
+  { facts, cpuModel }: Question,
+): boolean | null {
+  if (vendor === 'amd') return false;
+  const [said, other] = facts['self-snoop'] ?? [];
+  if (said !== undefined && other === undefined) return said;
   const answer = inquiry.answers.find((a) => a.key === 'self-snoop');
-  if (answer !== undefined) return answer.value === true;
-  if (inquiry.isGiven('self-snoop')) return inquiry.ask('self-snoop');
-  const model = question.cpuModel;
-  return model !== null && hasSelfSnoopErratum(model.family, model.model) ? false : null;
+  if (answer !== undefined && answer.origin !== 'supposed') return answer.value === true;
+  return cpuModel !== null && hasSelfSnoopErratum(cpuModel.family, cpuModel.model) ? false : null;
 }
 
 interface GuestMtrrs {

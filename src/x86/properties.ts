@@ -1,17 +1,6 @@
 import { type Grid, grid } from '../base/grid.ts';
 import { rule } from '../cite/rule.ts';
 
-export const TYPE_PROPERTIES_RULE = rule({
-  id: 'x86/type-properties',
-  room: 'cpu',
-  title: 'What each memory type allows a CPU to do',
-  text:
-    'Read and write: whether the cache serves them; hits: a write changes a line that is there and never ' +
-    'fills one. Back: a line may be newer than memory. Spec: reads may be speculative. Comb: writes may ' +
-    'be combined (for WP the AMD manual says no). The rows of CD and WC+, of AMD only, are inferred.',
-  sources: ['sdm/types', 'apm/types'],
-});
-
 export const TYPE_NAMES = ['UC', 'UC-', 'WC', 'WT', 'WP', 'WB', 'CD', 'WC+'] as const;
 export type TypeName = (typeof TYPE_NAMES)[number];
 
@@ -37,3 +26,15 @@ export const TYPE_PROPERTIES: Grid<TypeName, Property, PropertyWord> = grid(
     WC+   no     no      no     yes    yes    weak
   `,
 );
+
+export const TYPE_PROPERTIES_RULE = rule({
+  id: 'x86/type-properties',
+  room: 'cpu',
+  title: 'What each memory type allows a CPU to do',
+  text:
+    'Read and write: whether the cache serves them; hits: a write changes a line that is there and never ' +
+    'fills one. Back: a line may be newer than memory. Spec: reads may be speculative. Comb: writes may ' +
+    'be combined (for WP the AMD manual says no). The rows of CD and WC+, of AMD only, are inferred.',
+  table: TYPE_PROPERTIES.drawing,
+  sources: ['sdm/types', 'apm/types'],
+});

@@ -4,21 +4,18 @@ import { compareText, explainText } from '../../report/explain-text.ts';
 import { composeQuestions, type Entry, EXPLAIN_KEYS } from '../../resolve/compose.ts';
 import { type Flip, flips } from '../../resolve/flips.ts';
 import { exitCodeOf, type Resolution, resolve, TooManyWorlds } from '../../resolve/resolution.ts';
+import { MappingRefused } from '../../resolve/world.ts';
 import type { ExplainFormat } from '../formats.ts';
 import { complainTo, type Io, readText } from '../io.ts';
 
 /** Flags as given: for each key of EXPLAIN_KEYS the values, in order. */
 export type ExplainFlags = Readonly<Record<string, readonly string[] | undefined>>;
 
-/** Keys whose values contain commas of their own. */
-const WHOLE = new Set(['guest-mtrr-ranges']);
-
 function flagEntries(flags: ExplainFlags): readonly Entry[] {
   return EXPLAIN_KEYS.flatMap((key) => {
     const given = flags[key] ?? [];
     if (given.length === 0) return [];
-    const words = given.flatMap((value) => (WHOLE.has(key) ? [value] : value.split(',')));
-    return [{ key, words: words.map((text) => ({ text: text.trim() })) }];
+    return [{ key, words: given.map((text) => ({ text })) }];
   });
 }
 
@@ -87,6 +84,7 @@ export async function runExplain(
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     complainTo(io, error.diagnostics);
+    if (error instanceof MappingRefused) return 1;
     return error instanceof TooManyWorlds ? 3 : 2;
   }
 }

@@ -7,13 +7,19 @@ export const E4: VmxEra = {
   sources: ['kvm/522c68c4416d', 'kvm/4b12f0de33a6', 'kvm/vmx_get_mt_mask'],
   where: 'vmx.c: vmx_get_mt_mask()',
   vmx_get_mt_mask: [
-    when(is_mmio, ept('UC'), 'host MMIO is UC; the guest PAT may still pick WC'),
+    when(
+      is_mmio,
+      ept('UC'),
+      'host MMIO is UC; the guest PAT may still pick WC',
+      'kvm/2aaf69dcee86',
+    ),
     when(
       noncoherent_dma,
       ept('guest_mtrr'),
       'a device that does not snoop: guest MTRR and guest PAT',
+      'kvm/522c68c4416d',
     ),
-    otherwise(ept('WB', IPAT), 'RAM is WB whatever the guest says'),
+    otherwise(ept('WB', IPAT), 'RAM is WB whatever the guest says', 'kvm/522c68c4416d'),
   ],
   felt:
     'The rule that became the ABI: RAM is WB and the guest PAT is ignored, except in a VM with a ' +

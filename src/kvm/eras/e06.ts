@@ -23,10 +23,16 @@ export const E6: VmxEra = {
       all(not(is_mmio), not(noncoherent_dma)),
       ept('WB', IPAT),
       'RAM is WB whatever the guest says',
+      'kvm/522c68c4416d',
     ),
-    when(all(cr0_cd, quirk_cd_nw_cleared), ept('WB', IPAT), 'CR0.CD=1, but the quirk says WB'),
-    when(cr0_cd, ept('UC', IPAT), 'CR0.CD=1: caching off'),
-    otherwise(ept('guest_mtrr'), 'guest MTRR and guest PAT, for host MMIO too'),
+    when(
+      all(cr0_cd, quirk_cd_nw_cleared),
+      ept('WB', IPAT),
+      'CR0.CD=1, but the quirk says WB',
+      'kvm/fb279950ba02',
+    ),
+    when(cr0_cd, ept('UC', IPAT), 'CR0.CD=1: caching off', 'kvm/b18d5431acc7'),
+    otherwise(ept('guest_mtrr'), 'guest MTRR and guest PAT, for host MMIO too', 'kvm/fd717f11015f'),
   ],
   felt:
     'A guest can map host MMIO cacheable: machine checks (kernel bug 104091). The firmware phase of a VM ' +

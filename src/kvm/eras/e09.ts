@@ -18,13 +18,19 @@ export const E9: VmxEra = {
   sources: ['kvm/377b2f359d1f', 'kvm/0a7b73559b39', 'kvm/e1548088ff54', 'kvm/vmx_get_mt_mask'],
   where: 'vmx/vmx.c: vmx_get_mt_mask()',
   vmx_get_mt_mask: [
-    when(is_mmio, ept('UC'), 'host MMIO is UC; the guest PAT may still pick WC'),
+    when(
+      is_mmio,
+      ept('UC'),
+      'host MMIO is UC; the guest PAT may still pick WC',
+      'kvm/2aaf69dcee86',
+    ),
     when(
       all(not(self_snoop), not(noncoherent_dma)),
       ept('WB', IPAT),
       'no self-snoop: aliases would not be safe, so the guest PAT is ignored',
+      'kvm/377b2f359d1f',
     ),
-    otherwise(ept('WB'), 'RAM is WB and the guest PAT is honoured'),
+    otherwise(ept('WB'), 'RAM is WB and the guest PAT is honoured', 'kvm/377b2f359d1f'),
   ],
   felt:
     'Every Intel VM on a self-snoop CPU honours the guest PAT. A guest whose bochs driver had mapped its ' +

@@ -4,8 +4,24 @@ const QEMU = 'QEMU 11.0 or later: -accel kvm,honor-guest-pat=on';
 const RAW =
   'another VMM: KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) before guest memory is touched';
 
+const NO_SELF_SNOOP =
+  'This CPU has no self-snoop, so no kernel lets the guest PAT be honoured here (disabling the quirk is ' +
+  'refused with -EINVAL). Use a CPU with self-snoop (Ivy Bridge, Sandy Bridge-EP, Westmere-EX or later), ' +
+  'or have the host driver allocate cached memory that the device snoops, or flush the lines in the ' +
+  'guest (CLFLUSH).';
+
+/** A proposal goes by a name, a kernel by a number. */
+function isProposal(s: Situation): boolean {
+  return !/^\d/.test(s.rules.id);
+}
+
 /** How to make KVM honour the guest PAT under EPT here, or why it cannot be. */
 export function honourGuestPat(s: Situation): string {
+  if (s.rules.id.startsWith('slot-flag')) return 'Set KVM_MEM_NON_COHERENT_DMA on the memslot.';
+  if (s.vendor === 'intel' && s.selfSnoopKnown === false) return NO_SELF_SNOOP;
+  if (isProposal(s) && !s.rules.hasPatQuirk) {
+    return `${s.subject} does not honour the guest PAT for such a page, and has no opt-out.`;
+  }
   if (!s.rules.hasPatQuirk) {
     return (
       `${s.subject} cannot: the opt-out KVM_X86_QUIRK_IGNORE_GUEST_PAT exists from 6.16 on, and in ` +
@@ -13,40 +29,52 @@ export function honourGuestPat(s: Situation): string {
       'Intel CPU without self-snoop it cannot be disabled.'
     );
   }
-  if (s.selfSnoop === false) {
-    return (
-      'This CPU has no self-snoop, so KVM refuses to disable the quirk (-EINVAL). Use a CPU with ' +
-      'self-snoop (Ivy Bridge, Sandy Bridge-EP, Westmere-EX or later), or have the host driver allocate ' +
-      'cached memory that the device snoops, or flush the lines in the guest (CLFLUSH).'
-    );
-  }
+  if (s.quirkOffered === false) return NO_SELF_SNOOP;
   return `Disable KVM_X86_QUIRK_IGNORE_GUEST_PAT (bit 9): ${QEMU}; ${RAW}.`;
 }
 
-/** Why the guest CPU's accesses are cacheable, and the way out that follows from it. */
-export function uncacheIt(s: Situation): string {
+/** How to have the guest's types heard at all; null where KVM honours them already. */
+function beHeard(s: Situation): string | null {
   const { leaf } = s.result;
   if (leaf.paging === 'shadow') {
     return (
-      'Shadow paging ignores the guest PAT in every version, and the quirk is not offered. Use EPT or NPT, ' +
-      'or flush the lines in the guest (CLFLUSH).'
+      'Shadow paging ignores the guest PAT in every version, and the quirk is not offered: use NPT, or EPT ' +
+      'on a kernel and CPU that can honour it (6.16 or 6.12.78, self-snoop, quirk disabled), or flush the ' +
+      'lines in the guest (CLFLUSH).'
     );
   }
-  if (leaf.paging === 'ept' && leaf.ept.ipat) return honourGuestPat(s);
-  if (leaf.paging === 'npt' && leaf.gPat !== 'guest') {
-    return 'Guest PAT writes reach the hardware from 4.15 on (4.14.3 in 4.14.y). Upgrade the host kernel.';
-  }
-  return (
-    "KVM honours the guest's PAT here, and the guest's page tables ask for a cacheable type. Map it WC " +
-    'in the guest (Linux: pgprot_writecombine, PAT index 1), or flush the lines (CLFLUSH) around each ' +
-    'transfer. Nothing in KVM needs to change.'
-  );
+  if (leaf.paging === 'ept') return leaf.ept.ipat ? honourGuestPat(s) : null;
+  if (leaf.gPat === 'guest') return null;
+  return 'Guest PAT writes reach the hardware from 4.15 on (4.14.3 in 4.14.y): upgrade the host kernel.';
 }
 
-/** "nosnoop device" and the like, for the agents of a finding. */
+const IN_THE_GUEST =
+  'Map it WC in the guest (Linux: pgprot_writecombine, PAT index 1), or flush the lines (CLFLUSH) around ' +
+  'each transfer.';
+
+/** Why the guest CPU's accesses are cacheable, and the way out that follows from it. */
+export function uncacheIt(s: Situation): string {
+  const heard = beHeard(s);
+  const asked = s.guest?.type ?? null;
+  const asksCached = asked !== null && readsCached(asked);
+  if (heard === null) {
+    return (
+      "KVM honours the guest's PAT here, and the guest's page tables ask for a cacheable type. " +
+      `${IN_THE_GUEST} Nothing in KVM needs to change.`
+    );
+  }
+  if (!asksCached) return heard;
+  return `The guest itself asks ${asked}. ${IN_THE_GUEST} For a WC mapping to count, KVM must honour it: ${heard}`;
+}
+
 export const GUEST_CPU = 'guest CPU';
 export const NOSNOOP_DEVICE = 'device that does not snoop';
 export const VMM_CPU = 'VMM mapping';
+
+/** The page is a device's own memory, for which no cache of a CPU stands between it and the device. */
+export function isDeviceMemory(s: Situation): boolean {
+  return s.backing === null ? s.isMmio : s.backing.page.device;
+}
 
 /** Types whose writes stay in the cache. */
 export function holdsDirtyLines(type: string): boolean {

@@ -2,6 +2,7 @@ import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
 import {
   GUEST_CPU,
   holdsDirtyLines,
+  isDeviceMemory,
   NOSNOOP_DEVICE,
   readsCached,
   uncacheIt,
@@ -9,7 +10,7 @@ import {
 } from './advice.ts';
 
 function staleForDevice(s: Situation): Finding | null {
-  if (s.device !== 'nosnoop' || s.isMmio || !holdsDirtyLines(s.result.type)) return null;
+  if (s.device !== 'nosnoop' || isDeviceMemory(s) || !holdsDirtyLines(s.result.type)) return null;
   return {
     agents: [GUEST_CPU, NOSNOOP_DEVICE],
     text:
@@ -21,14 +22,14 @@ function staleForDevice(s: Situation): Finding | null {
 
 function staleReads(s: Situation): Finding | null {
   const { type } = s.result;
-  if (s.device !== 'nosnoop' || s.isMmio || holdsDirtyLines(type) || !readsCached(type))
-    return null;
+  if (s.device !== 'nosnoop' || isDeviceMemory(s)) return null;
+  if (holdsDirtyLines(type) || !readsCached(type)) return null;
   return {
     agents: [NOSNOOP_DEVICE, GUEST_CPU],
     text:
       `The guest's stores reach memory (effective ${type}), but its loads may hit lines cached before the ` +
       'device wrote past the caches.',
-    fix: 'Map it WC or UC in the guest, or flush the lines (CLFLUSH) before reading.',
+    fix: uncacheIt(s),
   };
 }
 
@@ -36,7 +37,7 @@ const CACHEABLE = new Set<string>(['WB', 'WT', 'WP']);
 
 /** The guest and the VMM reach one page, one of them through the cache and the other past it. */
 function aliased(s: Situation): boolean {
-  return !s.isMmio && CACHEABLE.has(s.vmmMapping) !== CACHEABLE.has(s.result.type);
+  return !isDeviceMemory(s) && CACHEABLE.has(s.vmmMapping) !== CACHEABLE.has(s.result.type);
 }
 
 /** On AMD, WC+ and CD look into every cache, so a cacheable alias elsewhere is found. */
@@ -48,20 +49,27 @@ function aliasText(s: Situation): string {
   return `The guest accesses the page as ${s.result.type} while the VMM maps it ${s.vmmMapping}.`;
 }
 
-function aliasWithoutSelfSnoop(s: Situation): Finding | null {
-  if (s.vendor !== 'intel' || s.selfSnoop !== false || !aliased(s)) return null;
+/** AMD has no self-snoop; there only WC+ and CD find what another mapping has cached. */
+function copesWithAliases(s: Situation): boolean {
+  return s.vendor === 'amd' ? probesCaches(s) : s.selfSnoop !== false;
+}
+
+function aliasNotCoherent(s: Situation): Finding | null {
+  if (!aliased(s) || copesWithAliases(s)) return null;
+  const why =
+    s.vendor === 'amd'
+      ? 'AMD allows one page to be cacheable in one mapping and WC in another only with a flush between them.'
+      : 'This CPU does not snoop its own caches for uncached and WC accesses, so the two may see different data.';
   return {
     agents: [GUEST_CPU, VMM_CPU],
-    text: `${aliasText(s)} This CPU does not snoop its own caches for uncached and WC accesses, so the two may see different data.`,
-    fix:
-      'Do not access the page through both mappings, or flush between them; or use a CPU with self-snoop ' +
-      '(Ivy Bridge, Sandy Bridge-EP, Westmere-EX or later).',
+    text: `${aliasText(s)} ${why}`,
+    fix: 'Give both mappings the same cacheability, or do not access the page through both, or flush between them (CLFLUSH).',
   };
 }
 
 function unsnoopedUc(s: Situation): Finding | null {
   if (s.vendor !== 'intel' || s.result.ucOrigin !== 'mtrr') return null;
-  if (s.result.leaf.paging !== 'ept' || !aliased(s)) return null;
+  if (s.result.leaf.paging !== 'ept' || !aliased(s) || s.selfSnoop === false) return null;
   return {
     agents: [GUEST_CPU, VMM_CPU],
     text: `${aliasText(s)} UC from the EPT leaf does not oblige the CPU to check its caches, where a dirty line of the VMM may be.`,
@@ -70,21 +78,13 @@ function unsnoopedUc(s: Situation): Finding | null {
 }
 
 function keptCoherent(s: Situation): string {
-  if (probesCaches(s)) {
-    return `${s.result.type} looks into every cache, so the data stays coherent between the two.`;
-  }
-  if (s.vendor === 'amd') {
-    return 'WC accesses need not look into the caches on AMD: flush between the two mappings.';
-  }
-  if (s.selfSnoop === null) {
-    return 'A CPU with self-snoop keeps the data coherent between CPU accesses; without it, MT103.';
-  }
-  return 'Self-snoop keeps the data coherent between CPU accesses; it does nothing for devices.';
+  return s.vendor === 'amd'
+    ? `${s.result.type} looks into every cache, so the data stays coherent between the two.`
+    : 'Self-snoop keeps the data coherent between CPU accesses; it does nothing for devices.';
 }
 
 function migrationAlias(s: Situation): Finding | null {
-  if (!aliased(s) || s.result.ucOrigin === 'mtrr') return null;
-  if (s.vendor === 'intel' && s.selfSnoop === false) return null;
+  if (!aliased(s) || !copesWithAliases(s) || unsnoopedUc(s) !== null) return null;
   return {
     agents: [GUEST_CPU, VMM_CPU],
     text: `${aliasText(s)} ${keptCoherent(s)}`,
@@ -124,15 +124,17 @@ export const COHERENCE: readonly VerdictDefinition[] = [
   {
     code: 'MT103',
     severity: 'error',
-    title: 'Aliases of different types on a CPU without self-snoop',
+    title: 'Guest and VMM map the page with a cacheability that the CPU does not keep coherent',
     room: 'cpu',
-    cause: 'The guest and the VMM map one page with types of different cacheability.',
+    cause:
+      'One of the two mappings is cacheable and the other is not, on an Intel CPU without self-snoop, or on ' +
+      'AMD with a type that does not look into the caches.',
     consequence: 'The two sides may read different data from one address.',
     fix: 'Give both mappings one type, or flush between their accesses.',
-    sources: ['sdm/alias', 'sdm/self-snoop', 'linux/self-snoop-errata'],
+    sources: ['sdm/alias', 'sdm/self-snoop', 'linux/self-snoop-errata', 'apm/alias'],
     example:
       '--cpu intel --self-snoop no --kernel 6.12 --paging ept --backing ram --guest WC --noncoherent-dma yes',
-    find: aliasWithoutSelfSnoop,
+    find: aliasNotCoherent,
   },
   {
     code: 'MT104',

@@ -1,5 +1,5 @@
 import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
-import { GUEST_CPU, honourGuestPat } from './advice.ts';
+import { GUEST_CPU, honourGuestPat, isDeviceMemory } from './advice.ts';
 
 function wanted(s: Situation): string | null {
   return s.guest?.type ?? null;
@@ -15,15 +15,24 @@ function forcedWb(s: Situation): Finding | null {
   const { leaf } = s.result;
   const asked = wanted(s);
   if (leaf.paging !== 'ept' || !leaf.ept.ipat || leaf.ept.memtype !== 'WB') return null;
-  if (asked === null || !differs(asked, 'WB')) return null;
-  const cause = s.rules.hasPatQuirk
-    ? 'KVM_X86_QUIRK_IGNORE_GUEST_PAT is in force'
-    : `${s.subject} maps RAM so unless the VM has non-coherent DMA`;
+  if (asked === null || leaf.fromGuestMtrr || !differs(asked, 'WB')) return null;
   return {
     agents: [GUEST_CPU],
-    text: `The guest asked ${asked} and gets WB: the EPT leaf is WB+IPAT, because ${cause}.`,
-    fix: honourGuestPat(s),
+    text: `The guest asked ${asked} and gets WB: the EPT leaf is WB+IPAT (${s.subject}: ${leaf.why}).`,
+    fix: wantsSlow(s, asked) ? leaveIt(s) : honourGuestPat(s),
   };
+}
+
+/** Nothing reads past the caches, and what the guest asked would only make it slow. */
+function wantsSlow(s: Situation, asked: string): boolean {
+  return (asked === 'UC' || asked === 'UC-') && s.device !== 'nosnoop' && !isDeviceMemory(s);
+}
+
+function leaveIt(s: Situation): string {
+  return (
+    'Leave it, unless a device reads this RAM past the caches: honoured, it would be uncached and slow ' +
+    `(MT301). If it must be: ${honourGuestPat(s)}`
+  );
 }
 
 function optOutRefused(s: Situation): Finding | null {
@@ -34,23 +43,33 @@ function optOutRefused(s: Situation): Finding | null {
   return {
     agents: ['VMM', 'KVM'],
     text: `The VMM asks KVM to honour the guest PAT, but ${why}.`,
-    fix: honourGuestPat(s),
+    fix:
+      s.paging === 'shadow'
+        ? 'Use EPT on a CPU with self-snoop; shadow paging ignores the guest PAT in every version.'
+        : honourGuestPat(s),
   };
 }
 
 /** On AMD the call succeeds and changes nothing, which is what the VMM wanted. */
 function refusal(s: Situation): string | null {
   if (s.paging === 'npt') return null;
-  if (!s.rules.hasPatQuirk) return `${s.subject} has no such quirk: KVM_ENABLE_CAP fails`;
+  if (!s.rules.hasPatQuirk)
+    return `${s.subject} has no such quirk: KVM_CAP_DISABLE_QUIRKS2 is refused, the older capability ignores the bit`;
   if (s.paging === 'shadow') return 'without EPT the quirk is not offered: -EINVAL';
-  return s.selfSnoop === false ? 'without self-snoop the quirk is not offered: -EINVAL' : null;
+  const offered = s.selfSnoopKnown !== false && s.quirkOffered !== false;
+  return offered ? null : 'without self-snoop the quirk is not offered: -EINVAL';
+}
+
+/** A cacheable request for device memory ends up UC by the host MTRR, whatever the PAT. */
+function bySlot(s: Situation, asked: string): boolean {
+  return isDeviceMemory(s) && asked !== 'WC';
 }
 
 function guestPatUnheard(s: Situation): Finding | null {
   const { leaf } = s.result;
   const asked = wanted(s);
   if (leaf.paging !== 'npt' || leaf.gPat === 'guest' || asked === null) return null;
-  if (!differs(asked, s.result.type) || s.isMmio) return null;
+  if (!differs(asked, s.result.type) || bySlot(s, asked)) return null;
   return {
     agents: [GUEST_CPU],
     text: `The guest asked ${asked} and gets ${s.result.type}: its PAT never reaches the hardware (g_pat: ${leaf.gPat}).`,
@@ -64,8 +83,16 @@ function shadowIgnores(s: Situation): Finding | null {
   return {
     agents: [GUEST_CPU],
     text: `The guest asked ${asked} and gets ${s.result.type}: shadow paging ignores the guest's types.`,
-    fix: 'Use EPT or NPT (kvm_intel.ept=1, kvm_amd.npt=1).',
+    fix: 'Use NPT (kvm_amd.npt=1), or EPT (kvm_intel.ept=1) with KVM_X86_QUIRK_IGNORE_GUEST_PAT disabled: from 6.16 on, on a CPU with self-snoop.',
   };
+}
+
+function mtrrFix(memtype: string, asked: string): string {
+  const later = 'KVM ignores guest MTRRs from 6.11 on.';
+  if (memtype !== 'WB') {
+    return `Have the firmware put the range under a WB MTRR (default type WB). ${later}`;
+  }
+  return `This kernel ignores the guest PAT: only a guest MTRR of type ${asked === 'UC-' ? 'UC' : asked} over the range makes it so. ${later}`;
 }
 
 function byGuestMtrr(s: Situation): Finding | null {
@@ -76,7 +103,7 @@ function byGuestMtrr(s: Situation): Finding | null {
   return {
     agents: [GUEST_CPU],
     text: `The guest asked ${asked} by PAT and gets ${s.result.type}: ${s.subject} makes the guest MTRR type (${leaf.ept.memtype}) the EPT type.`,
-    fix: 'Have the firmware put the range under a WB MTRR (default type WB); KVM ignores guest MTRRs from 6.11 on.',
+    fix: mtrrFix(leaf.ept.memtype, asked),
   };
 }
 
@@ -84,6 +111,7 @@ function listOrderBug(s: Situation): Finding | null {
   if (s.guestMtrrs === null || s.rules.guestMtrr === 'v1') return null;
   const { kvm, manual } = s.guestMtrrs;
   if (manual.kind !== 'type' || kvm.type === null || kvm.type === manual.type) return null;
+  if (kvm.by !== 'variable' || manual.by !== 'variable' || kvm.items.length < 2) return null;
   return {
     agents: ['firmware', 'KVM'],
     text:
@@ -96,13 +124,28 @@ function listOrderBug(s: Situation): Finding | null {
   };
 }
 
-function outOfBounds(s: Situation): Finding | null {
-  if (s.guestMtrrs === null || s.guestMtrrs.kvm.by !== 'out-of-bounds') return null;
-  return {
-    agents: ['KVM'],
-    text: `${s.subject} reads outside its array of fixed MTRRs for this address: the type is undefined.`,
-    fix: 'Use 4.4 or later.',
-  };
+/** 2.6.29 to 4.1 use fixed ranges that are switched off; 4.2 and 4.3 miss them, or read beside them. */
+function fixedRangesWrong(s: Situation): Finding | null {
+  if (s.guestMtrrs === null) return null;
+  const { kvm, manual } = s.guestMtrrs;
+  if (kvm.by === 'out-of-bounds') {
+    return fixedFinding(
+      `${s.subject} reads outside its array of fixed MTRRs here: the type is undefined.`,
+    );
+  }
+  if (manual.kind !== 'type' || manual.type === kvm.type) return null;
+  if ((manual.by === 'fixed') === (kvm.by === 'fixed')) return null;
+  const how =
+    kvm.by === 'fixed'
+      ? 'uses a fixed range although FE is 0'
+      : 'misses the fixed range that FE=1 selects';
+  return fixedFinding(
+    `The guest's MTRRs say ${manual.type} here; ${s.subject} ${how}, and makes it ${kvm.type}.`,
+  );
+}
+
+function fixedFinding(text: string): Finding {
+  return { agents: ['firmware', 'KVM'], text, fix: 'Use 4.4 or later.' };
 }
 
 export const POLICY: readonly VerdictDefinition[] = [
@@ -189,14 +232,17 @@ export const POLICY: readonly VerdictDefinition[] = [
   {
     code: 'MT212',
     severity: 'error',
-    title: 'This kernel reads outside its fixed-range array',
+    title: 'KVM gets the fixed guest MTRRs wrong (2.6.29 to 4.3)',
     room: 'kvm',
-    cause: 'The fixed-segment search of 4.2 and 4.3 compares the wrong way.',
-    consequence: 'The type is whatever lies there in memory: undefined.',
+    cause:
+      '2.6.29 to 4.1 do not test whether fixed ranges are enabled; the segment search of 4.2 and 4.3 ' +
+      'compares the wrong way.',
+    consequence:
+      'Another type than the manual gives below 1 MiB; in 4.2 and 4.3 also an undefined one.',
     fix: 'Use 4.4 or later.',
-    sources: ['kvm/mtrr.c'],
+    sources: ['kvm/mtrr.c', 'kvm/get_mtrr_type'],
     example:
       '--cpu intel --self-snoop yes --kernel 4.3 --paging ept --backing ram --guest WB --noncoherent-dma yes --guest-mtrr-fixed WB --guest-mtrr-default WB --gpa 0x1000',
-    find: outOfBounds,
+    find: fixedRangesWrong,
   },
 ];

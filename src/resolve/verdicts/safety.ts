@@ -2,15 +2,21 @@ import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
 import { GUEST_CPU, honourGuestPat, readsCached } from './advice.ts';
 
 function cacheableDevice(s: Situation): Finding | null {
-  if (s.backing?.page.device !== true || s.paging !== 'ept' || !readsCached(s.result.type))
-    return null;
+  if (s.backing?.page.device !== true || !readsCached(s.result.type)) return null;
   const hole = s.backing.id === 'vga-hole';
   return {
     agents: [GUEST_CPU, 'host'],
-    text: `Device memory is mapped cacheable (${s.result.type}): EPT ignores the host MTRRs, so cacheable and speculative reads reach the device and may end in a machine check of the host.`,
-    fix: hole
-      ? `Map it UC in the guest's page tables, and have KVM honour them. ${honourGuestPat(s)}`
-      : 'Use a kernel that maps host MMIO UC (2.6.29-rc6 and later, except 4.2.0 to 4.2.3), or map it UC in the guest.',
+    text: `Device memory is mapped cacheable (${s.result.type}): ${
+      s.paging === 'ept' ? 'EPT ignores the host MTRRs' : 'the host MTRR does not say UC'
+    }, so cacheable and speculative reads reach the device and may end in a machine check of the host.`,
+    fix:
+      s.paging !== 'ept'
+        ? 'Put the range under a UC host MTRR (a matter of the firmware).'
+        : hole
+          ? `Map it UC in the guest's page tables, and have KVM honour them. ${honourGuestPat(s)}`
+          : `Use a kernel that maps host MMIO UC (2.6.29-rc6 and later, except 4.2.0 to 4.2.3)${
+              s.result.guestPatHonoured ? ', or map it UC in the guest' : ''
+            }.`,
   };
 }
 

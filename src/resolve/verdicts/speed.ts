@@ -58,7 +58,7 @@ export const SPEED: readonly VerdictDefinition[] = [
     title: 'RAM taken for MMIO is uncached for the guest',
     room: 'kvm',
     cause:
-      'kvm_is_mmio_pfn() says MMIO for RAM: wc-as-mmio, DAX before 4.16, the zero page of 3.18 to 4.1.',
+      'kvm_is_mmio_pfn() says MMIO for RAM: wc-as-mmio, DAX before 4.16, the zero page up to 3.16 and in 3.18 to 4.1.',
     consequence: 'Correct, and 4 to 25 times slower per store than WC or WB.',
     fix: 'Map it WC in the guest, or use a kernel that does not take it for MMIO.',
     sources: ['mail/seed-patch', 'mail/seed', 'perf/yan-2024-09-05'],
