@@ -19,6 +19,41 @@ const eras = (fn) =>
     .filter((era) => readdirSync(`${VECTORS}kvm/${era}`).includes(`${fn}.jsonl.gz`))
     .map((era) => ({ era, rows: rows(`kvm/${era}/${fn}.jsonl.gz`) }));
 
+/** Linux versions of each era, by function: an era is not simply the time until the next one. */
+const KERNELS = {
+  vmx_get_mt_mask: {
+    'v2.6.31': '2.6.31 to 3.12',
+    'v3.13': '3.13 to 4.1',
+    'v4.2.0': '4.2.0 to 4.2.3, 4.3-rc1 to 4.3-rc3',
+    'v4.3': '4.3 to 6.6, 4.2.4 and later 4.2.y',
+    'v6.7': '6.7 to 6.10',
+    'v6.11-rc1': '6.11-rc1 to 6.11-rc7',
+    'v6.11': '6.11 to 6.15, without 6.12.78 and later 6.12.y',
+    'v6.16': '6.16 to 7.3, 6.12.78 and later 6.12.y',
+  },
+  kvm_is_mmio_pfn: {
+    'v2.6.28': '2.6.28 and 2.6.29',
+    'v2.6.30':
+      '2.6.30 to 3.11 or 3.12 (not settled which); 2.6.38 words it anew, with the same answers',
+    'v3.13': '3.12 or 3.13 (not settled which) to 3.16',
+    'v3.18': '3.18 to 4.1',
+    'v4.2.0': '4.2 to 4.15, 3.17',
+    'v4.16': '4.16 to 5.1',
+    'v5.2': '5.2 to 7.3',
+    'proposed-2024-03-11-seed-wc-as-mmio': 'none: a patch that was posted and not merged',
+    'proposed-2024-05-07-invalid-ram-pat': 'none: a patch that was posted and not merged',
+  },
+};
+
+/** A line for each era of a function, oldest first. */
+function kernels(fn) {
+  const known = KERNELS[fn];
+  const found = eras(fn).map(({ era }) => era);
+  const strange = [...found, ...Object.keys(known)].find((e) => !(e in known && found.includes(e)));
+  if (strange !== undefined) throw new Error(`${fn}: the kernels of ${strange} are not known`);
+  return Object.entries(known).map(([era, which]) => `${era}: ${which}`);
+}
+
 /** A table as text: what the fields are, then the cases. */
 function table(about, fields, cases) {
   const head = [...about, `fields: ${fields.join(' ')}`].map((line) => `# ${line}`);
@@ -140,7 +175,8 @@ function mtMask() {
   return table(
     [
       'vmx_get_mt_mask() by era: memory type and IPAT of an EPT leaf.',
-      'An era lasts until the next one in this list; 6.12.78 and later 6.12.y are v6.16.',
+      'The Linux versions of each era:',
+      ...kernels('vmx_get_mt_mask'),
     ],
     ['era', ...inputs, 'guest_mtrr', 'memtype', 'ipat'],
     eras('vmx_get_mt_mask').flatMap(({ era, rows: all }) =>
@@ -167,7 +203,11 @@ function isMmio() {
     'e820_ram',
   ];
   return table(
-    ['kvm_is_mmio_pfn() by era. proposed-*: patches that were posted and not merged.'],
+    [
+      'kvm_is_mmio_pfn() by era: is this page host MMIO?',
+      'The Linux versions of each era:',
+      ...kernels('kvm_is_mmio_pfn'),
+    ],
     ['era', ...inputs, 'is_mmio'],
     eras('kvm_is_mmio_pfn').flatMap(({ era, rows: all }) =>
       all.map((r) => [era, ...inputs.map((i) => r[i]), r.is_mmio]),

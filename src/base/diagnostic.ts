@@ -45,6 +45,13 @@ export function printable(text: string): string {
   return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => (c === '\t' ? ' ' : '\ufffd'));
 }
 
+const MESSAGE_MAX = 400;
+
+/** A message may echo an input of any length. */
+function shortened(text: string): string {
+  return text.length <= MESSAGE_MAX ? text : `${text.slice(0, MESSAGE_MAX)}...`;
+}
+
 function excerpt(source: string, column: number): { text: string; caret: number } {
   const start = column > SHOWN_MAX ? column - 40 : 1;
   const cut = printable(source.slice(start - 1, start - 1 + SHOWN_MAX));
@@ -63,7 +70,7 @@ function excerpt(source: string, column: number): { text: string; caret: number 
  *       help: one of UC UC- WC WT WP WB
  */
 export function renderDiagnostic(d: Diagnostic): string {
-  const lines = [`${d.severity}: ${printable(d.message)}`];
+  const lines = [`${d.severity}: ${printable(shortened(d.message))}`];
   if (d.place) {
     lines.push(`  --> ${printable(d.place.file)}:${d.place.line}:${d.place.column}`);
     if (d.source !== undefined) {

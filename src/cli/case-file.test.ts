@@ -111,3 +111,42 @@ describe('a case file', () => {
     );
   });
 });
+
+describe('a hostile case file', () => {
+  const SIZE = 250_000;
+  const repeated = (part: (i: number) => string): string => {
+    const parts: string[] = [];
+    for (let length = 0, i = 0; length < SIZE; i += 1) {
+      const next = part(i);
+      parts.push(next);
+      length += next.length;
+    }
+    return parts.join('');
+  };
+
+  test.each<readonly [string, string]>([
+    ['many keys', repeated((i) => `${i.toString(36)}:\n`)],
+    ['many keys on a line', `{${repeated((i) => `${i.toString(36)},`)}}`],
+    ['many keys below a key', `guest:\n${repeated((i) => ` ${i.toString(36)}: a\n`)}`],
+    ['many values', `guest: [${repeated(() => 'WC,')}]`],
+    ['comments that are not closed', `{${repeated(() => '/*')}`],
+    ['strings that are not closed', `{${repeated(() => '\\"')}`],
+    ['deep lists', repeated(() => '[')],
+    ['many errors', `guest: ${repeated(() => ']\n')}`],
+  ])('%s: refused in reasonable time', (_, text) => {
+    const start = performance.now();
+    expect(() => readCaseFile(text, 'case')).toThrow(InputError);
+    // Quadratic parsing took minutes; the bound leaves room for a busy machine.
+    expect(performance.now() - start).toBeLessThan(8000);
+  });
+
+  test('a key said twice is shown where it is said again', () => {
+    const read = (): unknown => readCaseFile('guest: WC\ncpu: intel\nguest: WB\n', 'case');
+    expect(read).toThrow('"guest" is said twice (line 1)');
+    try {
+      read();
+    } catch (error) {
+      expect((error as InputError).diagnostics[0]?.place).toMatchObject({ line: 3, column: 1 });
+    }
+  });
+});

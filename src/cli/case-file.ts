@@ -5,15 +5,22 @@ import type { Entry, Word } from '../resolve/compose.ts';
 /** Keys of a case file that describe the case and are no facts. */
 export const DESCRIPTION_KEYS = ['title', 'about', 'url', 'date', 'expect'] as const;
 
+/** Far more than there are facts, and few enough that each can be complained about. */
+const MOST_KEYS = 1000;
+const MOST_VALUES = 1000;
+
 interface Reader {
   readonly file: string;
   readonly lines: readonly string[];
   readonly counter: LineCounter;
 }
 
-/** Comments as JSON with comments has them, blanked out so that every place stays the same. */
+/**
+ * Comments as JSON with comments has them, blanked out so that every place stays the same. What is not
+ * closed runs on to the end: looking for its end again from every character would take quadratic time.
+ */
 function withoutJsonComments(text: string): string {
-  return text.replace(/"(?:[^"\\\n]|\\.)*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (part) =>
+  return text.replace(/"(?:[^"\\\n]|\\.)*"?|\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$)/g, (part) =>
     part.startsWith('"') ? part : part.replace(/[^\n]/g, ' '),
   );
 }
@@ -51,6 +58,9 @@ function wordsOf(reader: Reader, node: Node | null): readonly Word[] {
   if (node === null) return [];
   if (isAlias(node))
     fail(reader, node, 'aliases are not read in a case file', 'write the value out');
+  if (isSeq(node) && node.items.length > MOST_VALUES) {
+    fail(reader, node, `a list has at most ${MOST_VALUES} values`);
+  }
   if (isSeq(node)) return node.items.map((item) => wordOf(reader, item as Node));
   return [wordOf(reader, node)];
 }
@@ -66,7 +76,8 @@ export function readCaseFile(text: string, file: string): readonly Entry[] {
   const document = parseDocument(json ? withoutJsonComments(text) : text, {
     lineCounter: counter,
     prettyErrors: false,
-    uniqueKeys: true,
+    // Looked at below: the parser compares every key with every other.
+    uniqueKeys: false,
     maxAliasCount: 0,
   } as Parameters<typeof parseDocument>[1]);
   const reader: Reader = { file, lines: text.split('\n'), counter };
@@ -88,8 +99,23 @@ export function readCaseFile(text: string, file: string): readonly Entry[] {
       'a case file is a map of keys to values',
       'for example: guest: WC',
     );
+  if (contents.items.length > MOST_KEYS) {
+    fail(reader, contents, `a case file has at most ${MOST_KEYS} keys`);
+  }
+  const seen = new Map<string, Word>();
   return contents.items.flatMap((pair) => {
     const key = wordOf(reader, pair.key);
+    const before = seen.get(key.text);
+    if (before !== undefined) {
+      const line = before.place === undefined ? '' : ` (line ${before.place.line})`;
+      fail(
+        reader,
+        pair.key,
+        `"${key.text}" is said twice${line}`,
+        'several values are a list: [WC, WB]',
+      );
+    }
+    seen.set(key.text, key);
     if ((DESCRIPTION_KEYS as readonly string[]).includes(key.text)) return [];
     const words = wordsOf(reader, pair.value);
     return [

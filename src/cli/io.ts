@@ -1,4 +1,4 @@
-import { readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { type Diagnostic, InputError, renderDiagnostic } from '../base/diagnostic.ts';
 
 /** Where a command writes: stdout is the result, stderr everything else. */
@@ -7,18 +7,37 @@ export interface Io {
   readonly error: (text: string) => void;
 }
 
-/** Writes all of it, also into a slow pipe; a reader that has gone away ends the program quietly. */
+/** The output cannot be written: not the fault of the program, nor of its input. */
+export class OutputError extends Error {
+  override name = 'OutputError';
+}
+
+const PAUSE_MS = 5;
+
+/** For a file descriptor that is not ready: another process has made a shared pipe non-blocking. */
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE_MS);
+}
+
+const abandoned = new Set<number>();
+
+/**
+ * Writes all of it, also into a slow pipe. When the reader has gone away nothing more is written, and the
+ * command ends with the exit code it would have had.
+ *
+ * @throws OutputError e.g. when the disk is full
+ */
 function put(fd: 1 | 2, text: string): void {
   const bytes = Buffer.from(text);
   let at = 0;
-  while (at < bytes.length) {
+  while (at < bytes.length && !abandoned.has(fd)) {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'EAGAIN') continue;
-      if (code === 'EPIPE') process.exit(fd === 1 ? 0 : 2);
-      throw error;
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === 'EAGAIN') pause();
+      else if (code === 'EPIPE') abandoned.add(fd);
+      else throw new OutputError(`cannot write the output: ${message}`);
     }
   }
 }
@@ -37,22 +56,64 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   EACCES: 'permission denied',
   EISDIR: 'it is a directory',
+  ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 };
 
-const MAX_BYTES = 64 * 1024 * 1024;
+/** A case is a page of text. What fits in here is parsed or refused within two seconds, whatever it is. */
+const MAX_BYTES = 256 * 1024;
 
-/** The text of a file, "-" for standard input. @throws InputError when it cannot be read as UTF-8 text. */
+class TooLarge extends Error {
+  constructor() {
+    super('it is larger than 256 KiB, and no case file is');
+  }
+}
+
+/** Bytes from `fd` into `buffer`, 0 at the end. */
+function readSome(fd: number, buffer: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(fd, buffer);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'EOF') return 0;
+      if (code !== 'EAGAIN') throw error;
+      pause();
+    }
+  }
+}
+
+/** All there is, in chunks: a pipe or a device does not say how much will come, or never ends. */
+function readAll(fd: number): Buffer {
+  const stat = fstatSync(fd);
+  if (stat.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+  if (stat.isFile() && stat.size > MAX_BYTES) throw new TooLarge();
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for (;;) {
+    const chunk = Buffer.alloc(64 * 1024);
+    const count = readSome(fd, chunk);
+    if (count === 0) return Buffer.concat(chunks);
+    length += count;
+    if (length > MAX_BYTES) throw new TooLarge();
+    chunks.push(chunk.subarray(0, count));
+  }
+}
+
+/**
+ * The text of a file, "-" for standard input.
+ *
+ * @throws InputError when it cannot be read as UTF-8 text, or is larger than 256 KiB
+ */
 export function readText(path: string): string {
+  let fd: number | null = null;
   try {
-    const bytes = readFileSync(path === '-' ? 0 : path);
-    if (bytes.length > MAX_BYTES) throw new RangeError(`larger than ${MAX_BYTES} bytes`);
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    fd = path === '-' ? 0 : openSync(path, 'r');
+    return new TextDecoder('utf-8', { fatal: true }).decode(readAll(fd));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    const why =
-      code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
-        ? 'it is not UTF-8 text'
-        : (REASONS[code] ?? String((error as Error).message));
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    const why = REASONS[code] ?? message;
     throw new InputError([{ severity: 'error', message: `cannot read ${path}: ${why}` }]);
+  } finally {
+    if (fd !== null && fd !== 0) closeSync(fd);
   }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { PROCESS_IO } from './io.ts';
+import { OutputError, PROCESS_IO } from './io.ts';
 
 /** Replays the command line in the words of a shell. */
 function replay(args: readonly string[]): string {
@@ -15,16 +15,30 @@ async function main(): Promise<number> {
 }
 
 const INTERNAL = 70;
-const INTERRUPTED = 130;
+const NO_OUTPUT = 2;
 
-process.on('SIGINT', () => process.exit(INTERRUPTED));
+/** Tells the user that there is no answer; where stderr cannot be written either, the code alone does. */
+function complain(text: string): void {
+  try {
+    PROCESS_IO.error(text);
+  } catch (error) {
+    if (!(error instanceof OutputError)) throw error;
+  }
+}
 
+// No handler for SIGINT: it could not run while this thread works or reads, and would keep the signal from
+// ending the program.
 try {
   process.exitCode = await main();
 } catch (error) {
-  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-  PROCESS_IO.error(
-    `memtype: internal error, please report it with this command:\n  ${replay(process.argv.slice(2))}\n${stack}\n`,
-  );
-  process.exitCode = INTERNAL;
+  if (error instanceof OutputError) {
+    complain(`memtype: ${error.message}\n`);
+    process.exitCode = NO_OUTPUT;
+  } else {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    complain(
+      `memtype: internal error, please report it with this command:\n  ${replay(process.argv.slice(2))}\n${stack}\n`,
+    );
+    process.exitCode = INTERNAL;
+  }
 }

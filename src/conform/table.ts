@@ -36,6 +36,13 @@ export function numberField(row: Row, field: string): number {
   return value;
 }
 
+/** An integer field. */
+export function integerField(row: Row, field: string, least: number, most: number): number {
+  const value = numberField(row, field);
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new RowError(`"${field}" must be an integer from ${least} to ${most}, is ${shown(value)}`);
+}
+
 /** A 0/1 field. */
 export function bitField(row: Row, field: string): boolean {
   const value = row[field];

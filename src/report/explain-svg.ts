@@ -1,5 +1,5 @@
 import type { Room } from '../cite/rule.ts';
-import type { Resolution } from '../resolve/resolution.ts';
+import type { JudgedVerdict, Resolution } from '../resolve/resolution.ts';
 import type { Step } from '../resolve/step.ts';
 import { leafWords, policyWords } from './explain-text.ts';
 import { wrap } from './wrap.ts';
@@ -31,6 +31,7 @@ const LEFT = 130;
 const LINE = 17;
 const PAD = 10;
 const COLUMNS = 74;
+const WIDE_COLUMNS = 92;
 
 function escaped(text: string): string {
   return text
@@ -40,8 +41,14 @@ function escaped(text: string): string {
     .replace(/"/g, '&quot;');
 }
 
+/** Width of a character of the font, at most. */
+const ADVANCE = 8;
+
+/** Blanks in front of a text would not be drawn: they move it. */
 function textAt(x: number, y: number, text: string, style = ''): string {
-  return `<text x="${x}" y="${y}"${style === '' ? '' : ` class="${style}"`}>${escaped(text)}</text>`;
+  const plain = text.trimStart();
+  const left = x + (text.length - plain.length) * ADVANCE;
+  return `<text x="${left}" y="${y}"${style === '' ? '' : ` class="${style}"`}>${escaped(plain)}</text>`;
 }
 
 interface Block {
@@ -49,28 +56,48 @@ interface Block {
   readonly height: number;
 }
 
+interface Line {
+  readonly text: string;
+  readonly style: string;
+}
+
+/** No line is longer than `columns`: a word that would be is broken. */
+function fitted(text: string, columns: number, indent = ''): readonly string[] {
+  return wrap(text, columns, indent).flatMap((line) => {
+    const rest = Array.from(line);
+    const pieces: string[] = [rest.splice(0, columns).join('')];
+    while (rest.length > 0) pieces.push(indent + rest.splice(0, columns - indent.length).join(''));
+    return pieces;
+  });
+}
+
+function lines(text: string, style = '', indent = ''): readonly Line[] {
+  return fitted(text, COLUMNS, indent).map((line) => ({ text: line, style }));
+}
+
+/** Lines in a box, with the name of who decides beside it. `shape`: the attributes of the box. */
+function box(title: string, content: readonly Line[], y: number, shape: string): Block {
+  const height = content.length * LINE + PAD * 2;
+  const first = y + PAD + 13;
+  const svg = [
+    `<rect x="${LEFT}" y="${y}" width="${WIDTH - LEFT - PAD}" height="${height}" rx="6" ${shape}/>`,
+    textAt(PAD, first, title, 'room'),
+    ...content.map(({ text, style }, i) => textAt(LEFT + PAD, first + i * LINE, text, style)),
+  ].join('\n');
+  return { svg, height };
+}
+
 function stepBlock(step: Step, y: number): Block {
   const inputs = Object.entries(step.inputs)
     .map(([name, value]) => `${name}=${value}`)
     .join(', ');
-  const lines: { readonly text: string; readonly style: string }[] = [
-    ...wrap(inputs === '' ? step.output : `${inputs} \u2192 ${step.output}`, COLUMNS).map(
-      (text) => ({
-        text,
-        style: 'strong',
-      }),
-    ),
-    ...wrap(step.why, COLUMNS).map((text) => ({ text, style: '' })),
-    ...wrap(`${step.rule}: ${step.source}`, COLUMNS).map((text) => ({ text, style: 'cite' })),
+  const content = [
+    ...lines(inputs === '' ? step.output : `${inputs} \u2192 ${step.output}`, 'strong'),
+    ...lines(step.why),
+    ...lines(`${step.rule}: ${step.source}`, 'cite'),
   ];
-  const height = lines.length * LINE + PAD * 2;
   const title = ROOMS.find((r) => r.room === step.room)?.title ?? step.room;
-  const svg = [
-    `<rect x="${LEFT}" y="${y}" width="${WIDTH - LEFT - PAD}" height="${height}" rx="6" class="box"/>`,
-    textAt(PAD, y + PAD + 13, title, 'room'),
-    ...lines.map(({ text, style }, i) => textAt(LEFT + PAD, y + PAD + 13 + i * LINE, text, style)),
-  ].join('\n');
-  return { svg, height };
+  return box(title, content, y, 'class="box"');
 }
 
 function arrow(y: number): string {
@@ -78,51 +105,101 @@ function arrow(y: number): string {
   return `<path d="M${x} ${y} v12 m-4 -5 l4 5 l4 -5" class="arrow"/>`;
 }
 
-function answerBlock(r: Resolution, y: number): Block {
+const SHOWN_VALUES = 6;
+
+function whenWords(when: JudgedVerdict['when']): string {
+  return when
+    .map(({ fact, values }) => {
+      const more = values.length - SHOWN_VALUES;
+      const shown = values.slice(0, SHOWN_VALUES).join(', ');
+      return `${fact} ${shown}${more > 0 ? ` and ${more} more` : ''}`;
+    })
+    .join('; ');
+}
+
+function verdictLines(v: JudgedVerdict): readonly Line[] {
+  const possible = v.certain ? '' : 'possible ';
+  return [
+    ...lines(`${possible}${v.severity} ${v.code}: ${v.title}`, '', '  '),
+    ...(v.when.length === 0 ? [] : lines(`  if ${whenWords(v.when)}`, 'cite', '    ')),
+  ];
+}
+
+function answerLines(r: Resolution): readonly Line[] {
   const grave = r.verdicts.filter((v) => v.severity !== 'info');
+  const error = grave.find((v) => v.severity === 'error');
+  const label = r.undefined ? 'undefined' : r.types.length > 1 ? 'undetermined' : 'effective';
+  return [
+    ...lines(`${label}: ${r.types.join(' or ')}`, 'strong'),
+    ...r.alternatives.flatMap((a) => lines(`${a.type} with ${whenWords(a.when)}`, '', '    ')),
+    ...grave.flatMap(verdictLines),
+    ...(grave.length === 0 && r.types.length === 1 ? lines('no error, no warning') : []),
+    ...(error === undefined ? [] : lines(`fix for ${error.code}: ${error.fix}`, '', '  ')),
+    ...(r.unknown.length > 0 ? lines(`to decide: ${r.unknown.join(', ')}`, '', '  ') : []),
+  ];
+}
+
+function answerBlock(r: Resolution, y: number): Block {
   const [only] = r.types;
   const fill = r.types.length === 1 ? (COLOURS[only ?? ''] ?? '#ffffff') : '#eeeeee';
-  const lines = [
-    `effective: ${r.types.join(' or ')}`,
-    ...grave.flatMap((v) =>
-      wrap(`${v.certain ? '' : 'possible '}${v.severity} ${v.code}: ${v.title}`, COLUMNS, '  '),
-    ),
-    ...(grave.length === 0 && r.types.length === 1 ? ['no error, no warning'] : []),
-    ...(r.unknown.length > 0 ? wrap(`to decide: ${r.unknown.join(', ')}`, COLUMNS, '  ') : []),
-  ];
-  const height = lines.length * LINE + PAD * 2;
-  const svg = [
-    `<rect x="${LEFT}" y="${y}" width="${WIDTH - LEFT - PAD}" height="${height}" rx="6" class="answer" fill="${fill}"/>`,
-    textAt(PAD, y + PAD + 13, 'the access', 'room'),
-    ...lines.map((text, i) =>
-      textAt(LEFT + PAD, y + PAD + 13 + i * LINE, text, i === 0 ? 'strong' : ''),
-    ),
-  ].join('\n');
-  return { svg, height };
+  const wrong = r.verdicts.some((v) => v.severity === 'error' && v.certain);
+  return box(
+    'the access',
+    answerLines(r),
+    y,
+    `class="${wrong ? 'wrong' : 'answer'}" fill="${fill}"`,
+  );
+}
+
+/** Over the whole width: what the picture is of, and what is not in its boxes. */
+function plainLines(content: readonly Line[], y: number): Block {
+  const svg = content.map(({ text, style }, i) => textAt(PAD, y + 18 + i * LINE, text, style));
+  return { svg: svg.join('\n'), height: content.length * LINE };
+}
+
+function wide(text: string, style: string): readonly Line[] {
+  return fitted(text, WIDE_COLUMNS, '  ').map((line) => ({ text: line, style }));
 }
 
 function pipeline(r: Resolution, top: number): Block {
   const parts: string[] = [];
-  const head = `${policyWords(r)}: ${leafWords(r)}`;
-  const titles = wrap(head, COLUMNS + 8);
-  titles.forEach((text, i) => {
-    parts.push(textAt(PAD, top + 18 + i * LINE, text, 'title'));
-  });
-  let y = top + 14 + titles.length * LINE;
+  const head = plainLines(
+    [
+      ...wide(`${policyWords(r)}: ${leafWords(r)}`, 'title'),
+      ...r.question.notes.flatMap((note) => wide(`note: ${note}`, '')),
+      ...(r.types.length > 1
+        ? wide(`The steps are those of the first of ${r.worlds} possibilities.`, '')
+        : []),
+    ],
+    top,
+  );
+  parts.push(head.svg);
+  let y = top + 14 + head.height;
   for (const step of r.steps) {
     const block = stepBlock(step, y);
     parts.push(block.svg, arrow(y + block.height));
     y += block.height + 14;
   }
   const answer = answerBlock(r, y);
-  parts.push(answer.svg);
-  return { svg: parts.join('\n'), height: y + answer.height + PAD * 2 - top };
+  y += answer.height;
+  const given = plainLines(
+    r.assumptions.length === 0
+      ? []
+      : [
+          ...wide('Taken as given, because nothing was said:', 'cite'),
+          ...r.assumptions.flatMap((a) => wide(`- ${a.fact} ${a.value}: ${a.why}`, 'cite')),
+        ],
+    y,
+  );
+  parts.push(answer.svg, given.svg);
+  return { svg: parts.join('\n'), height: y + given.height + PAD * 2 - top };
 }
 
 const STYLE =
   'text{font:13px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#1c1c1c}' +
   '.title{font-weight:bold}.strong{font-weight:bold}.cite{fill:#555555}.room{fill:#333333}' +
   '.box{fill:#ffffff;stroke:#888888}.answer{stroke:#333333;stroke-width:2}' +
+  '.wrong{stroke:#b00020;stroke-width:3}' +
   '.arrow{fill:none;stroke:#333333}';
 
 /** The way of each resolution from the host's page to the access, drawn; one below the other. */

@@ -6,8 +6,9 @@ import { complainTo, type Io } from '../io.ts';
 
 const WIDTH = 80;
 
-/** A line of a decision list, wrapped below itself where it is too long. */
+/** A line of a table or a decision list: as it is drawn; only where it is too long, wrapped below itself. */
 function tableLine(line: string): readonly string[] {
+  if (line.length + 4 <= WIDTH) return [`    ${line}`.trimEnd()];
   const lead = `    ${/^\s*(?:\d+\. )?/.exec(line)?.[0] ?? ''}`;
   return labelled(lead, line.slice(lead.length - 4), WIDTH);
 }
