@@ -120,12 +120,12 @@ const explain = buildCommand<ExplainArguments, [string?], Context>({
 
 // ---- the others -------------------------------------------------------------------------------
 
-const doctor = buildCommand<{ format: TextOrJson; pid?: number }, [], Context>({
+const doctor = buildCommand<{ format: TextOrJson; pid?: string }, [], Context>({
   docs: { brief: 'what the guests on this machine get, whether it is coherent, and the fix' },
   parameters: {
     flags: {
       format,
-      pid: { kind: 'parsed', parse: Number, optional: true, brief: 'look at this VMM only' },
+      pid: { kind: 'parsed', parse: word, optional: true, brief: 'look at this VMM only' },
     },
   },
   async func(flags) {

@@ -94,6 +94,8 @@ export function quirkStates(
   if (!exists || offered === false || (paging !== null && paging !== 'ept')) return ['on'];
   const options = ifKnown(vm.qemu);
   if (options === null) return ['on', 'off'];
+  if (options.tdx) return ['off'];
+  if (vm.evidence !== 'fd') return ['on', 'off'];
   if (options.honorGuestPat === 'on') return ['off'];
   if (options.honorGuestPat === 'auto') return offered === true ? ['off'] : ['on', 'off'];
   return ['on'];
@@ -125,11 +127,13 @@ export function regionFacts(
     ...cpuFacts(facts),
     ...given({
       backing: region.backings,
-      'host-pat': one(ifKnown(facts.pat)?.enabled),
+      // With an initial value they would not fork by themselves.
+      'host-pat': one(ifKnown(facts.pat)?.enabled) ?? [true, false],
+      'host-mtrr': region.page.hostMtrr,
       'host-memtype': one(region.page.hostMemtype),
       'vmm-mapping': region.page.vmmMapping,
       'noncoherent-dma': coherency.noncoherent,
-      'assigned-device': one(vm.files.known ? vm.devices.length > 0 : null),
+      'assigned-device': vm.files.known ? [vm.devices.length > 0] : [true, false],
       'quirk-ignore-guest-pat': quirkStates(vm, facts, policy),
     }),
   };

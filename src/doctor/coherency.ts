@@ -90,16 +90,68 @@ export function coherencyOf(vm: VmFacts, facts: HostFacts, policy: Policy): VmCo
   const rules = policy.rules ?? [];
   const each = rules.map((r) => anyOf(devices.map((d) => byDevice(d, r, facts))));
   const noncoherent = each.length === 0 ? EITHER : union(each);
-  return { ...beside, noncoherent, why: whyOf(noncoherent, devices, culprits) };
+  return { ...beside, noncoherent, why: whyOf(noncoherent, rules, devices, facts) };
+}
+
+function isAmd(device: AssignedDevice, facts: HostFacts): boolean {
+  return (device.vendor ?? platformVendor(facts)) === 'amd';
+}
+
+function unitWords(facts: HostFacts): string {
+  const units = (ifKnown(facts.iommu) ?? []).filter(
+    (u) => u.vendor === 'intel' && ifKnown(u.snoopControl) === false,
+  );
+  return units.map((u) => u.name).join(', ');
+}
+
+/** What made `rules` say that the VM is non-coherent. */
+function whyNoncoherent(
+  rules: KvmRules,
+  devices: readonly AssignedDevice[],
+  facts: HostFacts,
+): string {
+  switch (rules.noncoherent.id) {
+    case 'none':
+      return 'this KVM never takes DMA for non-coherent';
+    case 'any-vfio-group':
+      return 'this KVM takes every VFIO group for non-coherent';
+    case 'legacy-domain':
+    case 'vfio-cc-iommu':
+      return `${unitWords(facts)} has no snoop control, and one such unit counts for all devices here`;
+    case 'enforced-domain':
+    case 'enforced-device': {
+      const blamed = devices.filter((d) => byDevice(d, rules, facts)[0] === true);
+      return `nothing makes ${deviceNames(blamed)} snoop`;
+    }
+  }
+}
+
+/** What made `rules` say that the VM is coherent. */
+function whyCoherent(
+  rules: KvmRules,
+  devices: readonly AssignedDevice[],
+  facts: HostFacts,
+): string {
+  const { id } = rules.noncoherent;
+  if (id === 'none') return 'this KVM never takes DMA for non-coherent';
+  if (devices.every((d) => d.kind !== 'mdev' && isAmd(d, facts))) {
+    return 'KVM takes every device behind AMD-Vi as coherent, whether it snoops or not';
+  }
+  if (id === 'legacy-domain' || id === 'vfio-cc-iommu') return 'every VT-d unit has snoop control';
+  const without = devices.filter((d) => ifKnown(d.snoop) === null && d.snoop.known);
+  if (id === 'enforced-domain' && without.length > 0) {
+    return `${deviceNames(without)} has no IOMMU domain that KVM of this version would ask`;
+  }
+  return `the IOMMU makes ${deviceNames(devices)} snoop`;
 }
 
 function whyOf(
   noncoherent: Possible,
+  rules: readonly KvmRules[],
   devices: readonly AssignedDevice[],
-  culprits: readonly AssignedDevice[],
+  facts: HostFacts,
 ): string {
   if (noncoherent.length > 1) return 'whether the IOMMU makes its devices snoop is not known';
-  return noncoherent[0] === true
-    ? `nothing makes ${deviceNames(culprits.length > 0 ? culprits : devices)} snoop`
-    : `the IOMMU makes ${deviceNames(devices)} snoop`;
+  const why = noncoherent[0] === true ? whyNoncoherent : whyCoherent;
+  return [...new Set(rules.map((r) => why(r, devices, facts)))].join('; or ');
 }

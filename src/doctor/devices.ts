@@ -8,6 +8,13 @@ import { PCI_ADDRESS } from './vmm.ts';
 const IOMMU = '/sys/class/iommu';
 const PCI = '/sys/bus/pci/devices';
 
+/** What the absence of something under /sys says: nothing, where /sys is no sysfs. */
+function without<T>(readings: Readings, value: T, from: string): Fact<T> {
+  const isSysfs = ['/sys/devices', '/sys/bus/pci'].some((path) => readings.list(path).ok);
+  if (isSysfs) return known(value, from);
+  return unknown('/sys shows no devices at all', 'run doctor where sysfs is mounted on /sys');
+}
+
 // ---- IOMMU units ------------------------------------------------------------------------------
 
 /** ECAP bit 7, SC. */
@@ -20,7 +27,10 @@ function vendorOf(unit: string): IommuUnit['vendor'] {
 
 function snoopControl(readings: Readings, unit: string): Fact<boolean> {
   const vendor = vendorOf(unit);
-  if (vendor === 'amd') return known(true, 'AMD-Vi: KVM takes it as always coherent');
+  if (vendor === 'amd') {
+    const why = 'AMD-Vi: KVM takes all devices as coherent, but nothing is known to enforce it';
+    return unknown(why, 'the data sheet and the driver of the device');
+  }
   if (vendor === null) return unknown(`${unit} is neither VT-d nor AMD-Vi`, 'ask its driver');
   const path = `${IOMMU}/${unit}/intel-iommu/ecap`;
   const reading = readings.text(path);
@@ -34,7 +44,7 @@ export function gatherIommu(readings: Readings): Fact<readonly IommuUnit[]> {
   const list = readings.list(IOMMU);
   if (!list.ok) {
     return list.reason === 'absent'
-      ? known([], `no ${IOMMU}: no IOMMU driver`)
+      ? without(readings, [], `no ${IOMMU}: no IOMMU driver`)
       : refused(IOMMU, list, {});
   }
   const units = list.names.map((name) => ({
@@ -64,7 +74,7 @@ function unitOf(readings: Readings, address: string): Fact<string | null> {
   const path = `${PCI}/${address}/iommu`;
   const link = readings.link(path);
   if (link.ok) return known(link.target.split('/').at(-1) ?? null, path);
-  if (link.reason === 'absent') return known(null, `no ${path}`);
+  if (link.reason === 'absent') return without(readings, null, `no ${path}`);
   return refused(path, link, {});
 }
 
@@ -148,7 +158,7 @@ export function gatherGpus(readings: Readings): Fact<readonly Gpu[]> {
   const list = readings.list(DRM);
   if (!list.ok) {
     return list.reason === 'absent'
-      ? known([], `no ${DRM}: no GPU driver`)
+      ? without(readings, [], `no ${DRM}: no GPU driver`)
       : refused(DRM, list, {});
   }
   const gpus = list.names.filter(isGpuNode).map((name) => ({
@@ -172,7 +182,9 @@ const FEATURE_RESOURCE_BLOB = 3;
 export function gatherVirtioGpus(readings: Readings): Fact<readonly VirtioGpu[]> {
   const list = readings.list(VIRTIO);
   if (!list.ok) {
-    return list.reason === 'absent' ? known([], `no ${VIRTIO}`) : refused(VIRTIO, list, {});
+    return list.reason === 'absent'
+      ? without(readings, [], `no ${VIRTIO}`)
+      : refused(VIRTIO, list, {});
   }
   const gpus = list.names
     .filter((name) => readings.word(`${VIRTIO}/${name}/device`) === VIRTIO_ID_GPU)
@@ -188,6 +200,6 @@ export function gatherVfioBound(readings: Readings): Fact<readonly string[]> {
   const list = readings.list(path);
   if (list.ok) return known(list.names.filter((name) => PCI_ADDRESS.test(name)).sort(), path);
   return list.reason === 'absent'
-    ? known([], `no ${path}: the driver is not loaded`)
+    ? without(readings, [], `no ${path}: the driver is not loaded`)
     : refused(path, list, {});
 }

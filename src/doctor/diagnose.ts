@@ -6,7 +6,9 @@ import { type GuestSide, guestSide } from './guest-side.ts';
 import type { HostFacts } from './host-facts.ts';
 import { type Policy, policyOf } from './policy.ts';
 import {
+  BELOW,
   diagnoseRegion,
+  isNested,
   prospectiveRegion,
   type RegionDiagnosis,
   type VmScene,
@@ -46,6 +48,7 @@ function untoldVfio({ vm, facts, coherency }: VmScene): readonly DoctorFinding[]
   const doubts = [
     ...(coherency.mayNotSnoop.includes(false) ? ['the IOMMU does not make them snoop'] : []),
     ...(paging === null ? ['paging is ept'] : []),
+    ...(isNested(facts) ? [BELOW] : []),
   ];
   const names = deviceNames(coherency.culprits);
   const text = `The VMM has ${names} open and no kvm-vfio device: the VM counts as coherent.`;
@@ -95,6 +98,7 @@ function missedVms(facts: HostFacts): string | null {
   if (ifKnown(kvm.present) === false || ifKnown(kvm.users) === 0) return null;
   const survey = ifKnown(facts.processes);
   if (survey === null) return 'whether VMs run: the processes could not be listed';
+  if (survey.only !== null) return null;
   const seen = facts.vms.length > 0 ? 'whether more VMs run' : 'whether a VM runs';
   if (survey.closed > 0)
     return `${seen}: ${survey.closed} of ${survey.total} processes could not be looked into`;
@@ -111,14 +115,22 @@ function undeterminedOf(facts: HostFacts, vms: readonly VmDiagnosis[]): readonly
     if (vm.evidence !== 'fd') found.push(`${name}: whether it is one, and its memory`);
     else if (!vm.regions.known) found.push(`${name}: its memory, ${vm.regions.why}`);
     else if (regions.length === 0) found.push(`${name}: its memory, no mapping looks like it`);
+    for (const size of vm.missingRam) {
+      found.push(`${name}: where its RAM of ${size / 2 ** 20} MiB is, no mapping is that large`);
+    }
     for (const { region, undetermined } of regions) {
       if (undetermined.length === 0) continue;
       found.push(`${name}, ${region.name}: its type depends on ${undetermined.join(', ')}`);
     }
   }
+  if (vms.length > 0 && isNested(facts)) {
+    found.push(
+      'what VMs finally get: this machine is a guest, and the hypervisor below decides last',
+    );
+  }
   if (vms.length > 0 && !facts.kvm.paging.known) found.push('the paging mode of this KVM');
   if (ifKnown(facts.isGuest) === true && (ifKnown(facts.virtioGpus) ?? []).length > 0) {
-    found.push('what the virtio-gpu memory of this guest gets: the host decides, see the table');
+    found.push('what the virtio-gpu memory of this guest gets: the host decides');
   }
   return found;
 }

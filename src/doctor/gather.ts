@@ -43,6 +43,8 @@ function vmContext(
     iomem: ifKnown(facts.iomem),
     memmap: ifKnown(facts.firmware.memmap),
     tracked: ifKnown(facts.tracked),
+    mtrrs: facts.firmware.oddMtrrs.length > 0 ? null : ifKnown(facts.firmware.mtrrs),
+    mtrrDefault: ifKnown(facts.firmware.mtrrDefault),
   };
   return { kernel: ifKnown(facts.kernel), iommu: facts.iommu, gpus: facts.gpus, maps };
 }
@@ -63,7 +65,7 @@ function machineFacts(
     hypervisor: gatherHypervisor(log),
     kvm: gatherKvm(readings, cpu),
     firmware: gatherFirmware(readings, gathering, log),
-    pat: gatherPat(readings, log, list),
+    pat: gatherPat(readings, cpu, log, list),
     tracked: gathering.fact(
       readings.text(list),
       list,

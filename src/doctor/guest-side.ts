@@ -25,6 +25,8 @@ export interface GuestRequest {
 
 /** What this machine, as a guest, can know of its memory types. */
 export interface GuestSide {
+  /** The hypervisor, where it is known not to be KVM: then there are no hosts and no requests. */
+  readonly notKvm: string | null;
   readonly hosts: readonly PossibleHost[];
   readonly requests: readonly GuestRequest[];
   readonly findings: readonly DoctorFinding[];
@@ -106,5 +108,8 @@ export function guestSide(facts: HostFacts): GuestSide | null {
     given: 'a driver asks WC',
     places: ['this machine, as a guest'],
   }));
-  return { hosts, requests, findings };
+  const name = ifKnown(facts.hypervisor);
+  const notKvm = name === null || /^KVM$/i.test(name) ? null : name;
+  if (notKvm !== null) return { notKvm, hosts: [], requests: [], findings };
+  return { notKvm, hosts, requests, findings };
 }

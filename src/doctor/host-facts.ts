@@ -78,10 +78,14 @@ export interface ProcessSurvey {
   readonly closed: number;
   /** This /proc shows every process of the machine. */
   readonly complete: boolean;
+  /** The only process that was looked at; null: all of them. */
+  readonly only: number | null;
 }
 
 export interface FirmwareFacts {
   readonly mtrrs: Fact<readonly MtrrRange[]>;
+  /** Lines of /proc/mtrr that are odd. */
+  readonly oddMtrrs: readonly number[];
   /** IA32_MTRR_DEF_TYPE; null as a value: the MTRRs are off. */
   readonly mtrrDefault: Fact<MtrrType | null>;
   readonly memmap: Fact<readonly E820Entry[]>;

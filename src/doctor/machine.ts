@@ -111,7 +111,12 @@ function msr(readings: Readings, index: number): ReturnType<typeof u64FromBytes>
   return bytes.some(Number.isNaN) ? null : u64FromBytes(bytes);
 }
 
-function patEnabled(readings: Readings, log: Fact<KernelLog>, listPath: string): Fact<boolean> {
+function patEnabled(
+  readings: Readings,
+  cpu: Fact<CpuFacts>,
+  log: Fact<KernelLog>,
+  listPath: string,
+): Fact<boolean> {
   if (readings.text(listPath).ok) return known(true, `${listPath} exists only with PAT`);
   if (log.known) {
     const off = factsOf(log.value, 'pat-off').at(-1);
@@ -124,6 +129,11 @@ function patEnabled(readings: Readings, log: Fact<KernelLog>, listPath: string):
   if (commandLine !== null && /(?:^|\s)nopat(?:\s|$)/.test(commandLine)) {
     return known(false, '/proc/cmdline: nopat');
   }
+  const flag = cpu.known ? cpu.value.pat : null;
+  if (flag === false) return known(false, '/proc/cpuinfo: no flag pat');
+  if (flag === true && commandLine !== null) {
+    return known(true, 'inferred: /proc/cpuinfo has pat, /proc/cmdline has no nopat');
+  }
   return unknown(
     'neither the boot log nor debugfs could be read',
     'run doctor as root with debugfs mounted, or look for x86/PAT in dmesg',
@@ -133,10 +143,11 @@ function patEnabled(readings: Readings, log: Fact<KernelLog>, listPath: string):
 /** Whether PAT is on, and its layout where MSR or boot log give it. */
 export function gatherPat(
   readings: Readings,
+  cpu: Fact<CpuFacts>,
   log: Fact<KernelLog>,
   listPath: string,
 ): Fact<PatFacts> {
-  const enabled = patEnabled(readings, log, listPath);
+  const enabled = patEnabled(readings, cpu, log, listPath);
   const value = msr(readings, MSR_PAT);
   const fromMsr = value === null ? null : patLayout(value);
   const fromLog = log.known ? (factsOf(log.value, 'pat-layout').at(-1)?.layout ?? null) : null;
@@ -216,6 +227,7 @@ export function gatherFirmware(
   const list = gathering.fact(readings.text(file), file, parseMtrr, 'whole', MTRR_REMEDIES);
   return {
     mtrrs: list.known ? known(list.value.ranges, file) : list,
+    oddMtrrs: gathering.oddLines(file),
     mtrrDefault: mtrrDefault(readings, log, list.known ? list.value.ranges : null),
     memmap: memmap(readings, gathering),
   };

@@ -27,6 +27,8 @@ export class Gathering {
     const { value, problems } = parser(reading.text, file);
     const errors = problems.filter((p) => p.severity === 'error');
     this.#keep(errors, file);
+    const odd = problems.filter((p) => p.severity === 'warning');
+    this.#keep(odd, file);
     if (reading.cut) this.cut(file);
     if (trust === 'whole' && (errors.length > 0 || reading.cut)) {
       const lines = errors.length === 1 ? '1 line' : `${errors.length} lines`;
@@ -34,6 +36,12 @@ export class Gathering {
       return unknown(`${file}: ${why}`, 'look at the file; it may be damaged');
     }
     return known(value, file);
+  }
+
+  /** Lines of a file that its parser warned of. */
+  oddLines(file: string): readonly number[] {
+    const odd = this.problems.filter((p) => p.severity === 'warning' && p.place?.file === file);
+    return odd.flatMap((p) => (p.place === undefined ? [] : [p.place.line]));
   }
 
   cut(file: string): void {

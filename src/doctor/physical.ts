@@ -2,7 +2,8 @@ import type { BackingId } from '../linux/backing.ts';
 import type { E820Entry } from '../linux/text/e820.ts';
 import type { Iomem, IomemEntry } from '../linux/text/iomem.ts';
 import type { MemtypeList } from '../linux/text/memtype-list.ts';
-import type { PatType } from '../x86/types.ts';
+import type { MtrrRange } from '../linux/text/mtrr.ts';
+import type { MtrrType, PatType } from '../x86/types.ts';
 import type { PageOverrides } from './vm-facts.ts';
 
 /** Null members: not known. */
@@ -10,6 +11,10 @@ export interface PhysicalMaps {
   readonly iomem: Iomem | null;
   readonly memmap: readonly E820Entry[] | null;
   readonly tracked: MemtypeList | null;
+  /** Variable ranges; null also where the list is odd. */
+  readonly mtrrs: readonly MtrrRange[] | null;
+  /** Null: not known, or the MTRRs are off. */
+  readonly mtrrDefault: MtrrType | null;
 }
 
 /** What the host may make of a page at a physical address. */
@@ -34,8 +39,55 @@ function trackedType(address: number, tracked: MemtypeList | null): PatType | nu
   return entry?.type ?? 'UC-';
 }
 
+const ANY_MTRR: readonly MtrrType[] = ['WB', 'UC', 'WC', 'WT', 'WP'];
+/** Up to here the fixed ranges decide, which no file shows. */
+const FIXED_END = 2 ** 20;
+
+/** The MTRR type of one address. Mixes that the manual leaves undefined may be anything. */
+function mtrrAt(
+  address: number,
+  ranges: readonly MtrrRange[],
+  rest: readonly MtrrType[],
+): readonly MtrrType[] {
+  const found = ranges.filter((r) => r.base <= address && address < r.base + r.size);
+  const types = [...new Set(found.map((r) => r.type))];
+  if (types.length === 0) return rest;
+  if (types.length === 1 || types.includes('UC')) return types.includes('UC') ? ['UC'] : types;
+  return types.every((t) => t === 'WT' || t === 'WB') ? ['WT'] : ANY_MTRR;
+}
+
+/** Types that the host MTRRs may give [address, address + size): every one that some page may have. */
+function mtrrTypes(address: number, size: number, maps: PhysicalMaps): readonly MtrrType[] {
+  const { mtrrs, mtrrDefault } = maps;
+  if (mtrrs === null || address < FIXED_END) return ANY_MTRR;
+  const rest = mtrrDefault === null ? ANY_MTRR : [mtrrDefault];
+  const edges = mtrrs.flatMap((r) => [r.base, r.base + r.size]);
+  const inside = edges.filter((e) => e > address && e < address + size);
+  const found = new Set([address, ...inside].flatMap((a) => mtrrAt(a, mtrrs, rest)));
+  return ANY_MTRR.filter((type) => found.has(type));
+}
+
+/** RAM is WB, as its class has it, unless the MTRRs are known to say otherwise. */
+function withRamMtrr(
+  page: PhysicalPage,
+  address: number,
+  size: number,
+  maps: PhysicalMaps,
+): PhysicalPage {
+  const types = mtrrTypes(address, size, maps);
+  // TOM2 makes memory above 4 GiB WB on AMD, and is not known here.
+  if (types.length > 1 || types[0] === 'WB' || address >= 2 ** 32) return page;
+  return { ...page, page: { ...page.page, hostMtrr: types } };
+}
+
 /** Device memory: the class is settled by what the tracker has for it. Null: address not known. */
-export function barPage(address: number | null, maps: PhysicalMaps): PhysicalPage {
+export function barPage(address: number | null, size: number, maps: PhysicalMaps): PhysicalPage {
+  const { backings, page } = trackedBar(address, maps);
+  if (address === null || address === 0) return { backings, page };
+  return { backings, page: { ...page, hostMtrr: mtrrTypes(address, size, maps) } };
+}
+
+function trackedBar(address: number | null, maps: PhysicalMaps): PhysicalPage {
   const type = address === null || address === 0 ? null : trackedType(address, maps.tracked);
   if (type === null) return { backings: ['bar', 'bar-wc'], page: {} };
   if (type === 'WC') return { backings: ['bar-wc'], page: {} };
@@ -70,18 +122,23 @@ function reservedRam(type: PatType | null): PhysicalPage {
 const EITHER: PageOverrides = { vmmMapping: ['WB', 'UC-'] };
 
 /** Any physical address, as /dev/mem maps it. */
-export function devmemPage(address: number, maps: PhysicalMaps): PhysicalPage {
+export function devmemPage(address: number, size: number, maps: PhysicalMaps): PhysicalPage {
   if (address >= ISA_START && address < VGA_END) return { backings: ['vga-hole'], page: {} };
-  if (address >= ISA_START && address < ISA_END) return { backings: ['dax'], page: EITHER };
+  if (address >= ISA_START && address < ISA_END) {
+    return { backings: ['vga-hole'], page: { ...EITHER, hostMtrr: ANY_MTRR, maybeRom: true } };
+  }
   const { iomem, memmap, tracked } = maps;
   if (iomem === null || iomem.hidden) {
     return { backings: ['bar', 'bar-wc', 'carveout-uc', 'dax', 'ram'], page: EITHER };
   }
   if (iomem.entries.some((e) => isSystemRam(e) && covers(e, address))) {
-    return { backings: ['ram'], page: EITHER };
+    return withRamMtrr({ backings: ['ram'], page: EITHER }, address, size, maps);
   }
-  if (hasStructPage(address, iomem)) return reservedRam(trackedType(address, tracked));
+  if (hasStructPage(address, iomem)) {
+    return withRamMtrr(reservedRam(trackedType(address, tracked)), address, size, maps);
+  }
   if (memmap === null) return { backings: ['bar', 'bar-wc', 'hidden-ram'], page: EITHER };
   const hidden = memmap.some((e) => e.type === 'ram' && covers(e, address));
-  return hidden ? { backings: ['hidden-ram'], page: EITHER } : barPage(address, maps);
+  if (!hidden) return barPage(address, size, maps);
+  return withRamMtrr({ backings: ['hidden-ram'], page: EITHER }, address, size, maps);
 }

@@ -40,16 +40,16 @@ function eras({ rules }: Policy): string {
   return [...new Set(named)].join(' ');
 }
 
-describe('the quirk word decides before the version', () => {
+describe('the quirk word and the version', () => {
   test.each([
-    ['6.12.113', 0x7ff, 'ept', true, 'E11q', 'capability'],
-    ['6.12.113', 0x5ff, 'ept', false, 'E11q', 'capability'],
-    ['6.18.44', 0x5ff, 'shadow', null, 'E11q', 'capability'],
-    ['7.3.4', 0xdff, 'shadow', null, 'E11q', 'capability'],
-    ['6.14.3', 0x1ff, 'ept', true, 'E10', 'capability'],
+    ['6.12.113', 0x7ff, 'ept', true, 'E11q', 'version'],
+    ['6.12.113', 0x5ff, 'ept', false, 'E11q', 'version'],
+    ['6.18.44', 0x5ff, 'shadow', null, 'E11q', 'version'],
+    ['7.3.4', 0xdff, 'shadow', null, 'E11q', 'version'],
+    ['6.14.3', 0x1ff, 'ept', true, 'E10', 'version'],
     ['6.14.3', 0x1ff, 'ept', false, 'E10', 'version'],
-    ['6.1.0', 0x7f, 'npt', null, 'E7', 'capability'],
-    ['5.15.0', 0, 'ept', true, 'E7', 'capability'],
+    ['6.1.0', 0x7f, 'npt', null, 'E7', 'version'],
+    ['5.15.0', 0, 'ept', true, 'E7', 'version'],
     ['6.12.113', null, 'ept', true, 'E11q', 'version'],
   ] as const)('%s %s %s %s', (release, word, paging, selfSnoop, expected, trust) => {
     const p = policy(release, word, paging, selfSnoop);
@@ -89,7 +89,8 @@ describe('the version, where it hides the patch level', () => {
   test('RHEL: every later rule is possible, until the quirk word tells', () => {
     const wide = policy('5.14.0-503.el9.x86_64', null, 'ept', true);
     expect(eras(wide).split(' ').length).toBeGreaterThan(3);
-    expect(eras(policy('5.14.0-503.el9.x86_64', 0x7ff, 'ept', true))).toBe('E11q');
+    const settled = policy('5.14.0-503.el9.x86_64', 0x7ff, 'ept', true);
+    expect([eras(settled), settled.trust, settled.word]).toEqual(['E11q', 'capability', 'after']);
     expect(eras(policy('5.14.0-503.el9.x86_64', 0x7f, 'ept', true))).not.toContain('q');
   });
 

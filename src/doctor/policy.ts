@@ -13,11 +13,13 @@ export interface Policy {
   /** How the kernel is named in sentences. */
   readonly subject: string | null;
   /**
-   * - `capability`: the quirk word of /dev/kvm says which side of 6.16 this KVM is on
+   * - `capability`: the quirk word of /dev/kvm left one era, which the version alone did not
    * - `version`: by the version alone, which is that of a kernel as released
    * - `guess`: by the version alone, and this kernel may carry other code
    */
   readonly trust: 'capability' | 'version' | 'guess';
+  /** Which side of 6.16 the quirk word puts this KVM on; null: it does not say. */
+  readonly word: 'before' | 'after' | null;
   readonly how: readonly string[];
 }
 
@@ -104,6 +106,10 @@ function narrow(
   return { rules: ALL_KERNEL_RULES.filter((r) => r.hasPatQuirk), note };
 }
 
+function erasOf(rules: readonly KvmRules[]): number {
+  return new Set(rules.map((r) => r.vmx.id)).size;
+}
+
 /** The KVM rules of this machine: by the version, and above it by what KVM says of its quirks. */
 export function policyOf(facts: Pick<HostFacts, 'kernel' | 'kvm' | 'cpu'>): Policy {
   const kernel = ifKnown(facts.kernel);
@@ -112,7 +118,7 @@ export function policyOf(facts: Pick<HostFacts, 'kernel' | 'kvm' | 'cpu'>): Poli
   const { rules, note } = narrow(given, evidence.has);
   const notes = kernel === null ? ['the kernel version is not known'] : versionNotes(kernel);
   const trust =
-    evidence.has !== null && note === null
+    note === null && erasOf(rules) === 1 && erasOf(given) > 1
       ? 'capability'
       : kernel !== null && isAsReleased(kernel) && note === null
         ? 'version'
@@ -121,6 +127,7 @@ export function policyOf(facts: Pick<HostFacts, 'kernel' | 'kvm' | 'cpu'>): Poli
     rules: rules.length === 0 ? null : rules,
     subject: kernel === null ? null : `Linux ${kernel.release.slice(0, 64)}`,
     trust,
+    word: evidence.has === null ? null : evidence.has ? 'after' : 'before',
     how: [evidence.why, ...(note === null ? [] : [note]), ...notes],
   };
 }

@@ -23,11 +23,17 @@ export interface VirtualGpu {
 export interface QemuOptions {
   /** Guest RAM in bytes; null when -m cannot be read. */
   readonly ram: number | null;
+  /** -m is there; else `ram` is QEMU's default. */
+  readonly ramGiven: boolean;
+  /** RAM is one or more of the backends. */
+  readonly ramFromBackends: boolean;
   readonly backends: readonly MemoryBackend[];
   readonly memPath: string | null;
   readonly machine: string | null;
   /** First accelerator; null when none is named (TCG then). */
   readonly accel: string | null;
+  /** An Intel TDX guest (-object tdx-guest): KVM disables the quirk as it makes the VM. */
+  readonly tdx: boolean;
   readonly honorGuestPat: 'on' | 'off' | 'auto' | null;
   readonly gpus: readonly VirtualGpu[];
   /** Assigned devices as named: "0000:01:00.0", a sysfs path, or "by descriptor". */
@@ -113,6 +119,11 @@ function backendOf(text: string): readonly MemoryBackend[] {
   ];
 }
 
+function isTdx(text: string): boolean {
+  const options = readOptions(text, 'qom-type');
+  return (options.get('') ?? options.get('qom-type')) === 'tdx-guest';
+}
+
 const GPU = /^(?:vhost-user-)?virtio-(?:gpu|vga)/;
 
 function gpuOf(device: Options): readonly VirtualGpu[] {
@@ -195,10 +206,14 @@ export function parseQemu(argv: readonly string[]): QemuOptions {
   const devices = args.all('device').map((text) => readOptions(text, 'driver'));
   return {
     ram: ramOf(args.last('m')),
+    ramGiven: args.last('m') !== null,
+    ramFromBackends:
+      machine.has('memory-backend') || args.all('numa').some((n) => n.includes('memdev=')),
     backends: args.all('object').flatMap(backendOf),
     memPath: args.last('mem-path'),
     machine: type,
     accel: accel.get('accel') ?? accel.get('') ?? null,
+    tdx: args.all('object').some(isTdx),
     honorGuestPat: honorOf(accel.get('honor-guest-pat')),
     gpus: devices.flatMap(gpuOf),
     vfio: devices.flatMap(vfioOf),

@@ -43,6 +43,8 @@ export const READS: readonly Read[] = [
     what: `${MODULE_PARAMETERS.join(', ')}: the paging mode`,
     needs: ANY,
   },
+  { path: '/sys/devices', what: 'whether /sys is a sysfs', needs: ANY },
+  { path: '/sys/bus/pci', what: 'the same', needs: ANY },
   { path: '/sys/class/iommu', what: 'IOMMU units', needs: ANY },
   { path: '/sys/class/iommu/UNIT/intel-iommu/ecap', what: 'snoop control (bit 7)', needs: ANY },
   { path: '/sys/class/drm', what: 'GPUs of this machine', needs: ANY },

@@ -20,6 +20,34 @@ import type { Policy } from './policy.ts';
 import { gpuBackings } from './regions.ts';
 import type { Region, VmFacts } from './vm-facts.ts';
 
+/** Another hypervisor is below this KVM: it types the same pages last. Source: rule kvm/nested. */
+export function isNested(facts: HostFacts): boolean {
+  return ifKnown(facts.isGuest) === true && ifKnown(facts.kvm.paging) !== 'shadow';
+}
+
+export const BELOW = 'the hypervisor below leaves the types of this KVM as they are';
+
+function uncertain(answer: GuestAnswer): GuestAnswer {
+  const { withVmm, withSnooping, withNotSnooping } = answer;
+  return {
+    ...answer,
+    withVmm: { ...withVmm, certain: false },
+    withSnooping: { ...withSnooping, certain: false },
+    withNotSnooping: withNotSnooping === null ? null : { ...withNotSnooping, certain: false },
+  };
+}
+
+function underOther(f: DoctorFinding): DoctorFinding {
+  return { ...f, certain: false, when: f.when === '' ? BELOW : `${f.when}; ${BELOW}` };
+}
+
+/** What is said of a device is not certain of memory that may be ROM. */
+function ofDevice(region: Region, f: DoctorFinding): DoctorFinding {
+  if (region.page.maybeRom !== true || f.code !== 'MT401') return f;
+  const doubt = 'it is a device, and neither ROM nor its shadow in RAM';
+  return { ...f, certain: false, when: f.when === '' ? doubt : `${f.when}; ${doubt}` };
+}
+
 /** One region of one VM, with what a guest gets there. */
 export interface RegionDiagnosis {
   readonly region: Region;
@@ -218,15 +246,17 @@ export function diagnoseRegion(
   const place = `VM ${vm.pid}: ${region.name}`;
   const known = regionFacts(vm, region, facts, policy, coherency);
   const expected = [usual(scene, region), ...forDevices(scene, region)];
+  const nested = isNested(facts);
+  const answers = guestAnswers(scene.asker, known, region.backings);
+  const found = [
+    ...expected.flatMap((e) => resolverFindings(place, region, e)).map((f) => ofDevice(region, f)),
+    ...emulatedWrite(scene, place, region),
+  ];
   return {
     region,
     prospective,
-    answers: guestAnswers(scene.asker, known, region.backings),
-    findings: [
-      ...expected.flatMap((e) => resolverFindings(place, region, e)),
-      ...emulatedWrite(scene, place, region),
-      ...oddSample(place, region),
-    ],
+    answers: nested ? answers.map(uncertain) : answers,
+    findings: [...(nested ? found.map(underOther) : found), ...oddSample(place, region)],
     undetermined: [...new Set(expected.flatMap((e) => e.all).flatMap((e) => e.unknown))],
   };
 }

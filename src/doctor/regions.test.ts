@@ -9,6 +9,7 @@ const NOTHING: RegionContext = {
   memoryPaths: [],
   isQemu: false,
   hugetlbMounts: [],
+  memfds: [],
   gpuDriver: () => null,
   gpuDrivers: [],
   exporter: () => null,
@@ -109,6 +110,15 @@ describe('device memory', () => {
     });
     expect(bar?.name).toBe('BAR 3 of a device assigned through VFIO');
     expect(asked).toEqual([3, 0xfebd0000]);
+  });
+
+  test('a VFIO region above 5 is no BAR, and has no address', () => {
+    const [region] = regions(map('anon_inode:[vfio-device]', '90000000000'), {
+      vfioBar: () => 0xfebd0000,
+      bar: (address) => ({ backings: address === null ? ['bar', 'bar-wc'] : ['bar'], page: {} }),
+    });
+    expect(region?.name).toBe('region 9 of a device assigned through VFIO');
+    expect(region?.backings).toEqual(['bar', 'bar-wc']);
   });
 
   test.each([

@@ -4,6 +4,7 @@ import type { Vma } from '../linux/text/maps.ts';
 import { type Fact, unknown } from './fact.ts';
 import type { PhysicalPage } from './physical.ts';
 import type { PageOverrides, PageSample, Region, RegionKind } from './vm-facts.ts';
+import { DMABUF, GPU_NODE } from './vmm.ts';
 
 /** What is known beside the mappings themselves. */
 export interface RegionContext {
@@ -14,6 +15,8 @@ export interface RegionContext {
   /** The VMM is a QEMU, which leaves a guard page after each block of RAM. */
   readonly isQemu: boolean;
   readonly hugetlbMounts: readonly string[];
+  /** Backends of kind memfd that a QEMU was told. */
+  readonly memfds: readonly { readonly size: number | null; readonly hugetlb: boolean }[];
   /** Driver behind a GPU node; null when not known. */
   readonly gpuDriver: (node: string) => string | null;
   /** Drivers of all GPUs of the machine; null for one that is not known. */
@@ -21,9 +24,9 @@ export interface RegionContext {
   /** Exporter of the dma-buf with this inode; null when not known. */
   readonly exporter: (inode: string) => string | null;
   /** What the host makes of device memory at a physical address; null: it is not known. */
-  readonly bar: (address: number | null) => PhysicalPage;
+  readonly bar: (address: number | null, size: number) => PhysicalPage;
   /** The same for any physical address. */
-  readonly devmem: (address: number) => PhysicalPage;
+  readonly devmem: (address: number, size: number) => PhysicalPage;
   /** Address of BAR `bar` of the only assigned device; null when there are several, or none. */
   readonly vfioBar: (bar: number) => number | null;
 }
@@ -62,7 +65,7 @@ function joined(vmas: readonly Vma[]): readonly Vma[] {
     const last = runs.at(-1);
     const sameFile = last?.path === vma.path && last.inode === vma.inode && last.dev === vma.dev;
     if (last !== undefined && sameFile && last.perms === vma.perms) {
-      if (sameAddress(last.end, vma.start) && isRam(vma)) {
+      if (sameAddress(last.end, vma.start) && (isRam(vma) || continues(last, vma))) {
         runs[runs.length - 1] = { ...last, end: vma.end };
         continue;
       }
@@ -70,6 +73,17 @@ function joined(vmas: readonly Vma[]): readonly Vma[] {
     runs.push(vma);
   }
   return runs;
+}
+
+/** The next piece of the same file. */
+function continues(last: Vma, vma: Vma): boolean {
+  return (
+    isPlainFile(vma.path) && u64ToNumber(last.offset) + sizeOf(last) === u64ToNumber(vma.offset)
+  );
+}
+
+function isPlainFile(path: string | null): boolean {
+  return path?.startsWith('/') === true && !/^\/(?:dev|sys|proc)\//.test(path);
 }
 
 function isRam(vma: Vma): boolean {
@@ -80,10 +94,10 @@ function isRam(vma: Vma): boolean {
 
 const RESOURCE = /^\/sys\/.*\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource(\d+)(_wc)?$/;
 const VFIO_DEVICE = /^(?:anon_inode:\[?vfio-device\]?|\/dev\/vfio\/devices\/vfio\d+)$/;
-const GPU_NODE = /^\/dev\/(?:dri\/)?((?:card|renderD|nvidia)\w*)$/;
-const DMABUF = /^(?:\/dmabuf:|anon_inode:\[?dmabuf)/;
 const DAX = /^\/dev\/dax\d/;
-const VFIO_REGION_SHIFT = 40;
+const VFIO_REGION_SIZE = 2 ** 40;
+/** VFIO_PCI_ROM_REGION_INDEX: from here on a region is no BAR. */
+const VFIO_BARS = 6;
 
 /** What a GPU driver may map into user space. Sources as in `linux/backing`. */
 const GPU_BACKINGS: Readonly<Record<string, readonly BackingId[]>> = {
@@ -118,13 +132,17 @@ function exporterBackings(exporter: string | null, c: RegionContext): readonly B
 }
 
 function vfioRegion(vma: Vma, c: RegionContext): Found {
-  const bar = Math.floor(u64ToNumber(vma.offset) / 2 ** VFIO_REGION_SHIFT);
-  const { backings, page } = c.bar(c.vfioBar(bar));
+  const offset = u64ToNumber(vma.offset);
+  const index = Math.floor(offset / VFIO_REGION_SIZE);
+  const isBar = index < VFIO_BARS;
+  const start = isBar ? c.vfioBar(index) : null;
+  const address = start === null || start === 0 ? null : start + (offset % VFIO_REGION_SIZE);
+  const { backings, page } = c.bar(address, sizeOf(vma));
   return {
     kind: 'vfio-bar',
-    name: `BAR ${bar} of a device assigned through VFIO`,
+    name: `${isBar ? 'BAR' : 'region'} ${index} of a device assigned through VFIO`,
     isGuestMemory: 'named',
-    why: 'a VMM maps BARs of VFIO devices to give them to the guest',
+    why: 'a VMM maps what VFIO devices have to give it to the guest',
     backings,
     page,
   };
@@ -133,7 +151,7 @@ function vfioRegion(vma: Vma, c: RegionContext): Found {
 function deviceRegion(vma: Vma, path: string, c: RegionContext): Found | null {
   const resource = RESOURCE.exec(path);
   if (resource !== null) {
-    const { backings, page } = c.bar(u64ToNumber(vma.offset));
+    const { backings, page } = c.bar(u64ToNumber(vma.offset), sizeOf(vma));
     const name = `BAR ${resource[2] ?? '?'} of ${resource[1] ?? '?'} through sysfs`;
     const why = 'a VMM has no other use for it, as a rule';
     return { kind: 'pci-resource', name, isGuestMemory: 'size', why, backings, page };
@@ -158,7 +176,8 @@ function gpuRegion(vma: Vma, path: string, c: RegionContext): Found | null {
     const name = `dma-buf of ${exporter ?? 'an unknown exporter'}`;
     return { kind: 'dma-buf', name, backings, ...shared };
   }
-  const node = GPU_NODE.exec(path)?.[1];
+  const [, dri, nvidia] = GPU_NODE.exec(path) ?? [];
+  const node = dri ?? nvidia;
   if (node === undefined) return null;
   const driver = node.startsWith('nvidia') ? 'nvidia' : c.gpuDriver(node);
   const name = `GPU buffers of ${driver ?? 'an unknown driver'} (${path})`;
@@ -173,13 +192,23 @@ function devmemRegion(vma: Vma, c: RegionContext): Found {
     name: `physical memory at ${u64ToHex(vma.offset)} through /dev/mem${isa ? ' (VGA)' : ''}`,
     isGuestMemory: 'size',
     why: 'a VMM has no other use for it, as a rule',
-    ...c.devmem(address),
+    ...c.devmem(address, sizeOf(vma)),
   };
 }
 
 // ---- memory -----------------------------------------------------------------------------------
 
 const MEMORY_MEMFD = /^\/memfd:(?:memory-backend-memfd|crosvm_guest|ch_ram|guest[-_]?(?:mem|ram))/;
+
+/** Whether a memfd is of hugetlbfs: by VmFlags, else by the backends that the VMM was told. */
+function memfdBackings(vma: Vma, c: RegionContext): readonly BackingId[] {
+  if (vma.vmFlags !== null) return [vma.vmFlags.includes('ht') ? 'hugetlb' : 'memfd'];
+  const size = sizeOf(vma);
+  const alike = c.memfds.filter((m) => m.size === size);
+  const backends = alike.length > 0 ? alike : c.memfds;
+  const kinds = backends.map((m): BackingId => (m.hugetlb ? 'hugetlb' : 'memfd'));
+  return kinds.length === 0 ? ['memfd'] : [...new Set(kinds)];
+}
 
 /** Kind, name and backing of pages that are ordinary RAM; null when the path is not of such memory. */
 function memoryKind(
@@ -194,7 +223,10 @@ function memoryKind(
     return { kind: 'guest_memfd', name: 'guest_memfd', backings: ['ram'] };
   }
   if (path.startsWith('/memfd:')) {
-    return { kind: 'memfd', name: `memfd ${path.slice(7, 47)}`, backings: ['memfd'] };
+    const backings: readonly BackingId[] = path.startsWith('/memfd:memory-backend-memfd')
+      ? memfdBackings(vma, c)
+      : memfdBackings(vma, { ...c, memfds: [] });
+    return { kind: 'memfd', name: `memfd ${path.slice(7, 47)}`, backings };
   }
   const huge = path === '/anon_hugepage' || c.hugetlbMounts.some((m) => path.startsWith(`${m}/`));
   if (huge) return { kind: 'hugetlb', name: 'hugetlbfs pages', backings: ['hugetlb'] };
@@ -202,8 +234,14 @@ function memoryKind(
     return { kind: 'shm', name: 'shared memory', backings: ['memfd'] };
   }
   if (DAX.test(path)) return { kind: 'dax', name: 'a DAX device', backings: ['dax'] };
-  const isFile = path.startsWith('/') && vma.perms === 'rw-s' && !path.startsWith('/dev/');
-  return isFile ? { kind: 'file', name: 'a shared file', backings: ['ram', 'dax'] } : null;
+  if (!isPlainFile(path)) return null;
+  const name = isPrivate(vma) ? 'a private mapping of a file' : 'a shared file';
+  return { kind: 'file', name, backings: ['ram', 'dax'] };
+}
+
+/** share=off, the default of QEMU's memory-backend-file. */
+function isPrivate(vma: Vma): boolean {
+  return vma.perms.endsWith('p');
 }
 
 /** A page without access right after the mapping: qemu_ram_mmap() leaves one after each block. */
@@ -231,7 +269,7 @@ function memoryEvidence(
   if (c.sizes.includes(size)) {
     return { isGuestMemory: 'size', why: 'exactly as large as the VMM was told to make it' };
   }
-  if (size < SMALLEST) return null;
+  if (size < SMALLEST || (kind === 'file' && isPrivate(vma))) return null;
   if (kind !== 'anonymous') {
     return { isGuestMemory: 'perhaps', why: 'large, shared or huge, in a VMM' };
   }

@@ -43,6 +43,7 @@ function machineUnknowns(facts: HostFacts): readonly UnknownItem[] {
 function processUnknowns({ processes }: HostFacts): readonly UnknownItem[] {
   const survey = ifKnown(processes);
   if (survey === null) return item('which VMs run', processes);
+  if (survey.only !== null) return [];
   const items: UnknownItem[] = [];
   if (survey.closed > 0) {
     items.push({
@@ -87,6 +88,11 @@ function vmUnknowns(vm: VmFacts): readonly UnknownItem[] {
     ...item(`${name}: its options`, vm.qemu),
     ...item(`${name}: its memory regions`, vm.regions),
     ...vm.devices.flatMap((d) => item(`${name}: whether ${d.name} is made to snoop`, d.snoop)),
+    ...vm.missingRam.map((size) => ({
+      what: `${name}: its RAM of ${size / 2 ** 20} MiB`,
+      why: 'the VMM was told to make it, and no mapping is that large or named so',
+      remedy: 'QEMU monitor: info memdev and info mtree -f',
+    })),
     ...sampleUnknowns(vm),
   ];
 }

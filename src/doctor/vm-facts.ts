@@ -1,6 +1,6 @@
 import type { BackingId } from '../linux/backing.ts';
 import type { RamMemtype } from '../linux/text/kpageflags.ts';
-import type { PatType } from '../x86/types.ts';
+import type { MtrrType, PatType } from '../x86/types.ts';
 import type { Fact } from './fact.ts';
 import type { QemuOptions } from './qemu.ts';
 
@@ -33,6 +33,8 @@ export interface VmFacts {
   readonly qemu: Fact<QemuOptions | null>;
   readonly devices: readonly AssignedDevice[];
   readonly regions: Fact<readonly Region[]>;
+  /** RAM that the VMM was told to make and that is in no mapping: sizes in bytes. */
+  readonly missingRam: readonly number[];
 }
 
 /** Open files of a VMM that bear on memory types. */
@@ -108,6 +110,10 @@ export interface Region {
 export interface PageOverrides {
   readonly hostMemtype?: PatType;
   readonly vmmMapping?: readonly PatType[];
+  /** It may be ROM, or its shadow in RAM, as well as a device. */
+  readonly maybeRom?: true;
+  /** What the host MTRRs may say. */
+  readonly hostMtrr?: readonly MtrrType[];
 }
 
 /** One page of a region, as /proc/kpageflags has it. */

@@ -8,10 +8,11 @@ const KVM_VFIO = /^anon_inode:\[?kvm-vfio\]?$/;
 const VFIO_GROUP = /\/vfio\/((?:noiommu-)?\d+)$/;
 const VFIO_CDEV = /\/vfio\/devices\/(vfio\d+)$/;
 const VDPA = /\/vhost-vdpa-\d+$/;
-const GPU_NODE = /^\/dev\/dri\/\w+$/;
+/** A node of a GPU; its name is in the first or second group. */
+export const GPU_NODE = /^\/dev\/(?:dri\/((?:card|renderD)\d+)|(nvidia[\w-]*))$/;
 const UDMABUF = /^\/dev\/udmabuf$/;
 /** fs/dma-buf: a file system of its own since 5.3, an anonymous inode before. */
-const DMABUF = /^(?:\/dmabuf:|anon_inode:\[?dmabuf)/;
+export const DMABUF = /^(?:\/dmabuf:|anon_inode:\[?dmabuf)/;
 
 /** kvm_main.c names the file of a VM "kvm-vm". */
 export function countVms(links: readonly NamedLink[]): number {

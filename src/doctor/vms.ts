@@ -7,9 +7,9 @@ import type { Gathering } from './parse.ts';
 import { barPage, devmemPage, type PhysicalMaps } from './physical.ts';
 import { parseQemu, type QemuOptions } from './qemu.ts';
 import type { LinksReading, Readings } from './reading.ts';
-import { groupMappings, guestMappings, type RegionContext } from './regions.ts';
-import { sampleOf } from './sample.ts';
-import type { AssignedDevice, Region, VmFacts } from './vm-facts.ts';
+import { groupMappings, guestMappings, type Mapping, type RegionContext } from './regions.ts';
+import { isSampled, sampleOf } from './sample.ts';
+import type { AssignedDevice, VmFacts } from './vm-facts.ts';
 import { argvOf, baseName, countVcpus, countVms, dmabufFds, vmFiles, vmmOf } from './vmm.ts';
 
 /** What the search for VMs needs to know of the host. */
@@ -65,15 +65,16 @@ function isKernelThread(readings: Readings, pid: number): boolean {
 
 /** How well the processes could be seen. PID 2 of a machine is the kernel thread kthreadd. */
 export function surveyOf(readings: Readings): Fact<ProcessSurvey> {
+  const only = readings.capture.pid;
   const list = readings.list('/proc');
-  if (!list.ok) return refused('/proc', list, {});
+  if (!list.ok && only === null) return refused('/proc', list, {});
   const pids = pidsOf(readings);
   const closed = pids.filter((pid) => {
     const links = readings.links(`/proc/${pid}/fd`);
     return !links.ok && links.reason !== 'absent' && !isKernelThread(readings, pid);
   });
-  const complete = readings.word('/proc/2/comm') === 'kthreadd' && !list.cut;
-  return known({ total: pids.length, closed: closed.length, complete }, '/proc');
+  const complete = readings.word('/proc/2/comm') === 'kthreadd' && list.ok && !list.cut;
+  return known({ total: pids.length, closed: closed.length, complete, only }, '/proc');
 }
 
 // ---- what it was told -------------------------------------------------------------------------
@@ -93,26 +94,38 @@ interface Told {
   readonly qemu: Fact<QemuOptions | null>;
   readonly sizes: readonly number[];
   readonly memoryPaths: readonly string[];
+  readonly memfds: RegionContext['memfds'];
 }
+
+const READCONFIG = /^--?readconfig$/;
 
 function told(readings: Readings, pid: number, isQemu: boolean): Told {
   const path = `/proc/${pid}/cmdline`;
   const reading = readings.text(path);
   if (!reading.ok) {
     const qemu = isQemu ? refused(path, reading, SAME_USER) : known(null, 'no QEMU');
-    return { qemu, sizes: [], memoryPaths: [] };
+    return { qemu, sizes: [], memoryPaths: [], memfds: [] };
   }
   const argv = argvOf(reading.text);
-  if (!isQemu) return { qemu: known(null, 'no QEMU'), sizes: otherSizes(argv), memoryPaths: [] };
+  if (!isQemu) {
+    const qemu = known(null, 'no QEMU');
+    return { qemu, sizes: otherSizes(argv), memoryPaths: [], memfds: [] };
+  }
   if (argv.length < 2 || reading.cut) {
     const qemu = unknown(`${path} is ${reading.cut ? 'too long' : 'empty'}`, 'ask its monitor');
-    return { qemu, sizes: [], memoryPaths: [] };
+    return { qemu, sizes: [], memoryPaths: [], memfds: [] };
   }
   const options = parseQemu(argv);
-  const sizes = [options.ram, ...options.backends.map((b) => b.size)].filter((s) => s !== null);
+  const elsewhere = argv.some((word) => READCONFIG.test(word));
+  const ram = elsewhere && !options.ramGiven ? null : options.ram;
+  const sizes = [ram, ...options.backends.map((b) => b.size)].filter((s) => s !== null);
   const paths = [options.memPath, ...options.backends.map((b) => b.path)];
   const memoryPaths = paths.filter((p) => p !== null && p !== '/dev/shm').map(String);
-  return { qemu: known(options, path), sizes, memoryPaths };
+  const memfds = options.backends.filter((b) => b.kind === 'memfd');
+  const qemu = elsewhere
+    ? unknown('they stand in a file (-readconfig), which doctor does not read', 'ask its monitor')
+    : known(options, path);
+  return { qemu, sizes, memoryPaths, memfds };
 }
 
 // ---- its memory -------------------------------------------------------------------------------
@@ -146,19 +159,20 @@ export function regionContext(
   devices: readonly AssignedDevice[],
 ): RegionContext {
   const isQemu = vmmOf(programOf(readings, pid)) === 'qemu';
-  const { sizes, memoryPaths } = told(readings, pid, isQemu);
+  const { sizes, memoryPaths, memfds } = told(readings, pid, isQemu);
   const names = exporters(readings, pid, readings.links(`/proc/${pid}/fd`));
   const [device, second] = devices;
   return {
     sizes,
     memoryPaths,
+    memfds,
     isQemu,
     hugetlbMounts: mountPoints(readings, 'hugetlbfs'),
     gpuDriver: (node) => ifKnown(context.gpus)?.find((g) => g.name === node)?.driver ?? null,
     gpuDrivers: (ifKnown(context.gpus) ?? []).map((g) => g.driver),
     exporter: (inode) => names.get(inode) ?? null,
-    bar: (address) => barPage(address, context.maps),
-    devmem: (address) => devmemPage(address, context.maps),
+    bar: (address, size) => barPage(address, size, context.maps),
+    devmem: (address, size) => devmemPage(address, size, context.maps),
     vfioBar: (bar) => (second === undefined ? (device?.bars[bar] ?? null) : null),
   };
 }
@@ -174,22 +188,43 @@ export function assignedTo(
   return vmFiles(links.links).vfio.flatMap((name) => assignedDevices(readings, name, iommu));
 }
 
+/** Sizes of guest RAM on the command line of a QEMU, without what it takes by default. */
+function explicitRam(readings: Readings, pid: number): readonly number[] {
+  const { qemu } = told(readings, pid, vmmOf(programOf(readings, pid)) === 'qemu');
+  const options = ifKnown(qemu);
+  if (options === null) return [];
+  const ram = options.ramGiven && !options.ramFromBackends ? [options.ram] : [];
+  const sizes = [...ram, ...options.backends.map((b) => b.size)];
+  return [...new Set(sizes.filter((s) => s !== null))];
+}
+
+/** Sizes that no mapping has, nor all that bear a name of guest memory together. */
+function missingRam(mappings: readonly Mapping[], sizes: readonly number[]): readonly number[] {
+  const named = mappings.filter((m) => m.isGuestMemory === 'named');
+  const total = named.reduce((sum, m) => sum + (isSampled(m) || m.kind === 'dax' ? m.size : 0), 0);
+  return sizes.filter((size) => total < size && !mappings.some((m) => m.size === size));
+}
+
 function regionsOf(
   readings: Readings,
   gathering: Gathering,
   pid: number,
   context: VmContext,
   devices: readonly AssignedDevice[],
-): Fact<readonly Region[]> {
+): Pick<VmFacts, 'regions' | 'missingRam'> {
   const smaps = `/proc/${pid}/smaps`;
   const detailed = readings.text(smaps);
   const path = detailed.ok && !detailed.cut ? smaps : `/proc/${pid}/maps`;
   const reading = readings.text(path);
   const vmas = gathering.fact(reading, path, parseMaps, 'partial', SAME_USER);
-  if (!vmas.known) return vmas;
-  const mappings = guestMappings(vmas.value.vmas, regionContext(readings, pid, context, devices));
+  if (!vmas.known) return { regions: vmas, missingRam: [] };
+  const c = regionContext(readings, pid, context, devices);
+  const mappings = guestMappings(vmas.value.vmas, c);
   const regions = groupMappings(mappings, (m) => sampleOf(readings, pid, m, context.kernel));
-  return known(regions, path);
+  return {
+    regions: known(regions, path),
+    missingRam: missingRam(mappings, explicitRam(readings, pid)),
+  };
 }
 
 // ---- the VM -----------------------------------------------------------------------------------
@@ -221,7 +256,7 @@ function vmOf(
       files,
       qemu: told(readings, pid, vmm === 'qemu').qemu,
       devices,
-      regions: regionsOf(readings, gathering, pid, context, devices),
+      ...regionsOf(readings, gathering, pid, context, devices),
     },
   ];
 }

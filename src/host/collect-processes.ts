@@ -26,7 +26,7 @@ const DMABUFS_MAX = 256;
 
 /** Finds the processes that run VMs and reads what doctor wants to know of them. */
 export async function collectProcesses(recorder: Recorder, context: VmContext): Promise<void> {
-  await recorder.list('/proc');
+  if (recorder.capture.pid === null) await recorder.list('/proc');
   for (const pid of pidsOf(new Readings(recorder.capture))) {
     const links = await recorder.links(`/proc/${pid}/fd`);
     if (!links.ok && links.reason === 'absent') continue;

@@ -42,6 +42,8 @@ async function collectFirmware(recorder: Recorder): Promise<void> {
 }
 
 async function collectDevices(recorder: Recorder): Promise<void> {
+  await recorder.list('/sys/devices');
+  await recorder.list('/sys/bus/pci');
   for (const unit of await recorder.names('/sys/class/iommu')) {
     if (unit.startsWith('dmar')) await recorder.text(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
   }

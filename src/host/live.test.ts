@@ -9,6 +9,7 @@ import { gather } from '../doctor/gather.ts';
 import { isListed } from '../doctor/reads.ts';
 import { collect } from './collect.ts';
 import { liveHost } from './live.ts';
+import { PatientReader } from './patient.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'memtype-'));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -110,9 +111,9 @@ describe.skipIf(!isLinux)('the command', () => {
     [process.pid, 'runs no VM (no kvm-vm descriptor)'],
     [2 ** 22, 'there is no process 4194304 to be seen'],
     [-1, 'not a process number: -1'],
-    [Number.NaN, 'not a process number: NaN'],
-  ])('--pid %d: %s', async (pid, message) => {
-    const { code, out, err } = await run({ format: 'text', pid });
+    ['0x10', 'not a process number: 0x10'],
+  ])('--pid %s: %s', async (pid, message) => {
+    const { code, out, err } = await run({ format: 'text', pid: String(pid) });
     expect([code, out]).toEqual([2, '']);
     expect(err).toContain(message);
     expect(err).toContain('help: ');
@@ -132,4 +133,20 @@ describe.skipIf(why !== '')(`/dev/kvm${why === '' ? '' : ` (skipped: ${why})`}`,
     const word = await host.kvmExtension(213);
     expect(word.ok && word.value >= 0 && word.value < 2 ** 20).toBe(true);
   });
+});
+
+test('a helper that cannot be started is a refusal', async () => {
+  const reader = new PatientReader(1000, () => {
+    throw Object.assign(new Error('spawn'), { code: 'EMFILE' });
+  });
+  const got = await reader.ask({ op: 'text', path: '/proc/version', limit: 10 });
+  expect(got).toMatchObject({ ok: false, reason: 'error' });
+  expect(await reader.ask({ op: 'list', path: '/proc', limit: 10 })).toMatchObject({ ok: false });
+});
+
+test.each(['abc', '0x10', '1e3', '', '-1'])('--pid %s is refused by name', async (pid) => {
+  const errors: string[] = [];
+  const io = { write: () => {}, error: (text: string) => void errors.push(text) };
+  expect(await runDoctor({ format: 'text', pid }, io)).toBe(2);
+  expect(errors.join()).toContain(`not a process number: ${pid}`);
 });

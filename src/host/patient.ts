@@ -7,6 +7,15 @@ type Outcome = { readonly ok: true; readonly answer: HelperAnswer } | Refusal;
 /** After so many reads that never returned, none is tried any more. */
 const PATIENCE = 5;
 
+function startHelper(): ChildProcessWithoutNullStreams {
+  return spawn(process.execPath, ['--eval', HELPER_SOURCE], { env: {}, cwd: '/' });
+}
+
+function wordOf(error: unknown): string {
+  const { code, message } = error as { readonly code?: string; readonly message?: string };
+  return code ?? message ?? String(error);
+}
+
 /**
  * Reads files in a process of its own, one after the other, each with a deadline.
  *
@@ -16,6 +25,7 @@ const PATIENCE = 5;
  */
 export class PatientReader {
   readonly #deadline: number;
+  readonly #start: () => ChildProcessWithoutNullStreams;
   #child: ChildProcessWithoutNullStreams | null = null;
   #received = '';
   #settle: ((outcome: Outcome) => void) | null = null;
@@ -23,8 +33,9 @@ export class PatientReader {
   #lost = 0;
 
   /** @param deadline milliseconds for one read */
-  constructor(deadline: number) {
+  constructor(deadline: number, start: () => ChildProcessWithoutNullStreams = startHelper) {
     this.#deadline = deadline;
+    this.#start = start;
   }
 
   ask(request: HelperRequest): Promise<Outcome> {
@@ -54,13 +65,21 @@ export class PatientReader {
         resolve(outcome);
       };
       this.#settle = finish;
-      this.#helper().stdin.write(`${JSON.stringify(request)}\n`);
+      try {
+        this.#helper().stdin.write(`${JSON.stringify(request)}\n`);
+      } catch (error) {
+        const detail = `the reading process did not start: ${wordOf(error)}`;
+        finish({ ok: false, reason: 'error', detail });
+      }
     });
   }
 
   #helper(): ChildProcessWithoutNullStreams {
     if (this.#child !== null) return this.#child;
-    const child = spawn(process.execPath, ['--eval', HELPER_SOURCE], { env: {}, cwd: '/' });
+    const child = this.#start();
+    // Without descriptors or processes left, there are no streams, and the error comes later.
+    child.on('error', () => {});
+    if (!child.stdin || !child.stdout || !child.stderr) throw new Error('no pipes to it (EMFILE)');
     this.#child = child;
     this.#received = '';
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => this.#hear(chunk));

@@ -27,13 +27,17 @@ function patWords(pat: PatFacts): string {
   return `${pat.enabled ? 'on' : 'off'}: ${layout}`;
 }
 
-function rangeWords(ranges: readonly MtrrRange[]): string {
+function rangeWords(ranges: readonly MtrrRange[], odd: readonly number[]): string {
   if (ranges.length === 0) return 'no variable range in use';
-  return ranges.map((r) => `${r.type} ${bytes(r.size)} at 0x${r.base.toString(16)}`).join(', ');
+  const words = ranges.map((r) => {
+    const doubt = odd.includes(r.line) ? ' (odd, see ODD INPUT)' : '';
+    return `${r.type} ${bytes(r.size)} at 0x${r.base.toString(16)}${doubt}`;
+  });
+  return words.join(', ');
 }
 
 function mtrrWords({ firmware }: HostFacts): string {
-  const ranges = factWords(firmware.mtrrs, rangeWords);
+  const ranges = factWords(firmware.mtrrs, (r) => rangeWords(r, firmware.oddMtrrs));
   const base = firmware.mtrrDefault.known
     ? `${firmware.mtrrDefault.value ?? 'none, MTRRs off'} (${firmware.mtrrDefault.from})`
     : 'not known';
@@ -98,6 +102,9 @@ function gpuWords(facts: HostFacts): string {
   );
 }
 
+const BELOW_KVM =
+  'below this KVM that hypervisor has the last word: what is said of VMs is what this KVM installs';
+
 /** The facts of the machine, one line or two each. */
 export function machineLines(d: Diagnosis, width: number): readonly string[] {
   const { facts, policy } = d;
@@ -107,6 +114,7 @@ export function machineLines(d: Diagnosis, width: number): readonly string[] {
   return [
     ...row('CPU', factWords(facts.cpu, cpuWords)),
     ...row('place', placeWords(facts)),
+    ...(hasKvm && facts.isGuest.known && facts.isGuest.value ? row('', BELOW_KVM) : []),
     ...row(
       'kernel',
       factWords(facts.kernel, (k) => k.release),

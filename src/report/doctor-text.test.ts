@@ -117,3 +117,19 @@ test.each([
 ])('%d bytes', (n, words) => {
   expect(bytes(n)).toBe(words);
 });
+
+test('a process known by its name is no VM in the headline, and MT501 is shown', async () => {
+  const text = readFileSync(new URL('ept-6.12-self-snoop.json', DIRECTORY), 'utf8');
+  const host = JSON.parse(text) as HostDescription;
+  const links = {
+    ...host.links,
+    '/proc/100/exe': '/usr/bin/qemu-system-x86_64',
+    '/sys/class/drm/card0/device/driver': '../drivers/amdgpu',
+  };
+  const print = async (more: Partial<HostDescription>): Promise<string> =>
+    doctorText(diagnose(gather(await collect(describedHost({ ...host, links, ...more }), null))));
+  expect(await print({})).toContain('possible info MT501');
+  const closed = await print({ directories: { ...host.directories, '/proc/100/fd': null } });
+  expect(closed).toContain('no VM was seen, 1 of');
+  expect(closed).not.toMatch(/default machine|SeaBIOS|RAM 128 MiB/);
+});

@@ -1,4 +1,4 @@
-import { printable } from '../base/diagnostic.ts';
+import { type Diagnostic, printable } from '../base/diagnostic.ts';
 import type { GuestAnswer } from '../doctor/answers.ts';
 import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnose.ts';
 import { ifKnown } from '../doctor/fact.ts';
@@ -21,9 +21,12 @@ function grave(d: Diagnosis): readonly DoctorFinding[] {
 }
 
 function seenWords(d: Diagnosis): string {
-  if (d.vms.length === 0) return 'no VM was seen';
+  const vms = d.vms.filter((v) => v.vm.evidence === 'fd').length;
+  const hints = d.vms.length - vms;
+  const perhaps = hints === 0 ? '' : `, ${hints} of whose files are closed may be one`;
+  if (vms === 0) return `no VM was seen${perhaps}`;
   const regions = d.vms.reduce((sum, vm) => sum + vm.regions.length, 0);
-  return `${count(d.vms.length, 'VM')}, ${count(regions, 'memory region')}`;
+  return `${count(vms, 'VM')}, ${count(regions, 'memory region')}${perhaps}`;
 }
 
 function headline(d: Diagnosis): string {
@@ -69,6 +72,17 @@ function section(title: string, lines: readonly string[]): readonly string[] {
 }
 
 // ---- VMs --------------------------------------------------------------------------------------
+
+/** Of a process that may be no VM: only what stands on its command line. */
+function toldWords(qemu: QemuOptions | null): string {
+  const told = [
+    ...(qemu?.ramGiven && qemu.ram !== null ? [`RAM ${bytes(qemu.ram)}`] : []),
+    ...(qemu?.backends ?? []).map((b) => `memory-backend-${b.kind}`),
+    ...(qemu?.honorGuestPat ? [`honor-guest-pat ${qemu.honorGuestPat}`] : []),
+    ...(qemu?.vfio.length ? [`vfio ${qemu.vfio.join(' ')}`] : []),
+  ];
+  return told.length === 0 ? 'none that tells' : told.join(', ');
+}
 
 function qemuWords(qemu: QemuOptions | null): string {
   if (qemu === null) return 'no QEMU; its options are not read';
@@ -126,12 +140,17 @@ function vmHead(d: VmDiagnosis, hasQuirk: boolean): readonly string[] {
   const vcpus = vm.files.known ? `, ${count(vm.vcpus, 'vCPU')}` : '';
   const title = `VM ${vm.pid}: ${vm.program || 'unknown program'}${vcpus}${several}${EVIDENCE[vm.evidence]}`;
   const state = d.quirk.map((q) => (q === 'on' ? 'in force' : 'disabled')).join(' or ');
+  const tdx = ifKnown(vm.qemu)?.tdx === true ? ' (Intel TDX)' : '';
   return [
     ...wrap(title, WIDTH, '  '),
-    ...labelled('  options  ', factWords(vm.qemu, qemuWords), WIDTH),
+    ...labelled(
+      '  options  ',
+      factWords(vm.qemu, vm.evidence === 'fd' ? qemuWords : toldWords),
+      WIDTH,
+    ),
     ...labelled('  devices  ', deviceWords(d), WIDTH),
     ...(opened === '' ? [] : labelled('  files    ', opened, WIDTH)),
-    ...(hasQuirk ? labelled('  quirk    ', `IGNORE_GUEST_PAT ${state}`, WIDTH) : []),
+    ...(hasQuirk ? labelled('  quirk    ', `IGNORE_GUEST_PAT ${state}${tdx}`, WIDTH) : []),
   ];
 }
 
@@ -155,7 +174,8 @@ function regionFacts({ region }: RegionDiagnosis): readonly string[] {
   const looked = sample.known
     ? `; one page looked up: ${sample.value.memtype ?? sample.value.possible.join('|')}`
     : '';
-  const host = `${types.join(' or ')} (class ${backings.join(', ')})${looked}`;
+  const mtrr = page.hostMtrr === undefined ? '' : `, MTRR ${page.hostMtrr.join(' or ')}`;
+  const host = `${types.join(' or ')} (class ${backings.join(', ')})${mtrr}${looked}`;
   return [
     ...labelled('    is     ', `${GUEST_MEMORY[isGuestMemory]}${why}`, WIDTH),
     ...labelled('    host   ', host, WIDTH),
@@ -244,9 +264,13 @@ function guestLines(d: Diagnosis, side: GuestSide): readonly string[] {
     `  ${r.asks}`,
     ...r.types.map((types) => types.join('|')),
   ]);
+  if (side.notKvm !== null) {
+    const text = `Its hypervisor is ${side.notKvm}, not KVM: what that makes of the types that drivers ask is not known here.`;
+    return [...labelled('  ', text, WIDTH), ...labelled('  virtio-gpu  ', gpus, WIDTH)];
+  }
   return [
     ...wrap(
-      'What its drivers ask for RAM becomes on a host (kernel 6.16 or later) with:',
+      'What its drivers ask for RAM becomes on a KVM host (kernel 6.16 or later) with:',
       WIDTH - 2,
     ).map((line) => `  ${line}`),
     ...table([['  driver asks', ...side.hosts.map((h) => h.name)], ...rows]),
@@ -283,18 +307,26 @@ function unknownLines(d: Diagnosis): readonly string[] {
   ]);
 }
 
+function problemLines(problems: readonly Diagnostic[]): readonly string[] {
+  return problems.flatMap((p) => {
+    const where = p.place === undefined ? '' : `${p.place.file}:${p.place.line}: `;
+    return labelled('  - ', `${where}${p.message}`, WIDTH);
+  });
+}
+
 /**
  * A diagnosis as text of 80 columns: the verdict, the fixes, the machine, its VMs, what is not known.
  * Remarks that only may apply stay in the tables.
  */
 export function doctorText(d: Diagnosis): string {
   const open = d.undetermined.flatMap((u) => labelled('  - ', u, WIDTH));
-  const problems = d.facts.problems.flatMap((p) => {
-    const where = p.place === undefined ? '' : `${p.place.file}:${p.place.line}: `;
-    return labelled('  - ', `${where}${p.message}`, WIDTH);
-  });
+  const isOdd = (p: Diagnostic): boolean => p.severity === 'warning' && p.place !== undefined;
+  const odd = problemLines(d.facts.problems.filter(isOdd));
+  const problems = problemLines(d.facts.problems.filter((p) => !isOdd(p)));
   const certain = d.findings.filter((f) => f.certain);
-  const possible = d.findings.filter((f) => !f.certain && f.severity !== 'info');
+  const possible = d.findings.filter(
+    (f) => !f.certain && (f.severity !== 'info' || f.code === 'MT501'),
+  );
   const more = possible.length - POSSIBLE_SHOWN;
   const paging = ifKnown(d.facts.kvm.paging);
   const quirk = d.policy.rules?.some((r) => r.hasPatQuirk) !== false && (paging ?? 'ept') === 'ept';
@@ -308,6 +340,7 @@ export function doctorText(d: Diagnosis): string {
     ...(d.vms.some((vm) => vm.regions.length > 0) ? ['', ...wrap(LEGEND, WIDTH)] : []),
     ...(d.guestSide === null ? [] : section('THIS MACHINE AS A GUEST', guestLines(d, d.guestSide))),
     ...section('WHAT COULD NOT BE KNOWN, BY WHAT WOULD TELL', unknownLines(d)),
+    ...section('ODD INPUT', odd),
     ...section('FILES THAT COULD NOT BE UNDERSTOOD', problems),
   ];
   return `${lines.map(printable).join('\n')}\n`;

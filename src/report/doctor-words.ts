@@ -49,7 +49,7 @@ export function leafWords(leaf: KvmLeaf | null): string {
 /** One cell of the table of coherence. */
 export function agreementWords(agreement: Agreement | null): string {
   if (agreement === null) return '-';
-  if (agreement.code === null) return 'coherent';
+  if (agreement.code === null) return agreement.certain ? 'coherent' : 'coherent?';
   const word = agreement.code === 'MT105' ? 'with care' : 'stale';
   return `${word} ${agreement.code}${agreement.certain ? '' : '?'}`;
 }
@@ -60,12 +60,14 @@ export function typeWords(answer: GuestAnswer): string {
 }
 
 /** The sets of rules that may hold. */
-export function rulesWords({ rules, trust }: Policy): string {
+export function rulesWords({ rules, trust, word }: Policy): string {
   if (rules === null) return 'not known';
+  const side = { before: 'before 6.16', after: '6.16 or later' };
+  const said = word === null ? '' : `; the quirk word says ${side[word]}`;
   const by = {
     capability: 'settled by the quirk word of KVM',
-    version: 'by the kernel version',
-    guess: 'by the kernel version, which may not tell all',
+    version: `by the kernel version${said}`,
+    guess: `by the kernel version, which may not tell all${said}`,
   }[trust];
   const [only, second] = rules;
   if (only !== undefined && second === undefined) {

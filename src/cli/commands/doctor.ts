@@ -1,3 +1,4 @@
+import { printable } from '../../base/diagnostic.ts';
 import { diagnose, doctorExitCode } from '../../doctor/diagnose.ts';
 import { gather } from '../../doctor/gather.ts';
 import type { Capture } from '../../doctor/reading.ts';
@@ -10,14 +11,16 @@ import { doctorText } from '../../report/doctor-text.ts';
 export interface DoctorOptions {
   readonly format: 'text' | 'json';
   /** Look at this process only. */
-  readonly pid?: number;
+  readonly pid?: string | undefined;
 }
 
 const LARGEST_PID = 2 ** 22;
 const USAGE = 2;
 
-function isPid(pid: number): boolean {
-  return Number.isInteger(pid) && pid > 0 && pid <= LARGEST_PID;
+/** Decimal digits and nothing else; null for what is no process number. */
+function pidOf(word: string): number | null {
+  const pid = /^[1-9]\d{0,6}$/.test(word) ? Number(word) : null;
+  return pid !== null && pid <= LARGEST_PID ? pid : null;
 }
 
 /** Why the process that was named is not one to look at; null when it is. */
@@ -38,9 +41,10 @@ export async function runDoctor(
   options: DoctorOptions,
   io: { write(text: string): void; error(text: string): void },
 ): Promise<number> {
-  const pid = options.pid ?? null;
-  if (pid !== null && !isPid(pid)) {
-    io.error(`error: not a process number: ${pid}\n  help: give the PID of a VMM\n`);
+  const named = options.pid ?? null;
+  const pid = named === null ? null : pidOf(named);
+  if (named !== null && pid === null) {
+    io.error(`error: not a process number: ${printable(named)}\n  help: give the PID of a VMM\n`);
     return USAGE;
   }
   const host = liveHost();
