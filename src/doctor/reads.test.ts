@@ -1,12 +1,10 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { HOSTS, load } from '../../test/hosts.ts';
 import { collect } from '../host/collect.ts';
-import { describedHost, type HostDescription } from '../host/described-host.ts';
+import { describedHost } from '../host/described-host.ts';
 import type { Capture } from './reading.ts';
 import { isListed, READS } from './reads.ts';
-
-const DIRECTORY = new URL('./fixtures/', import.meta.url);
-const FIXTURES = readdirSync(DIRECTORY).filter((name) => name.endsWith('.json'));
 
 /** Every path that was read, of whatever kind. */
 function pathsOf(capture: Capture): readonly string[] {
@@ -16,9 +14,8 @@ function pathsOf(capture: Capture): readonly string[] {
 }
 
 describe('the list of what is read', () => {
-  test.each(FIXTURES)('%s: every path read is in it', async (name) => {
-    const text = readFileSync(new URL(name, DIRECTORY), 'utf8');
-    const capture = await collect(describedHost(JSON.parse(text) as HostDescription), null);
+  test.each(HOSTS)('%s: every path read is in it', async (name) => {
+    const capture = await collect(describedHost(load(name)), null);
     expect(pathsOf(capture).filter((path) => !isListed(path))).toEqual([]);
   });
 

@@ -1,24 +1,14 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { collect } from '../host/collect.ts';
-import { describedHost, type HostDescription } from '../host/described-host.ts';
+import { examine, HOSTS, load } from '../../test/hosts.ts';
+import type { HostDescription } from '../host/described-host.ts';
 import { doctorJson } from '../report/doctor-json.ts';
 import { doctorText } from '../report/doctor-text.ts';
-import { type Diagnosis, diagnose, doctorExitCode } from './diagnose.ts';
-import { gather } from './gather.ts';
-
-const DIRECTORY = new URL('./fixtures/', import.meta.url);
-const HOSTS = readdirSync(DIRECTORY)
-  .filter((name) => name.endsWith('.json'))
-  .map((name): [string, HostDescription] => [
-    name,
-    JSON.parse(readFileSync(new URL(name, DIRECTORY), 'utf8')) as HostDescription,
-  ]);
+import { type Diagnosis, doctorExitCode } from './diagnose.ts';
 
 /** Reads, gathers, diagnoses and prints; nothing of it may throw. */
 async function survive(host: HostDescription): Promise<Diagnosis> {
-  const diagnosis = diagnose(gather(await collect(describedHost(host), null)));
+  const diagnosis = await examine(host);
   const text = doctorText(diagnosis);
   // biome-ignore lint/suspicious/noControlCharactersInRegex: none may reach a terminal
   expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
@@ -46,7 +36,8 @@ const edit = fc.record({
 });
 
 describe('no content of any file is too much', () => {
-  test.each(HOSTS)('%s: any file replaced by garbage', async (_, host) => {
+  test.each(HOSTS)('%s: any file replaced by garbage', async (name) => {
+    const host = load(name);
     const paths = Object.keys(host.files);
     await fc.assert(
       fc.asyncProperty(
@@ -59,7 +50,8 @@ describe('no content of any file is too much', () => {
     );
   });
 
-  test.each(HOSTS)('%s: any file damaged somewhere', async (_, host) => {
+  test.each(HOSTS)('%s: any file damaged somewhere', async (name) => {
+    const host = load(name);
     const texts = Object.entries(host.files).filter((f): f is [string, string] => f[1] !== null);
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(...texts), edit, async ([path, text], { at, by, cut }) => {
@@ -70,7 +62,8 @@ describe('no content of any file is too much', () => {
     );
   });
 
-  test.each(HOSTS)('%s: links, log, bytes and uname of any content', async (_, host) => {
+  test.each(HOSTS)('%s: links, log, bytes and uname of any content', async (name) => {
+    const host = load(name);
     const links = fc.dictionary(
       fc.constantFrom(...Object.keys(host.links), '/proc/1/fd/3'),
       garbage,
@@ -102,7 +95,7 @@ describe('no content of any file is too much', () => {
   });
 
   test('a refusal of any single file is survived, and what it hides is listed', async () => {
-    for (const [, host] of HOSTS.filter(([name]) => /^(?:pvm|guest|vfio)/.test(name))) {
+    for (const host of HOSTS.filter((name) => /^(?:pvm|guest|vfio)/.test(name)).map(load)) {
       for (const path of Object.keys(host.files)) {
         for (const refusal of [null, { error: 'EIO' }]) {
           const d = await survive({ ...host, files: { ...host.files, [path]: refusal } });
@@ -118,7 +111,7 @@ describe('no content of any file is too much', () => {
 
 describe('garbage is never taken for an answer', () => {
   test('/proc/mtrr with one damaged line is unknown, not shorter', async () => {
-    for (const [, host] of HOSTS) {
+    for (const host of HOSTS.map(load)) {
       const files = { ...host.files, '/proc/mtrr': 'reg00: base=0x0c0000000 junk\n' };
       const { facts } = await survive({ ...host, files });
       expect(facts.firmware.mtrrs.known).toBe(false);
@@ -126,8 +119,7 @@ describe('garbage is never taken for an answer', () => {
   });
 
   test('a program name cannot steer the terminal', async () => {
-    const [, host] = HOSTS.find(([name]) => name.startsWith('pvm')) ?? HOSTS[0] ?? ['', null];
-    if (host === null) return;
+    const host = load('pvm-6.18');
     await survive({ ...host, links: { ...host.links, '/proc/317/exe': '/bin/\u001b[2Jqemu' } });
   });
 });

@@ -1,24 +1,14 @@
-import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { type Diagnosis, diagnose, doctorExitCode } from '../doctor/diagnose.ts';
-import { gather } from '../doctor/gather.ts';
-import { collect } from '../host/collect.ts';
-import { describedHost, type HostDescription } from '../host/described-host.ts';
+import { examine, HOSTS, load } from '../../test/hosts.ts';
+import { doctorExitCode } from '../doctor/diagnose.ts';
+import type { HostDescription } from '../host/described-host.ts';
 import { doctorJson } from './doctor-json.ts';
 import { doctorText } from './doctor-text.ts';
 import { bytes } from './doctor-words.ts';
 
-const DIRECTORY = new URL('../doctor/fixtures/', import.meta.url);
-const NAMES = readdirSync(DIRECTORY).filter((name) => name.endsWith('.json'));
-
-async function examine(name: string): Promise<Diagnosis> {
-  const text = readFileSync(new URL(name, DIRECTORY), 'utf8');
-  return diagnose(gather(await collect(describedHost(JSON.parse(text) as HostDescription), null)));
-}
-
 describe('the text', () => {
-  test.each(NAMES)('%s: 80 columns, no blanks at line ends, plain ASCII', async (name) => {
-    const text = doctorText(await examine(name));
+  test.each(HOSTS)('%s: 80 columns, no blanks at line ends, plain ASCII', async (name) => {
+    const text = doctorText(await examine(load(name)));
     for (const line of text.split('\n')) {
       expect(line.length, line).toBeLessThanOrEqual(80);
       expect(line).toBe(line.trimEnd());
@@ -28,7 +18,7 @@ describe('the text', () => {
   });
 
   test('verdict, then fixes, then the machine, its VMs, and what is not known', async () => {
-    const text = doctorText(await examine('ept-6.12-no-self-snoop.json'));
+    const text = doctorText(await examine(load('ept-6.12-no-self-snoop')));
     const order = [
       'problems found',
       '  fix    ',
@@ -41,7 +31,7 @@ describe('the text', () => {
   });
 
   test('the table of a VM on a KVM-PVM host', async () => {
-    const text = doctorText(await examine('pvm-6.18.json'));
+    const text = doctorText(await examine(load('pvm-6.18')));
     expect(text).toContain(
       [
         '  memfd memory-backend-memfd, 512 MiB',
@@ -60,17 +50,17 @@ describe('the text', () => {
   });
 
   test.each([
-    ['pvm-6.18.json', 'Nothing wrong found (1 VM, 2 memory regions).'],
-    ['bare-no-kvm.json', 'There is no KVM on this machine and no VM: nothing to examine.'],
-    ['guest-nopat.json', '1 problem found (no VM was seen).'],
+    ['pvm-6.18', 'Nothing wrong found (1 VM, 2 memory regions).'],
+    ['bare-no-kvm', 'There is no KVM on this machine and no VM: nothing to examine.'],
+    ['guest-nopat', '1 problem found (no VM was seen).'],
   ])('%s: %s', async (name, headline) => {
-    expect(doctorText(await examine(name)).split('\n')[0]).toBe(headline);
+    expect(doctorText(await examine(load(name))).split('\n')[0]).toBe(headline);
   });
 });
 
 describe('the JSON', () => {
-  test.each(NAMES)('%s: says what the text says, and nothing of a command line', async (name) => {
-    const d = await examine(name);
+  test.each(HOSTS)('%s: says what the text says, and nothing of a command line', async (name) => {
+    const d = await examine(load(name));
     const json = JSON.parse(JSON.stringify(doctorJson(d))) as Record<string, unknown>;
     expect(json).toMatchObject({
       schemaVersion: 1,
@@ -100,7 +90,7 @@ describe('the JSON', () => {
       if ('known' in value) facts.push(value);
       Object.values(value).forEach(visit);
     };
-    for (const name of NAMES) visit(doctorJson(await examine(name)));
+    for (const name of HOSTS) visit(doctorJson(await examine(load(name))));
     expect(facts.length).toBeGreaterThan(100);
     for (const fact of facts) {
       const said = fact['known'] === true ? [fact['from']] : [fact['why'], fact['remedy']];
@@ -119,15 +109,14 @@ test.each([
 });
 
 test('a process known by its name is no VM in the headline, and MT501 is shown', async () => {
-  const text = readFileSync(new URL('ept-6.12-self-snoop.json', DIRECTORY), 'utf8');
-  const host = JSON.parse(text) as HostDescription;
+  const host = load('ept-6.12-self-snoop');
   const links = {
     ...host.links,
     '/proc/100/exe': '/usr/bin/qemu-system-x86_64',
     '/sys/class/drm/card0/device/driver': '../drivers/amdgpu',
   };
   const print = async (more: Partial<HostDescription>): Promise<string> =>
-    doctorText(diagnose(gather(await collect(describedHost({ ...host, links, ...more }), null))));
+    doctorText(await examine({ ...host, links, ...more }));
   expect(await print({})).toContain('possible info MT501');
   const closed = await print({ directories: { ...host.directories, '/proc/100/fd': null } });
   expect(closed).toContain('no VM was seen, 1 of');
