@@ -12,11 +12,19 @@ function mapped<T>(fact: Fact<T>, value: (v: T) => unknown): object {
   return fact.known ? { ...fact, value: value(fact.value) } : fact;
 }
 
-/** Paths of memory files are left out: they name the VM. */
-function qemuJson(qemu: QemuOptions | null): object | null {
+/**
+ * Paths of memory files are left out: they name the VM. QEMU's own defaults are stated of a process that
+ * holds a VM; of one that is only named like QEMU they are null.
+ */
+function qemuJson(qemu: QemuOptions | null, holdsVm: boolean): object | null {
   if (qemu === null) return null;
   const { memPath: _, backends, ...rest } = qemu;
-  return { ...rest, backends: backends.map(({ path: _path, ...backend }) => backend) };
+  return {
+    ...rest,
+    ram: holdsVm || qemu.ramGiven ? qemu.ram : null,
+    firmware: holdsVm ? qemu.firmware : null,
+    backends: backends.map(({ path: _path, ...backend }) => backend),
+  };
 }
 
 function policyJson({ rules, ...policy }: Policy): object {
@@ -45,7 +53,7 @@ function vmJson({ vm, coherency, quirk, regions }: VmDiagnosis): object {
   const { regions: source, qemu, ...rest } = vm;
   return {
     ...rest,
-    qemu: mapped(qemu, qemuJson),
+    qemu: mapped(qemu, (options) => qemuJson(options, vm.evidence === 'fd')),
     noncoherentDma: coherency.noncoherent,
     noncoherentWhy: coherency.why,
     mayNotSnoop: coherency.mayNotSnoop,

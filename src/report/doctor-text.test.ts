@@ -117,8 +117,15 @@ test('a process known by its name is no VM in the headline, and MT501 is shown',
   };
   const print = async (more: Partial<HostDescription>): Promise<string> =>
     doctorText(await examine({ ...host, links, ...more }));
+  const optionsOf = async (more: Partial<HostDescription>) => {
+    const json = doctorJson(await examine({ ...host, links, ...more }));
+    return (json as { vms: { qemu: { value: unknown } }[] }).vms[0]?.qemu.value;
+  };
   expect(await print({})).toContain('possible info MT501');
-  const closed = await print({ directories: { ...host.directories, '/proc/100/fd': null } });
+  const hidden = { directories: { ...host.directories, '/proc/100/fd': null } };
+  const closed = await print(hidden);
   expect(closed).toContain('no VM was seen, 1 of');
   expect(closed).not.toMatch(/default machine|SeaBIOS|RAM 128 MiB/);
+  expect(await optionsOf({})).toMatchObject({ ram: 2 ** 27, firmware: 'SeaBIOS' });
+  expect(await optionsOf(hidden)).toMatchObject({ ram: null, firmware: null });
 });
