@@ -2,9 +2,15 @@ import { citation } from './source.ts';
 import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
 import { MANUALS } from './sources/manuals.ts';
+import { PLATFORM_SOURCES } from './sources/platform.ts';
 
 /** Every source of the project, by id. A rule names its sources by these ids. */
-export const SOURCES = { ...MANUALS, ...LINUX_SOURCES, ...KVM_SOURCES } as const;
+export const SOURCES = {
+  ...MANUALS,
+  ...LINUX_SOURCES,
+  ...KVM_SOURCES,
+  ...PLATFORM_SOURCES,
+} as const;
 
 export type SourceId = keyof typeof SOURCES;
 

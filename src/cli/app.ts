@@ -52,7 +52,11 @@ const OTHER_BRIEFS: Readonly<Record<string, string>> = {
   'guest-mtrr-default': 'default type of the guest MTRRs',
   'guest-mtrr-fixed': 'one type for all fixed guest MTRRs (below 1 MiB)',
   gpa: 'guest-physical address, for guest-mtrr-ranges',
-  'phys-bits': 'physical address width of the guest, 36 to 52',
+  'host-mtrr-ranges': 'host MTRRs in register order: "WB 0-4G, UC 3G-4G"',
+  'host-mtrr-default': 'default type of the host MTRRs',
+  'host-mtrr-fixed': 'one type for all fixed host MTRRs (below 1 MiB)',
+  hpa: 'host-physical address, for host-mtrr-ranges',
+  'phys-bits': 'physical address width for MTRR ranges, 36 to 52',
 };
 
 function brief(key: string): string {

@@ -148,6 +148,9 @@ function vmxInputs(row: Row, inputs: string): VmxInputs {
     host_memtype: () => {
       throw new RowError('a released kernel does not look at the host type');
     },
+    host_mtrr: () => {
+      throw new RowError('KVM does not look at the host MTRRs');
+    },
     slot_noncoherent: () => false,
   };
 }

@@ -1,43 +1,7 @@
 import type { Room } from '../cite/rule.ts';
-import type { MtrrType, PatType, Vendor } from '../x86/types.ts';
+import type { FactValues } from './values.ts';
 
-export type Paging = 'ept' | 'npt' | 'shadow';
-export type QuirkState = 'on' | 'off';
-/** How a device reaches the memory: through the caches, past them, or not at all. */
-export type DeviceAccess = 'snoop' | 'nosnoop' | 'none';
-/** The PAT that the guest programmed, where only the PTE's index reaches the hardware. */
-export type GuestLayout = 'linux' | 'reset';
-
-/** Everything that can be known of one guest access, under the names used on the command line. */
-export interface FactValues {
-  cpu: Vendor;
-  'self-snoop': boolean;
-  /** Id of a set of KVM rules. */
-  policy: string;
-  paging: Paging;
-  backing: string;
-  'pfn-valid': boolean;
-  'page-reserved': boolean;
-  'zero-page': boolean;
-  'host-memtype': PatType;
-  'vmm-mapping': PatType;
-  'host-mtrr': MtrrType;
-  'e820-ram': boolean;
-  'host-pat': boolean;
-  'noncoherent-dma': boolean;
-  'assigned-device': boolean;
-  'slot-noncoherent': boolean;
-  'quirk-ignore-guest-pat': QuirkState;
-  'quirk-cd-nw-cleared': QuirkState;
-  'cr0-cd': boolean;
-  guest: PatType;
-  'guest-layout': GuestLayout;
-  'guest-mtrr': MtrrType;
-  'guest-request': PatType;
-  'guest-reservation': PatType | 'none';
-  'guest-pat': boolean;
-  device: DeviceAccess;
-}
+export type * from './values.ts';
 
 export type FactKey = keyof FactValues;
 
@@ -235,6 +199,113 @@ const DEFINITIONS: Definitions = {
     title: 'how a device reaches the memory',
     values: ['snoop', 'nosnoop', 'none'],
     ask: 'the device and its driver; ECAP.SC of its IOMMU',
+  },
+  firmware: {
+    room: 'firmware',
+    title: 'who programs the guest MTRRs',
+    values: ['seabios', 'ovmf', 'ovmf-hostmem-wb', 'crosvm', 'default-wb', 'none'],
+    ask: "the VMM's options: -bios, pflash; /proc/mtrr in the guest",
+  },
+  'guest-place': {
+    room: 'firmware',
+    title: 'where it lies in guest-physical memory',
+    values: ['ram', 'low-bar', 'high-bar', 'hostmem-bar'],
+    ask: 'lspci -vv and /proc/iomem in the guest',
+  },
+  confidential: {
+    room: 'firmware',
+    title: 'the guest is a confidential one',
+    values: ['no', 'tdx', 'snp'],
+    ask: '/proc/cpuinfo in the guest: tdx_guest, sev_snp',
+  },
+  vmm: {
+    room: 'vmm',
+    title: 'the VMM, by what it asks of KVM',
+    values: [
+      'qemu-10',
+      'qemu-11',
+      'crosvm',
+      'crosvm-noncoherent-dma',
+      'crosvm-noncoherent-dma-retry',
+      'libkrun',
+      'cloud-hypervisor',
+      'firecracker',
+    ],
+    ask: '/proc/PID/exe, and --version of it',
+  },
+  'honor-guest-pat': {
+    room: 'vmm',
+    title: '-accel kvm,honor-guest-pat= of QEMU 11.0 and later',
+    values: ['off', 'on', 'auto'],
+    ask: '/proc/PID/cmdline of QEMU',
+  },
+  'map-info': {
+    room: 'vmm',
+    title: 'map_info, what the host says of a blob',
+    values: ['cached', 'wc', 'uncached', 'none'],
+    ask: 'RESP_OK_MAP_INFO; the renderer that answers it',
+  },
+  'map-info-from': {
+    room: 'vmm',
+    title: 'who makes up map_info',
+    values: [
+      'venus',
+      'shmem',
+      'vrend-amd',
+      'vrend-intel',
+      'vrend-other',
+      'gbm-i915',
+      'gbm-other',
+      'amdgpu-native',
+      'amdgpu-native-2023',
+      'i915-native',
+      'gfxstream',
+    ],
+    ask: 'the context type of virglrenderer or rutabaga',
+  },
+  'first-map-info': {
+    room: 'vmm',
+    title: 'map_info of the first blob in a fixed window',
+    values: ['cached', 'wc', 'uncached', 'none'],
+    ask: 'the order in which the guest mapped its blobs',
+  },
+  'guest-driver': {
+    room: 'guest',
+    title: 'the guest driver that maps it',
+    values: [
+      'virtgpu',
+      'virtio-wl',
+      'own-page-tables-wb',
+      'bochs-ioremap',
+      'bochs-ioremap-wc',
+      'vfio-pci',
+      'memremap-wb',
+    ],
+    ask: 'lspci -k in the guest; its kernel version',
+  },
+  'pat-index': {
+    room: 'guest',
+    title: 'PAT index of the guest page table entry (PAT, PCD, PWT)',
+    values: ['0', '1', '2', '3', '4', '5', '6', '7'],
+    ask: "the guest's page table entry: bits 7 (12 in a large page), 4 and 3",
+  },
+  'pat-layout': {
+    room: 'guest',
+    title: 'the PAT in which the index is looked up',
+    values: ['linux', 'reset', 'xen', 'zero'],
+    ask: "the guest's dmesg, x86/PAT: Configuration; MSR 277H",
+  },
+  workload: {
+    room: 'guest',
+    title: 'what the guest mostly does there',
+    values: ['reads', 'writes', 'faults'],
+    ask: 'perf in the guest or on the host',
+  },
+  'installed-leaf': {
+    room: 'kvm',
+    title: 'the EPT leaf that was found installed',
+    values: ['UC', 'WC', 'WT', 'WP', 'WB', 'UC+IPAT', 'WC+IPAT', 'WT+IPAT', 'WP+IPAT', 'WB+IPAT'],
+    ask: 'kvm_mmu_set_spte in a trace, or a debugger',
   },
 };
 

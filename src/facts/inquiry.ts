@@ -69,6 +69,18 @@ export class Inquiry {
     );
   }
 
+  /**
+   * Narrows a fact to the values that others leave it, unless it was given or asked before. One value
+   * settles it, several are guessed between; none at all leaves the fact as open as it was.
+   */
+  among<K extends FactKey>(key: K, values: readonly FactValues[K][], why: string): FactValues[K] {
+    const [first, second] = values;
+    if (this.isGiven(key) || this.#answers.has(key) || first === undefined) return this.ask(key);
+    if (second === undefined) return this.#enter(key, first, 'implied', why);
+    const picked = must(values[this.#choice.pick(values.length)], key);
+    return this.#enter(key, picked, 'supposed', why);
+  }
+
   /** Settles a fact that follows from others, unless it was given or asked before. */
   imply<K extends FactKey>(key: K, value: FactValues[K], why: string): FactValues[K] {
     if (this.isGiven(key) || this.#answers.has(key)) return this.ask(key);

@@ -3,14 +3,14 @@ import { type U64, u64, u64FromNumber } from '../base/u64.ts';
 import { MTRR_ENABLE, MTRR_FIXED_ENABLE, type MtrrState } from '../x86/mtrr.ts';
 import { MTRR_TYPES, type MtrrType, TYPE_CODE } from '../x86/types.ts';
 
-/** Guest MTRRs as a firmware plan states them, and the guest-physical address that is asked about. */
-export interface GuestMtrrLayout {
+/** MTRRs as a firmware plan states them, and the physical address (of the same machine) asked about. */
+export interface MtrrLayout {
   readonly defaultType: MtrrType;
   readonly ranges: readonly LayoutRange[];
   /** One type for all fixed ranges (FE=1); null: FE=0. */
   readonly fixedType: MtrrType | null;
-  /** Guest-physical address, bytes. */
-  readonly gpa: number;
+  /** Physical address, bytes. */
+  readonly address: number;
   readonly physBits: number;
 }
 
@@ -90,9 +90,7 @@ export function rangeMsrs(range: LayoutRange, physBits: number): { base: U64; ma
 }
 
 /** The layout as MSRs: E=1. */
-export function layoutState(
-  layout: GuestMtrrLayout,
-): MtrrState & { readonly fixed: readonly U64[] } {
+export function layoutState(layout: MtrrLayout): MtrrState & { readonly fixed: readonly U64[] } {
   return {
     defType:
       MTRR_ENABLE |

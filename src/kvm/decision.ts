@@ -23,6 +23,8 @@ export interface VmxInputs {
   readonly guest_mtrr: () => MtrrType;
   /** The memory type the host tracks for the page (lookup_memtype); asked by proposals only. */
   readonly host_memtype: () => MtrrType;
+  /** The host's MTRR type of the page; asked by hypervisors other than KVM only. */
+  readonly host_mtrr: () => MtrrType;
   /** The memslot carries ChromeOS' KVM_MEM_NON_COHERENT_DMA; asked by that proposal only. */
   readonly slot_noncoherent: () => boolean;
 }
@@ -47,7 +49,7 @@ export type DecisionList<Q, R> = readonly Decision<Q, R>[];
 
 /** The memory-type bits an era puts into an EPT leaf. */
 export interface EptChoice {
-  readonly memtype: MtrrType | 'guest_mtrr' | 'host_memtype';
+  readonly memtype: MtrrType | 'guest_mtrr' | 'host_memtype' | 'host_mtrr';
   readonly ipat: boolean;
 }
 
@@ -124,6 +126,7 @@ export function eptLeaf(choice: EptChoice, inputs: VmxInputs): EptLeaf {
   const { memtype, ipat } = choice;
   if (memtype === 'guest_mtrr') return { memtype: inputs.guest_mtrr(), ipat };
   if (memtype === 'host_memtype') return { memtype: inputs.host_memtype(), ipat };
+  if (memtype === 'host_mtrr') return { memtype: inputs.host_mtrr(), ipat };
   return { memtype, ipat };
 }
 

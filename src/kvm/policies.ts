@@ -4,6 +4,7 @@ import { otherwise } from './decision.ts';
 import { ERAS } from './eras/index.ts';
 import { MMIO_BY_MTRR, MMIO_INVALID_RAM_PAT, MMIO_SEED_PATCH } from './mmio.ts';
 import { HOST_PAT_VMX } from './proposals/host-pat.ts';
+import { MTRR_TO_EPT_VMX } from './proposals/mtrr-to-ept.ts';
 import { SLOT_FLAG_VMX } from './proposals/slot-flag.ts';
 import type { KvmRules } from './rules.ts';
 import { S3 } from './svm.ts';
@@ -88,6 +89,28 @@ export const PROPOSALS: readonly Proposal[] = [
   },
 ];
 
+/** What hypervisors other than KVM do, by the same names; no part of what KVM was or may be. */
+export const OTHER_HYPERVISORS: readonly Proposal[] = [
+  {
+    id: 'mtrr-to-ept',
+    title: 'Not KVM: a thin hypervisor that puts the MTRR type of each page into its EPT',
+    text:
+      'A hypervisor under a running system must do itself what MTRRs did: under EPT the CPU asks them no ' +
+      'more. The leaf has the MTRR type of the page and IPAT=0, and the guest PAT counts as before.',
+    base: '6.16',
+    apply: (kernel) => ({
+      ...kernel,
+      id: 'mtrr-to-ept',
+      vmx: MTRR_TO_EPT_VMX,
+      guestMtrr: null,
+      hasPatQuirk: false,
+    }),
+  },
+];
+
+/** Every policy that is no era. */
+export const NAMED_POLICIES: readonly Proposal[] = [...PROPOSALS, ...OTHER_HYPERVISORS];
+
 function rulesOfBase(version: string): KvmRules {
   const span = must(spanOf(parseKernelVersion(version)), `no rules for ${version}`);
   return must(span.rules[0], 'a span has rules');
@@ -103,7 +126,7 @@ export function proposalRules(proposal: Proposal): KvmRules {
  * proposal on its own base. Empty for an unknown name.
  */
 export function rulesOfPolicy(name: string): readonly KvmRules[] {
-  const proposal = PROPOSALS.find((p) => p.id === name);
+  const proposal = NAMED_POLICIES.find((p) => p.id === name);
   if (proposal !== undefined) return [proposalRules(proposal)];
   return ALL_KERNEL_RULES.filter((rules) => rules.vmx.id === name.toUpperCase());
 }
@@ -111,5 +134,5 @@ export function rulesOfPolicy(name: string): readonly KvmRules[] {
 /** Every policy name, eras first. */
 export const POLICY_NAMES: readonly string[] = [
   ...ERAS.map((era) => era.id),
-  ...PROPOSALS.map((p) => p.id),
+  ...NAMED_POLICIES.map((p) => p.id),
 ];

@@ -147,6 +147,13 @@ export const BACKINGS = [
     sources: ['linux/i915_mman'],
   },
   {
+    id: 'nvidia-sysmem',
+    title: 'system memory of the NVIDIA driver that is not cached (its default)',
+    page: { ...RAM, memtype: 'UC-', vmm: 'UC-' },
+    note: 'Every allocation that is not CACHED, WC too, is made UC- for the tracker; only the VMM may map it WC.',
+    sources: ['nvidia/mem', 'linux/set_memory'],
+  },
+  {
     id: 'bar',
     title: 'PCI BAR, uncached (vfio-pci, sysfs resourceN)',
     page: BAR,

@@ -86,9 +86,9 @@ function verdictLines(
     '',
     ...wrap(`${possible}${v.severity} ${v.code}: ${v.title}`, width, '  '),
     ...(v.certain || v.when.length === 0 ? [] : labelled('  if    ', whenWords(v.when), width)),
+    ...labelled('  fix   ', same === undefined ? v.fix : `as for ${same.code}`, width),
     ...labelled('  who   ', v.agents.join(' <-> '), width),
     ...labelled('  what  ', v.text, width),
-    ...labelled('  fix   ', same === undefined ? v.fix : `as for ${same.code}`, width),
   ];
 }
 

@@ -4,7 +4,7 @@ import { DOCTOR_FINDINGS } from '../doctor/findings.ts';
 import type { DecisionList, EptChoice } from '../kvm/decision.ts';
 import { ERAS } from '../kvm/eras/index.ts';
 import { MMIO_RULES } from '../kvm/mmio.ts';
-import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
+import { NAMED_POLICIES, proposalRules } from '../kvm/policies.ts';
 import { SVM_ERAS } from '../kvm/svm.ts';
 import { BACKINGS } from '../linux/backing.ts';
 import type { VerdictKind } from '../resolve/verdict.ts';
@@ -41,7 +41,7 @@ function eptWords({ memtype, ipat }: EptChoice): string {
 }
 
 function vmxPages(): readonly RulePage[] {
-  const proposed = PROPOSALS.map((p) => proposalRules(p).vmx);
+  const proposed = NAMED_POLICIES.map((p) => proposalRules(p).vmx);
   const eras = [...new Set([...ERAS, ...proposed])];
   return eras.map((era) => ({
     id: `vmx_get_mt_mask/${era.id}`,
@@ -70,7 +70,7 @@ function mmioPages(): readonly RulePage[] {
 }
 
 function svmPages(): readonly RulePage[] {
-  const proposed = PROPOSALS.map((p) => proposalRules(p).svm);
+  const proposed = NAMED_POLICIES.map((p) => proposalRules(p).svm);
   return [...new Set([...SVM_ERAS, ...proposed])].flatMap((svm) => [
     {
       id: `svm_npt_leaf/${svm.id}`,

@@ -1,6 +1,12 @@
 import type { Facts } from '../facts/facts.ts';
 import { didYouMean } from '../facts/words.ts';
-import { POLICY_NAMES, PROPOSALS, proposalRules, rulesOfPolicy } from '../kvm/policies.ts';
+import {
+  NAMED_POLICIES,
+  POLICY_NAMES,
+  PROPOSALS,
+  proposalRules,
+  rulesOfPolicy,
+} from '../kvm/policies.ts';
 import { QUIRK } from '../kvm/quirks.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { ALL_KERNEL_RULES, NEWEST_READ, rulesFor } from '../kvm/timeline.ts';
@@ -80,7 +86,7 @@ function narrowed(rules: readonly KvmRules[], offer: Offer, word: Word): readonl
 
 function policyColumn(word: Word, kernel: Word | null): Column {
   const name = word.text;
-  const proposal = PROPOSALS.find((p) => p.id === name.toLowerCase());
+  const proposal = NAMED_POLICIES.find((p) => p.id === name.toLowerCase());
   if (proposal === undefined) {
     const rules = rulesOfPolicy(name);
     if (rules.length === 0) {
@@ -100,7 +106,9 @@ function policyColumn(word: Word, kernel: Word | null): Column {
     return {
       rules: [base],
       subject: proposal.id,
-      notes: [`${proposal.id} on the kernel it belongs to, ${proposal.base}`],
+      notes: PROPOSALS.includes(proposal)
+        ? [`${proposal.id} on the kernel it belongs to, ${proposal.base}`]
+        : [],
     };
   }
   const under = rulesFor(kernelOf(kernel));

@@ -1,6 +1,6 @@
 import { refuse } from '../base/diagnostic.ts';
 import { FACT_KEYS, type FactKey, type Facts } from '../facts/facts.ts';
-import { type GuestMtrrLayout, parseAmount, parseRanges } from '../facts/layout.ts';
+import { type MtrrLayout, parseAmount, parseRanges } from '../facts/layout.ts';
 import { didYouMean, factKeyOf, parseValue, vocabulary } from '../facts/words.ts';
 import { QUIRK } from '../kvm/quirks.ts';
 import { BACKING_ALIASES, BACKINGS, backingClass } from '../linux/backing.ts';
@@ -20,6 +20,10 @@ const OTHER_KEYS = [
   'guest-mtrr-default',
   'guest-mtrr-fixed',
   'gpa',
+  'host-mtrr-ranges',
+  'host-mtrr-default',
+  'host-mtrr-fixed',
+  'hpa',
   'phys-bits',
 ] as const;
 
@@ -115,53 +119,133 @@ function factsOf(entries: readonly Entry[]): { facts: Facts; cpu: Cpu | null } {
   return { facts: facts as Facts, cpu };
 }
 
-// ---- guest MTRR layout ------------------------------------------------------------------------
+// ---- MTRR layouts -----------------------------------------------------------------------------
 
 /** KVM_NR_VAR_MTRR, in all versions. */
 const MTRR_PAIRS = 8;
+
+/** The keys that state a layout: of the guest, or of the host. */
+interface LayoutKeys {
+  readonly ranges: string;
+  readonly base: string;
+  readonly fixed: string;
+  readonly address: string;
+  /** Ranges at most; null: as many as the CPU has. */
+  readonly most: number | null;
+}
+
+const GUEST_LAYOUT: LayoutKeys = {
+  ranges: 'guest-mtrr-ranges',
+  base: 'guest-mtrr-default',
+  fixed: 'guest-mtrr-fixed',
+  address: 'gpa',
+  most: MTRR_PAIRS,
+};
+
+const HOST_LAYOUT: LayoutKeys = {
+  ranges: 'host-mtrr-ranges',
+  base: 'host-mtrr-default',
+  fixed: 'host-mtrr-fixed',
+  address: 'hpa',
+  most: null,
+};
 
 function mtrrTypeOf(word: Word): MtrrType {
   const type = MTRR_TYPES.find((t) => t === word.text.toUpperCase());
   return type ?? complain(word, `not an MTRR type: "${word.text}"`, 'one of UC WC WT WP WB');
 }
 
-function layoutOf(entries: readonly Entry[]): GuestMtrrLayout | null {
-  const rangeWords = words(entries, 'guest-mtrr-ranges');
-  const gpa = single(entries, 'gpa');
-  const base = single(entries, 'guest-mtrr-default');
+function physBitsOf(entries: readonly Entry[]): number {
   const bits = single(entries, 'phys-bits');
-  const [first] = rangeWords;
-  if (first === undefined && base === null) {
-    for (const key of ['gpa', 'phys-bits', 'guest-mtrr-fixed']) {
-      const alone = single(entries, key);
-      if (alone !== null) complain(alone, `${key} means nothing without guest-mtrr-ranges`);
-    }
-    return null;
+  if (bits === null) return 46;
+  const physBits = Number(bits.text);
+  if (Number.isInteger(physBits) && physBits >= 36 && physBits <= 52) return physBits;
+  return complain(bits, `not a physical address width: "${bits.text}"`, '36 to 52');
+}
+
+/** What means nothing without a layout. */
+function refuseStray(entries: readonly Entry[], keys: LayoutKeys): null {
+  for (const key of [keys.address, keys.fixed]) {
+    const alone = single(entries, key);
+    if (alone !== null) complain(alone, `${key} means nothing without ${keys.ranges}`);
   }
-  const anchor = first ?? base;
-  if (anchor === null || anchor === undefined) return null;
-  if (gpa === null)
-    complain(anchor, 'a guest MTRR layout needs gpa', 'name the address: --gpa 0xd0000000');
-  if (base === null)
-    complain(anchor, 'a guest MTRR layout needs guest-mtrr-default', 'one of UC WC WT WP WB');
-  const fixed = single(entries, 'guest-mtrr-fixed');
+  return null;
+}
+
+function layoutOf(entries: readonly Entry[], keys: LayoutKeys): MtrrLayout | null {
+  const rangeWords = words(entries, keys.ranges);
+  const base = single(entries, keys.base);
+  const anchor = rangeWords[0] ?? base;
+  if (anchor === null) return refuseStray(entries, keys);
+  const where = single(entries, keys.address);
+  if (where === null) {
+    complain(
+      anchor,
+      `an MTRR layout needs ${keys.address}`,
+      `name the address: --${keys.address} 0xd0000000`,
+    );
+  }
+  if (base === null) complain(anchor, `an MTRR layout needs ${keys.base}`, 'one of UC WC WT WP WB');
+  const fixed = single(entries, keys.fixed);
   const fixedType = fixed === null ? null : mtrrTypeOf(fixed);
-  const address = parseAmount(gpa.text);
+  const address = parseAmount(where.text);
   if (address === null)
-    complain(gpa, `not an address: "${gpa.text}"`, 'for example 0xd0000000 or 3G');
-  const physBits = bits === null ? 46 : Number(bits.text);
-  if (bits !== null && !(Number.isInteger(physBits) && physBits >= 36 && physBits <= 52)) {
-    complain(bits, `not a physical address width: "${bits.text}"`, '36 to 52');
-  }
+    complain(where, `not an address: "${where.text}"`, 'for example 0xd0000000 or 3G');
+  const physBits = physBitsOf(entries);
   const defaultType = mtrrTypeOf(base);
   const ranges = rangeWords.flatMap((word) => at(word, () => parseRanges(word.text)));
   if (address >= 2 ** physBits)
-    complain(gpa, `${gpa.text} is past ${physBits} physical address bits`);
+    complain(where, `${where.text} is past ${physBits} physical address bits`);
   const past = ranges.some((r) => r.base + r.size > 2 ** physBits);
   if (past)
     complain(anchor, `a range is past ${physBits} physical address bits`, 'see --phys-bits');
-  if (ranges.length > MTRR_PAIRS) complain(anchor, `KVM has ${MTRR_PAIRS} variable MTRRs`);
-  return { defaultType, ranges, fixedType, gpa: address, physBits };
+  if (keys.most !== null && ranges.length > keys.most) {
+    complain(anchor, `KVM has ${keys.most} variable MTRRs`);
+  }
+  return { defaultType, ranges, fixedType, address, physBits };
+}
+
+/** Both layouts, and nothing said twice. */
+function layoutsOf(
+  entries: readonly Entry[],
+  facts: Facts,
+): { readonly layout: MtrrLayout | null; readonly hostLayout: MtrrLayout | null } {
+  const layout = layoutOf(entries, GUEST_LAYOUT);
+  const hostLayout = layoutOf(entries, HOST_LAYOUT);
+  const stray = single(entries, 'phys-bits');
+  if (stray !== null && layout === null && hostLayout === null) {
+    complain(stray, 'phys-bits means nothing without guest-mtrr-ranges or host-mtrr-ranges');
+  }
+  if (layout !== null && facts['guest-mtrr'] !== undefined) {
+    refuse('guest-mtrr and guest-mtrr-ranges both say what the guest MTRR is', 'give one of them');
+  }
+  if (layout !== null && facts.firmware !== undefined) {
+    refuse('firmware and guest-mtrr-ranges both say what the guest MTRRs are', 'give one of them');
+  }
+  if (hostLayout !== null && facts['host-mtrr'] !== undefined) {
+    refuse('host-mtrr and host-mtrr-ranges both say what the host MTRR is', 'give one of them');
+  }
+  return { layout, hostLayout };
+}
+
+/** What the guest maps is said once: as its type, as its request, or by its driver. */
+function refuseTwice(facts: Facts): void {
+  const sayings = ['guest', 'guest-request', 'guest-driver', 'pat-index'] as const;
+  const [first, second] = sayings.filter((key) => facts[key] !== undefined);
+  if (first !== undefined && second !== undefined) {
+    refuse(`${first} and ${second} both say what the guest maps`, 'give one of them');
+  }
+  if ((facts['pat-index'] === undefined) !== (facts['pat-layout'] === undefined)) {
+    refuse('a PAT index means nothing without the PAT', 'say both pat-index and pat-layout');
+  }
+  const [device] = facts['guest-driver'] ?? [];
+  const deaf = device !== undefined && facts['guest-driver']?.length === 1 && device !== 'virtgpu';
+  if (deaf && facts['map-info'] !== undefined && facts.vmm === undefined) {
+    refuse(`${device} does not ask map_info`, 'leave out --map-info');
+  }
+  if (facts['honor-guest-pat'] !== undefined && facts.vmm?.some((v) => v === 'qemu-11') !== true) {
+    refuse('honor-guest-pat is an option of QEMU 11.0 and later', 'say --vmm qemu-11 too');
+  }
 }
 
 function quirks2Of(entries: readonly Entry[]): number | null {
@@ -178,7 +262,7 @@ function quirks2Of(entries: readonly Entry[]): number | null {
 }
 
 /** Keys whose values contain commas of their own. */
-const WHOLE: readonly string[] = ['guest-mtrr-ranges'];
+const WHOLE: readonly string[] = ['guest-mtrr-ranges', 'host-mtrr-ranges'];
 
 /** "WC,WB" is two words, wherever it was said. */
 function separated(entry: Entry): Entry {
@@ -197,16 +281,11 @@ function separated(entry: Entry): Entry {
 export function composeQuestions(said: readonly Entry[]): readonly Question[] {
   const entries = said.map(separated);
   const { facts, cpu } = factsOf(entries);
-  const layout = layoutOf(entries);
-  if (facts.guest !== undefined && facts['guest-request'] !== undefined) {
-    refuse('guest and guest-request both say what the guest maps', 'give one of them');
-  }
-  if (layout !== null && facts['guest-mtrr'] !== undefined) {
-    refuse('guest-mtrr and guest-mtrr-ranges both say what the guest MTRR is', 'give one of them');
-  }
+  refuseTwice(facts);
+  const layouts = layoutsOf(entries, facts);
   const quirks2 = quirks2Of(entries);
   const quirkOffered = quirks2 === null ? null : (quirks2 & QUIRK.IGNORE_GUEST_PAT) !== 0;
   return columnsOf(entries, offerOf(facts, quirks2)).map((column) =>
-    question({ facts, ...column, layout, cpuModel: cpu?.model ?? null, quirkOffered }),
+    question({ facts, ...column, ...layouts, cpuModel: cpu?.model ?? null, quirkOffered }),
   );
 }

@@ -10,6 +10,7 @@ import { type NptResult, nptEffective } from '../x86/npt.ts';
 import type { EffectiveType, MtrrType, PatType, Vendor } from '../x86/types.ts';
 import type { Page } from './page.ts';
 import type { Steps } from './step.ts';
+import { inTdx, quirkAsked, slotFlag } from './vmm.ts';
 
 /** The guest's type and MTRR, asked only if a rule looks at them. */
 export interface GuestSide {
@@ -72,8 +73,10 @@ export function effective(scene: Scene, paging: FactValues['paging'], vendor: Ve
  * The quirk in force? A VMM may ask to disable it, but KVM refuses on a CPU without self-snoop. When
  * it is said to be off, the CPU must have self-snoop.
  */
-function ignoreGuestPat({ inquiry, steps, quirkOffered }: Scene): boolean {
-  if (inquiry.ask('quirk-ignore-guest-pat') === 'on') return true;
+function ignoreGuestPat(scene: Scene): boolean {
+  const { inquiry, steps, quirkOffered } = scene;
+  if (inTdx(scene)) return false;
+  if (quirkAsked(scene) === 'on') return true;
   if (quirkOffered === false) {
     steps.add(
       'vmm',
@@ -115,7 +118,8 @@ function vmxInputs(scene: Scene, seen: Record<string, string>): VmxInputs {
     self_snoop: () => bit('self_snoop', inquiry.ask('self-snoop')),
     guest_mtrr: () => type('guest_mtrr', guest.mtrr()),
     host_memtype: () => type('host_memtype', eptTypeOf(page.fact('host-memtype'))),
-    slot_noncoherent: () => bit('slot_noncoherent', inquiry.ask('slot-noncoherent')),
+    host_mtrr: () => type('host_mtrr', page.fact('host-mtrr')),
+    slot_noncoherent: () => bit('slot_noncoherent', slotFlag(scene)),
   };
 }
 

@@ -38,6 +38,7 @@ function asked(q: Question, facts: Facts): Resolution | null {
         rules: [...q.rules.values()],
         subject: null,
         layout: q.layout,
+        hostLayout: q.hostLayout,
         cpuModel: q.cpuModel,
         quirkOffered: q.quirkOffered,
       }),

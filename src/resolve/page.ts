@@ -1,11 +1,14 @@
 import { must } from '../base/assert.ts';
+import { u64FromNumber } from '../base/u64.ts';
 import { type FactValues, factWord } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
+import { layoutState, type MtrrLayout } from '../facts/layout.ts';
 import { decide } from '../kvm/decision.ts';
 import type { PfnInputs } from '../kvm/mmio.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { type BackingClass, backingClass } from '../linux/backing.ts';
-import type { PatType } from '../x86/types.ts';
+import { compileMtrrs, mtrrLookup } from '../x86/mtrr.ts';
+import type { MtrrType, PatType } from '../x86/types.ts';
 import type { Steps } from './step.ts';
 
 /** The facts of a page that its class of backing settles. */
@@ -42,12 +45,15 @@ function classValue(backing: BackingClass, key: PageKey): FactValues[PageKey] {
 export class Page {
   readonly #inquiry: Inquiry;
   readonly #steps: Steps;
+  readonly #hostLayout: MtrrLayout | null;
   #mmio: boolean | null = null;
   #backing: BackingClass | null = null;
 
-  constructor(inquiry: Inquiry, steps: Steps) {
+  /** @param hostLayout the host's MTRRs, where they were given */
+  constructor(inquiry: Inquiry, steps: Steps, hostLayout: MtrrLayout | null) {
     this.#inquiry = inquiry;
     this.#steps = steps;
+    this.#hostLayout = hostLayout;
   }
 
   /** Its class; asks for it, so only where a rule needs it. */
@@ -56,7 +62,7 @@ export class Page {
     const name = this.#inquiry.ask('backing');
     const backing = must(backingClass(name), `no backing class ${name}`);
     const inForce = (key: PageKey): string =>
-      factWord(this.#inquiry.isGiven(key) ? this.#inquiry.ask(key) : classValue(backing, key));
+      this.#isSaid(key) ? factWord(this.fact(key)) : factWord(classValue(backing, key));
     this.#steps.add(
       'host',
       `backing/${backing.id}`,
@@ -79,12 +85,33 @@ export class Page {
   /** A fact of the page: as given, else as its class has it. */
   fact<K extends PageKey>(key: K): FactValues[K] {
     if (this.#inquiry.isGiven(key)) return this.#inquiry.ask(key);
+    if (key === 'host-mtrr' && this.#hostLayout !== null) {
+      return this.#byHostMtrrs(this.#hostLayout) as FactValues[K];
+    }
     const backing = this.backing();
     return this.#inquiry.imply(
       key,
       classValue(backing, key) as FactValues[K],
       `as is usual for ${backing.title}`,
     );
+  }
+
+  #isSaid(key: PageKey): boolean {
+    return this.#inquiry.isGiven(key) || (key === 'host-mtrr' && this.#hostLayout !== null);
+  }
+
+  /** Undefined overlaps leave every type that is possible there. */
+  #byHostMtrrs(layout: MtrrLayout): MtrrType {
+    const known = this.#inquiry.answers.find((a) => a.key === 'host-mtrr');
+    if (known !== undefined) return known.value as MtrrType;
+    const answer = mtrrLookup(compileMtrrs(layoutState(layout)), u64FromNumber(layout.address));
+    const why = 'the host MTRRs as given';
+    const types = answer.kind === 'type' ? [answer.type] : answer.among;
+    const type = this.#inquiry.among('host-mtrr', types, why);
+    const by = answer.kind === 'type' ? `by ${answer.by}` : 'an overlap that is undefined';
+    const inputs = { hpa: `0x${layout.address.toString(16)}` };
+    this.#steps.add('host', 'x86/mtrr', inputs, `host MTRR ${type}, ${by}`, 'sdm/mtrr-precedence');
+    return type;
   }
 
   /** kvm_is_mmio_pfn() of these rules, asked once. */

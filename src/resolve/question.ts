@@ -1,7 +1,7 @@
 import { must } from '../base/assert.ts';
 import { refuse } from '../base/diagnostic.ts';
 import type { FactKey, Facts, FactValues, Paging } from '../facts/facts.ts';
-import type { GuestMtrrLayout } from '../facts/layout.ts';
+import type { MtrrLayout } from '../facts/layout.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
 import { BACKINGS } from '../linux/backing.ts';
@@ -14,7 +14,9 @@ export interface Question {
   readonly rules: ReadonlyMap<string, KvmRules>;
   /** How the user named the kernel or policy; for rules taken for want of one, their kernels. */
   readonly subject: (rules: KvmRules) => string;
-  readonly layout: GuestMtrrLayout | null;
+  /** Of the guest. */
+  readonly layout: MtrrLayout | null;
+  readonly hostLayout: MtrrLayout | null;
   readonly cpuModel: CpuModel | null;
   /** Bit 9 of KVM_CAP_DISABLE_QUIRKS2: KVM offers the opt-out. Null: not known. */
   readonly quirkOffered: boolean | null;
@@ -32,7 +34,8 @@ export interface QuestionInput {
   /** Null: nothing is said of kernel or policy. */
   readonly rules: readonly KvmRules[] | null;
   readonly subject: string | null;
-  readonly layout?: GuestMtrrLayout | null;
+  readonly layout?: MtrrLayout | null;
+  readonly hostLayout?: MtrrLayout | null;
   readonly cpuModel?: CpuModel | null;
   readonly quirkOffered?: boolean | null;
   readonly notes?: readonly string[];
@@ -100,6 +103,7 @@ export function question(input: QuestionInput): Question {
     rules: byId,
     subject: (r) => input.subject ?? r.kernels,
     layout: input.layout ?? null,
+    hostLayout: input.hostLayout ?? null,
     cpuModel: model,
     quirkOffered: input.quirkOffered ?? null,
     notes: input.notes ?? [],

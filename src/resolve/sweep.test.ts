@@ -99,6 +99,7 @@ function decided(rules: KvmRules, read: ReadInput): EffectiveType {
     self_snoop: () => read('self-snoop'),
     guest_mtrr: () => read('guest-mtrr'),
     host_memtype: () => read('host-memtype').replace('UC-', 'UC') as MtrrType,
+    host_mtrr: () => read('host-mtrr'),
     slot_noncoherent: () => read('slot-noncoherent'),
   };
   const { returns } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, vmx).decision;

@@ -127,6 +127,7 @@ function underEpt(rules: KvmRules, read: ReadInput): number {
     self_snoop: () => read('self-snoop'),
     guest_mtrr: () => read('guest-mtrr'),
     host_memtype: () => eptTypeOf(read('host-memtype')),
+    host_mtrr: () => read('host-mtrr'),
     slot_noncoherent: () => read('slot-noncoherent'),
   };
   const { decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);

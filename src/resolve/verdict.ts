@@ -1,10 +1,11 @@
 import type { Room } from '../cite/rule.ts';
 import type { SourceId } from '../cite/sources.ts';
-import type { DeviceAccess, FactValues } from '../facts/facts.ts';
+import type { DeviceAccess, FactValues, MapInfo } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import type { GuestMtrrAnswer } from '../kvm/guest-mtrr.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import type { BackingClass } from '../linux/backing.ts';
+import type { VmmModel } from '../platform/vmm.ts';
 import type { MtrrAnswer } from '../x86/mtrr.ts';
 import type { PatType, Vendor } from '../x86/types.ts';
 import type { Effective } from './effective.ts';
@@ -39,6 +40,12 @@ export interface Situation {
   readonly selfSnoopKnown: boolean | null;
   /** Bit 9 of the capability word, when that is known. */
   readonly quirkOffered: boolean | null;
+  /** Null when none was named. */
+  readonly vmm: VmmModel | null;
+  /** What the guest was told of the blob; null when nothing was said of it. */
+  readonly mapInfo: MapInfo | null;
+  /** The VMM was told to have the guest PAT honoured, cannot, and ends with an error. */
+  readonly vmmRefuses: boolean;
   /** Guest MTRRs, when a layout was given and KVM looked at it: KVM's answer and the manual's. */
   readonly guestMtrrs: { readonly kvm: GuestMtrrAnswer; readonly manual: MtrrAnswer } | null;
 }

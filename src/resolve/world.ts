@@ -4,19 +4,22 @@ import { InputError } from '../base/diagnostic.ts';
 import { u64FromNumber } from '../base/u64.ts';
 import type { DeviceAccess, FactValues } from '../facts/facts.ts';
 import { type Answer, Inquiry, type OpenSets } from '../facts/inquiry.ts';
-import { type GuestMtrrLayout, layoutState } from '../facts/layout.ts';
+import { layoutState, type MtrrLayout } from '../facts/layout.ts';
 import { compileGuestMtrrs, GUEST_MTRR_RULES } from '../kvm/guest-mtrr.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { compileMtrrs, mtrrLookup } from '../x86/mtrr.ts';
 import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
 import type { MtrrType, Vendor } from '../x86/types.ts';
+import { blobMapInfo, saysMapInfo } from './blob.ts';
 import { type Effective, effective, type GuestSide } from './effective.ts';
-import { type GuestGrant, guestType } from './guest.ts';
+import { guestMtrrSeenByGuest, guestMtrrType } from './firmware.ts';
+import { type GuestGrant, guestType, saysRequest } from './guest.ts';
 import { Page } from './page.ts';
 import type { Question } from './question.ts';
 import { type Step, Steps } from './step.ts';
 import type { Situation, Verdict } from './verdict.ts';
 import { judge } from './verdicts/index.ts';
+import { vmmOf, vmmRefuses } from './vmm.ts';
 
 /** The guest kernel refuses the mapping, so that no access exists. */
 export class MappingRefused extends InputError {
@@ -40,7 +43,7 @@ export interface World {
 export function resolveWorld(question: Question, open: OpenSets, choice: Choice): World {
   const inquiry = new Inquiry(question.facts, open, choice);
   const steps = new Steps();
-  const page = new Page(inquiry, steps);
+  const page = new Page(inquiry, steps, question.hostLayout);
   const paging = inquiry.ask('paging');
   const vendor = vendorFor(inquiry, paging);
   const rules = must(question.rules.get(inquiry.ask('policy')), 'policy');
@@ -49,12 +52,12 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
   const guest: GuestSide = {
     mtrr: mtrrs.type,
     type: () => {
-      grant ??= guestType(inquiry, mtrrs.manualType, steps);
+      grant ??= guestType(inquiry, page, mtrrs.manualType, steps);
       if (grant.type === null) throw refusedByGuest(grant);
       return grant.type;
     },
   };
-  if (inquiry.isGiven('guest') || inquiry.isGiven('guest-request')) guest.type();
+  if (inquiry.isGiven('guest') || saysRequest(inquiry)) guest.type();
   const result = effective(
     { inquiry, rules, page, guest, steps, quirkOffered: question.quirkOffered },
     paging,
@@ -77,6 +80,9 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
     selfSnoop: selfSnoopFor(inquiry, vendor, question, aliasMatters(page, result, paging)),
     selfSnoopKnown: selfSnoopKnown(inquiry, vendor, question),
     quirkOffered: question.quirkOffered,
+    vmm: vmmOf(inquiry),
+    mapInfo: saysMapInfo(inquiry) ? blobMapInfo(inquiry, page) : null,
+    vmmRefuses: vmmRefuses({ inquiry, rules, quirkOffered: question.quirkOffered }, paging),
     guestMtrrs: mtrrs.compared(),
   };
   const verdicts = judge(situation);
@@ -166,15 +172,16 @@ interface GuestMtrrs {
 function guestMtrrs(
   inquiry: Inquiry,
   rules: KvmRules,
-  layout: GuestMtrrLayout | null,
+  layout: MtrrLayout | null,
   steps: Steps,
 ): GuestMtrrs {
   if (layout === null) {
-    const type = (): MtrrType => inquiry.ask('guest-mtrr');
-    return { type, manualType: type, compared: () => null };
+    const type = (): MtrrType => guestMtrrType(inquiry, steps);
+    const manualType = (): MtrrType => guestMtrrSeenByGuest(inquiry, steps, type);
+    return { type, manualType, compared: () => null };
   }
   const state = layoutState(layout);
-  const manual = mtrrLookup(compileMtrrs(state), u64FromNumber(layout.gpa));
+  const manual = mtrrLookup(compileMtrrs(state), u64FromNumber(layout.address));
   const manualType = (): MtrrType => (manual.kind === 'type' ? manual.type : 'UC');
   const { guestMtrr } = rules;
   if (guestMtrr === null) return { type: manualType, manualType, compared: () => null };
@@ -183,14 +190,14 @@ function guestMtrrs(
     maxphyaddr: layout.physBits,
     cpuidMtrr: true,
   });
-  const answer = kvm.lookup(Math.floor(layout.gpa / 4096));
+  const answer = kvm.lookup(Math.floor(layout.address / 4096));
   let asked = false;
   const type = (): MtrrType => {
     if (!asked) {
       asked = true;
       const { id, sources } = GUEST_MTRR_RULES[guestMtrr];
       const inputs = {
-        gpa: `0x${layout.gpa.toString(16)}`,
+        gpa: `0x${layout.address.toString(16)}`,
         ranges: answer.items.join(', ') || 'none',
       };
       steps.add('kvm', id, inputs, `guest MTRR ${answer.type ?? 'undefined'}`, sources[0]);

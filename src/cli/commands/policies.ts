@@ -1,6 +1,6 @@
 import { cite } from '../../cite/sources.ts';
 import { ERAS } from '../../kvm/eras/index.ts';
-import { PROPOSALS } from '../../kvm/policies.ts';
+import { NAMED_POLICIES } from '../../kvm/policies.ts';
 import { SPANS } from '../../kvm/timeline.ts';
 import { labelled } from '../../report/wrap.ts';
 import type { Io } from '../io.ts';
@@ -16,7 +16,7 @@ function policiesText(): string {
     ]),
     '',
     'Proposals (none is in a released kernel in this form):',
-    ...PROPOSALS.flatMap((p) => [
+    ...NAMED_POLICIES.flatMap((p) => [
       ...labelled(`  ${p.id.padEnd(16)} `, p.title, WIDTH),
       ...labelled('      ', `${p.text} Posted against, or taken on, ${p.base}.`, WIDTH),
     ]),
@@ -35,7 +35,7 @@ function policiesJson(): string {
       felt,
       sources: sources.map(cite),
     })),
-    proposals: PROPOSALS.map(({ id, title, text, base }) => ({ id, title, text, base })),
+    proposals: NAMED_POLICIES.map(({ id, title, text, base }) => ({ id, title, text, base })),
     spans: SPANS.map((span) => ({
       from: span.from.text,
       to: span.to?.text ?? null,

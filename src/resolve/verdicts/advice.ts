@@ -4,6 +4,13 @@ const QEMU = 'QEMU 11.0 or later: -accel kvm,honor-guest-pat=on';
 const RAW =
   'another VMM: KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) before guest memory is touched';
 
+/** How the VMM at hand disables the quirk, as far as one is named. */
+function disableIt(s: Situation): string {
+  if (s.vmm === null) return `${QEMU}; ${RAW}`;
+  if (s.vmm.quirk === 'honor-guest-pat') return 'QEMU: -accel kvm,honor-guest-pat=on';
+  return `${s.vmm.title}: it has no switch for it; use ${QEMU}, or change the code: KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) before guest memory is touched`;
+}
+
 const NO_SELF_SNOOP =
   'This CPU has no self-snoop, so no kernel lets the guest PAT be honoured here (disabling the quirk is ' +
   'refused with -EINVAL). Use a CPU with self-snoop (Ivy Bridge, Sandy Bridge-EP, Westmere-EX or later), ' +
@@ -25,12 +32,12 @@ export function honourGuestPat(s: Situation): string {
   if (!s.rules.hasPatQuirk) {
     return (
       `${s.subject} cannot: the opt-out KVM_X86_QUIRK_IGNORE_GUEST_PAT exists from 6.16 on, and in ` +
-      `6.12.y from 6.12.78. Upgrade the host kernel, then disable the quirk (${QEMU}; ${RAW}). On an ` +
+      `6.12.y from 6.12.78. Upgrade the host kernel, then disable the quirk (${disableIt(s)}). On an ` +
       'Intel CPU without self-snoop it cannot be disabled.'
     );
   }
   if (s.quirkOffered === false) return NO_SELF_SNOOP;
-  return `Disable KVM_X86_QUIRK_IGNORE_GUEST_PAT (bit 9): ${QEMU}; ${RAW}.`;
+  return `Disable KVM_X86_QUIRK_IGNORE_GUEST_PAT (bit 9): ${disableIt(s)}.`;
 }
 
 /** How to have the guest's types heard at all; null where KVM honours them already. */

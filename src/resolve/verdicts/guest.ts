@@ -1,3 +1,4 @@
+import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
 import { GUEST_CPU } from './advice.ts';
 
@@ -29,13 +30,53 @@ function byReservation(s: Situation): Finding | null {
   };
 }
 
+function patFix(s: Situation): string {
+  const tdx = s.inquiry.isGiven('confidential') && s.inquiry.ask('confidential') === 'tdx';
+  if (tdx) {
+    return 'Use a guest kernel of 6.9 or later: it programs the PAT without CR0.CD (ffc92cf3db62). From 6.2 on (c11ca45441d5) a TDX guest only keeps the PAT that the firmware left, which after reset has no WC.';
+  }
+  return 'Show the guest PAT and MTRR in CPUID (old kernels skip PAT without MTRR), and do not boot it with nopat.';
+}
+
 function patOff(s: Situation): Finding | null {
   const text = changed(s, 'pat-off');
   if (text === null) return null;
   return {
     agents: ['guest kernel'],
     text: `${text}: the guest kernel did not initialise PAT, and the reset PAT has no slot for it.`,
-    fix: 'Show the guest PAT and MTRR in CPUID (old kernels skip PAT without MTRR), and do not boot it with nopat.',
+    fix: patFix(s),
+  };
+}
+
+/** A driver that computes its page table bits for Linux' PAT. */
+function otherSlot(s: Situation): Finding | null {
+  if (!s.inquiry.isGiven('pat-index') || s.guest?.type === null || s.guest === null) return null;
+  const layout = s.inquiry.ask('pat-layout');
+  const index = s.inquiry.ask('pat-index');
+  const linux = LINUX_PAT['wt-wp'][Number(index)];
+  if (linux === undefined || linux === s.guest.type) return null;
+  return {
+    agents: ['guest driver', 'guest kernel'],
+    text: `Index ${index} is ${s.guest.type} in this PAT (${layout}); in the one Linux programs it is ${linux}.`,
+    fix:
+      layout === 'zero'
+        ? 'A PAT of 0 makes every mapping UC: treat it as no PAT (Linux does so since 9d34cfdf4796), and have the hypervisor show a real one.'
+        : 'Take the index from the kernel (cachemode2protval) instead of counting on slot 1, or have the hypervisor offer the PAT of Linux.',
+  };
+}
+
+function withoutMtrrs(s: Situation): Finding | null {
+  if (!s.inquiry.isGiven('confidential')) return null;
+  const kind = s.inquiry.ask('confidential');
+  if (kind === 'no') return null;
+  const what =
+    kind === 'tdx'
+      ? 'In a TDX guest CR0.CD cannot be set and writes to MTRRs end in a #VE'
+      : 'In an SEV-SNP guest the MTRRs that the hypervisor shows are not to be trusted';
+  return {
+    agents: ['firmware', 'guest kernel'],
+    text: `${what}; the types of shared memory come from the guest's PAT alone, private memory is WB. No UC is lost: device memory is UC by the page tables of the guest.`,
+    fix: 'Leave MTRRs and CR0.CD alone there (edk2 071d2cfab834 does), and map device memory UC or WC in the page tables. Linux from 6.12 on takes WB for its MTRRs (8e690b817e38), from 6.18 and 6.12.54 with a UC hole below 4 GiB.',
   };
 }
 
@@ -77,8 +118,34 @@ export const GUEST: readonly VerdictDefinition[] = [
     cause: 'CPUID hides PAT or MTRR, or the guest was booted with nopat.',
     consequence: 'WC requests become UC-: slow graphics.',
     fix: 'Fix the CPUID that the VMM shows.',
-    sources: ['linux/pat_bp_init'],
+    sources: ['linux/pat_bp_init', 'linux/c11ca45441d5'],
     example: '--cpu amd --kernel 6.8 --paging npt --backing ram --guest-request WC --guest-pat no',
     find: patOff,
+  },
+  {
+    code: 'MT223',
+    severity: 'info',
+    title: 'A confidential guest has no MTRRs of its own',
+    room: 'firmware',
+    cause: 'TDX and SEV-SNP give the guest no MTRRs and no CR0.CD that it could rely on.',
+    consequence: 'Firmware that writes them gets a #VE; Linux replaces them by a state of its own.',
+    fix: 'Use the PAT.',
+    sources: ['edk2/td-mtrr', 'linux/guest_force_mtrr_state', 'kvm/x86.c-quirks'],
+    example:
+      '--cpu intel --self-snoop yes --kernel 6.18 --paging ept --confidential tdx --backing bar --guest UC-',
+    find: withoutMtrrs,
+  },
+  {
+    code: 'MT224',
+    severity: 'warning',
+    title: 'The PAT index means another type than in the PAT of Linux',
+    room: 'guest',
+    cause:
+      'A driver or hypervisor counts on the slots of another PAT: Xen has WT where Linux has WC.',
+    consequence: 'WC mappings that are WT, or a driver that finds no WC and gives up.',
+    fix: 'Look the slot up instead of assuming it.',
+    sources: ['linux/pat_bp_init', 'xen/XEN_MSR_PAT'],
+    example: '--cpu amd --kernel 6.8 --paging npt --backing bar-wc --pat-index 1 --pat-layout xen',
+    find: otherSlot,
   },
 ];

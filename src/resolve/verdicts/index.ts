@@ -1,9 +1,11 @@
 import type { Situation, Verdict, VerdictDefinition } from '../verdict.ts';
 import { COHERENCE } from './coherence.ts';
 import { GUEST } from './guest.ts';
+import { MAP_INFO } from './map-info.ts';
 import { POLICY } from './policy.ts';
 import { SAFETY } from './safety.ts';
 import { SPEED } from './speed.ts';
+import { VMM_VERDICTS } from './vmm.ts';
 
 /** Every kind of verdict, by ascending code. */
 export const VERDICTS: readonly VerdictDefinition[] = [
@@ -12,6 +14,8 @@ export const VERDICTS: readonly VerdictDefinition[] = [
   ...GUEST,
   ...SPEED,
   ...SAFETY,
+  ...MAP_INFO,
+  ...VMM_VERDICTS,
 ].sort((a, b) => (a.code < b.code ? -1 : 1));
 
 const WEIGHT = { error: 0, warning: 1, info: 2 } as const;

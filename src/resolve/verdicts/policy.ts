@@ -148,7 +148,42 @@ function fixedFinding(text: string): Finding {
   return { agents: ['firmware', 'KVM'], text, fix: 'Use 4.4 or later.' };
 }
 
+/** What somebody found in the page tables, beside what these rules install. */
+function otherLeaf(s: Situation): Finding | null {
+  const { leaf } = s.result;
+  if (leaf.paging !== 'ept' || !s.inquiry.isGiven('installed-leaf')) return null;
+  const found = s.inquiry.ask('installed-leaf');
+  const right = `${leaf.ept.memtype}${leaf.ept.ipat ? '+IPAT' : ''}`;
+  if (found === right) return null;
+  const memtype = found.replace('+IPAT', '');
+  const device = isDeviceMemory(s);
+  const so =
+    memtype === 'UC' && !device
+      ? 'every access to this RAM goes to memory alone, and the whole machine lags'
+      : device && memtype !== 'UC'
+        ? 'cacheable and speculative accesses reach the device: machine-check risk'
+        : 'guest and host may disagree about what is cached';
+  return {
+    agents: ['hypervisor', 'CPU'],
+    text: `The leaf installed is ${found}; ${s.subject} installs ${right} here (${leaf.why}). With it, ${so}.`,
+    fix: `Install ${right}. Usual mistakes when MTRRs are turned into EPT types: a wrong mask or size, UC as the fallback instead of the default type, fixed ranges left out, overlaps resolved without the precedence of UC, no update when an MTRR is written, one type for a 2 MiB leaf over two ranges. vectors/ has test cases.`,
+  };
+}
+
 export const POLICY: readonly VerdictDefinition[] = [
+  {
+    code: 'MT213',
+    severity: 'error',
+    title: 'The installed EPT leaf is not the one that the rules give',
+    room: 'kvm',
+    cause: 'A hypervisor builds its EPT from the MTRRs and gets one wrong, or carries other rules.',
+    consequence: 'RAM that is uncached, or device memory that is cacheable.',
+    fix: 'Compare with the rules: --policy mtrr-to-ept for a hypervisor other than KVM.',
+    sources: ['sdm/ept-types', 'sdm/mtrr-precedence'],
+    example:
+      '--cpu intel --policy mtrr-to-ept --paging ept --backing ram --guest WB --host-mtrr-ranges "UC 3G-4G" --host-mtrr-default WB --hpa 1G --installed-leaf UC',
+    find: otherLeaf,
+  },
   {
     code: 'MT201',
     severity: 'warning',

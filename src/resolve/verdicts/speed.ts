@@ -39,6 +39,39 @@ function slowBar(s: Situation): Finding | null {
   };
 }
 
+/** Write combining combines writes: a load goes out alone. */
+function slowReads(s: Situation): Finding | null {
+  if (!s.inquiry.isGiven('workload') || s.inquiry.ask('workload') !== 'reads') return null;
+  if (s.result.type !== 'WC' && s.result.type !== 'WC+') return null;
+  return {
+    agents: [GUEST_CPU],
+    text: 'The guest reads memory that is WC: each load goes to memory, or over the bus, alone; some 50 MB/s were measured, 350 times below cached reads.',
+    fix: 'Read back from cached memory (Vulkan: HOST_CACHED; copy on the GPU first), or with MOVNTDQA; keep WC for what is only written.',
+  };
+}
+
+function throughVfio(s: Situation): Finding | null {
+  if (!s.inquiry.isGiven('guest-driver') || s.inquiry.ask('guest-driver') !== 'vfio-pci')
+    return null;
+  if (s.backing?.page.device !== true || !isUncached(s.result.type)) return null;
+  return {
+    agents: ['guest kernel', 'device'],
+    text: 'vfio-pci gives its BARs to user space with pgprot_noncached (UC-): no write combining for a driver in user space.',
+    fix: 'Let a kernel driver map the BAR WC, or use a vfio-pci that can; from 6.12 on an entry WC of somebody else in the memtype list wins. Look for the BAR in /sys/kernel/debug/x86/pat_memtype_list (before 6.12; later vfio BARs are not listed).',
+  };
+}
+
+/** Pages that the host maps one by one, with a look at the tracker for each. */
+function faultsLookUp(s: Situation): Finding | null {
+  if (!s.inquiry.isGiven('workload') || s.inquiry.ask('workload') !== 'faults') return null;
+  if (s.backing === null || !(s.backing.page.highOrder || s.backing.page.device)) return null;
+  return {
+    agents: ['host'],
+    text: 'Each fault on such a mapping looks up the type of its page (lookup_memtype), which walks the resource tree to tell RAM from the rest (find_next_res): a few percent of the CPU where much is mapped and unmapped.',
+    fix: 'Map larger pieces at once and keep them mapped; the type itself is not at fault, and KVM honouring it would cost the same walk again.',
+  };
+}
+
 export const SPEED: readonly VerdictDefinition[] = [
   {
     code: 'MT301',
@@ -77,5 +110,43 @@ export const SPEED: readonly VerdictDefinition[] = [
     sources: ['sdm/t11-7', 'apm/t15-20'],
     example: '--cpu intel --kernel 6.8 --paging ept --backing bar --guest WB',
     find: slowBar,
+  },
+  {
+    code: 'MT304',
+    severity: 'warning',
+    title: 'The guest reads from write-combined memory',
+    room: 'guest',
+    cause: 'WC memory is fast to write and uncached to read.',
+    consequence: 'Readback at some 50 MB/s; compositing in place, or scrolling by copying, crawls.',
+    fix: 'Use cached memory for what is read.',
+    sources: ['sdm/types', 'perf/sogen'],
+    example: '--cpu amd --kernel 6.8 --paging npt --backing bar-wc --guest WC --workload reads',
+    find: slowReads,
+  },
+  {
+    code: 'MT305',
+    severity: 'info',
+    title: 'User space reaches the BAR through vfio-pci: uncached, no write combining',
+    room: 'guest',
+    cause: 'vfio-pci maps BARs with pgprot_noncached.',
+    consequence: 'Push models of network cards (ENA LLQ) write one by one.',
+    fix: 'A kernel driver, or a vfio-pci with write combining.',
+    sources: ['linux/vfio_pci'],
+    example: '--cpu intel --kernel 6.8 --paging ept --backing bar --guest-driver vfio-pci',
+    find: throughVfio,
+  },
+  {
+    code: 'MT306',
+    severity: 'info',
+    title: 'Each fault looks up the memory type in the tracker',
+    room: 'host',
+    cause:
+      'vmf_insert_pfn() asks lookup_memtype() for each page; kvm_is_mmio_pfn() asks it for reserved ones.',
+    consequence: '3 to 6 % of the CPU in find_next_res() were seen on amdgpu buffers.',
+    fix: 'Fewer faults: larger and longer-lived mappings.',
+    sources: ['linux/vmf_insert_pfn', 'linux/lookup_memtype', 'perf/prosper-3338'],
+    example:
+      '--cpu amd --kernel 6.16 --paging npt --backing ttm-cached --guest WB --device snoop --workload faults',
+    find: faultsLookUp,
   },
 ];

@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest';
+import { BACKINGS } from '../linux/backing.ts';
+import { GUEST_DRIVERS } from '../linux/guest-drivers.ts';
+import { requestOfMapInfo } from '../linux/virtio-gpu.ts';
+import { MTRR_PLANS, overriddenMtrr } from './firmware.ts';
+import { MAP_INFO_RULE, mayBeCached, PRODUCERS, saysCached } from './map-info.ts';
+import { quirkRequest, VMMS, wantsSlotFlag } from './vmm.ts';
+
+describe('MTRR plans', () => {
+  test('RAM is WB wherever somebody programs the MTRRs', () => {
+    for (const plan of Object.values(MTRR_PLANS)) {
+      expect([plan.id, plan.over.ram]).toEqual([plan.id, plan.id === 'none' ? 'UC' : 'WB']);
+    }
+  });
+
+  test('only the OVMF of before makes the hostmem BAR UC', () => {
+    const uc = Object.values(MTRR_PLANS).filter((p) => p.over['hostmem-bar'] !== 'WB');
+    expect(uc.map((p) => p.id)).toEqual(['ovmf', 'none']);
+  });
+
+  test('a confidential guest has WB RAM and a UC hole', () => {
+    expect(overriddenMtrr('ram')).toBe('WB');
+    expect(overriddenMtrr('low-bar')).toBe('UC');
+    expect(overriddenMtrr('hostmem-bar')).toBe('WB');
+  });
+});
+
+describe('VMMs', () => {
+  test('only QEMU 11 can disable the quirk; "on" refuses where "auto" goes on', () => {
+    const able = Object.values(VMMS).filter((v) => v.quirk !== 'never');
+    expect(able.map((v) => v.id)).toEqual(['qemu-11']);
+    const request = (honour: 'on' | 'off' | 'auto', offered: boolean) =>
+      quirkRequest(VMMS['qemu-11'], honour, () => offered);
+    expect([request('on', true), request('on', false)]).toEqual(['disables', 'refuses']);
+    expect([request('auto', true), request('auto', false)]).toEqual(['disables', 'leaves']);
+    expect([request('off', true), request('off', false)]).toEqual(['leaves', 'leaves']);
+  });
+
+  test('crosvm flags what is not CACHED, NONE too', () => {
+    const flags = (['none', 'cached', 'uncached', 'wc'] as const).filter((m) =>
+      wantsSlotFlag(VMMS['crosvm-noncoherent-dma'], m),
+    );
+    expect(flags).toEqual(['none', 'uncached', 'wc']);
+    expect(wantsSlotFlag(VMMS.crosvm, 'wc')).toBe(false);
+  });
+});
+
+describe('map_info', () => {
+  test('becomes the request of the virtio-gpu driver', () => {
+    const asks = (['none', 'cached', 'uncached', 'wc'] as const).map(requestOfMapInfo);
+    expect(asks).toEqual(['WB', 'WB', 'UC-', 'WC']);
+  });
+
+  test('cached memory may be cached, WC and device memory may not, i915 depends on the GPU', () => {
+    const answers = Object.fromEntries(BACKINGS.map((b) => [b.id, mayBeCached(b.page, null)]));
+    expect(answers).toMatchObject({
+      memfd: true,
+      'ttm-cached': true,
+      'ttm-wc': false,
+      'xe-wc': false,
+      'i915-wc': false,
+      'i915-dmabuf': null,
+      'bar-wc': false,
+    });
+    const i915 = BACKINGS.find((b) => b.id === 'i915-dmabuf')?.page ?? BACKINGS[0].page;
+    expect([mayBeCached(i915, true), mayBeCached(i915, false)]).toEqual([true, false]);
+  });
+
+  test('those who look at the buffer are never surely wrong; those who look at a name are', () => {
+    const wrong = (id: keyof typeof PRODUCERS): string[] =>
+      BACKINGS.flatMap(({ id: backing, page }) => {
+        const said = PRODUCERS[id].says[backing];
+        const right = mayBeCached(page, null);
+        const off = said?.every((m) => right !== null && saysCached(m) !== right) === true;
+        return off ? [backing] : [];
+      });
+    expect(wrong('venus')).toEqual([]);
+    expect(wrong('amdgpu-native')).toEqual([]);
+    expect(wrong('amdgpu-native-2023')).toEqual(['ttm-cached']);
+    expect(wrong('vrend-amd')).toEqual(['ttm-cached']);
+    expect(wrong('vrend-intel')).toEqual(['xe-wc', 'bar-wc']);
+    expect(MAP_INFO_RULE.table).toContain('vrend-amd           1 of 3 wrong (ttm-cached)');
+  });
+
+  test('every driver but virtio-gpu asks for a type of its own', () => {
+    const deaf = Object.entries(GUEST_DRIVERS).filter(([, d]) => d.asks !== null);
+    expect(deaf.map(([id]) => id)).not.toContain('virtgpu');
+    expect(deaf).toHaveLength(Object.keys(GUEST_DRIVERS).length - 1);
+  });
+});

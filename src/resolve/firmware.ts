@@ -1,0 +1,53 @@
+import type { FirmwareId } from '../facts/facts.ts';
+import type { Inquiry } from '../facts/inquiry.ts';
+import { MTRR_PLANS, overriddenMtrr } from '../platform/firmware.ts';
+import type { MtrrType } from '../x86/types.ts';
+import type { Steps } from './step.ts';
+import { vmmOf } from './vmm.ts';
+
+/** The MTRR plan that holds: that of the firmware named, else that of a VMM that boots without one. */
+function planOf(inquiry: Inquiry): FirmwareId | null {
+  if (inquiry.isGiven('firmware')) return inquiry.ask('firmware');
+  return vmmOf(inquiry)?.firmware ?? null;
+}
+
+/** The guest MTRR type of the page: as said, else as the plan leaves it over the place. */
+export function guestMtrrType(inquiry: Inquiry, steps: Steps): MtrrType {
+  const id = inquiry.isGiven('guest-mtrr') ? null : planOf(inquiry);
+  if (id === null) return inquiry.ask('guest-mtrr');
+  const known = inquiry.answers.find((a) => a.key === 'guest-mtrr');
+  if (known !== undefined) return known.value as MtrrType;
+  const plan = MTRR_PLANS[id];
+  const place = inquiry.ask('guest-place');
+  const type = plan.over[place];
+  steps.add(
+    'firmware',
+    'platform/firmware',
+    { plan: id, place },
+    `guest MTRR ${type}`,
+    plan.sources[0],
+    `${plan.title}: ${plan.text}`,
+  );
+  return inquiry.imply('guest-mtrr', type, plan.title);
+}
+
+/** The guest MTRR type as the guest's own kernel sees it: a confidential guest has a state of its own. */
+export function guestMtrrSeenByGuest(
+  inquiry: Inquiry,
+  steps: Steps,
+  read: () => MtrrType,
+): MtrrType {
+  const confidential = inquiry.isGiven('confidential') ? inquiry.ask('confidential') : 'no';
+  if (confidential === 'no' || inquiry.isGiven('guest-mtrr')) return read();
+  const place = inquiry.ask('guest-place');
+  const type = overriddenMtrr(place);
+  steps.add(
+    'guest',
+    'platform/firmware',
+    { guest: confidential, place },
+    `guest MTRR ${type}`,
+    'linux/guest_force_mtrr_state',
+    'the guest kernel replaces the registers by a state of its own',
+  );
+  return type;
+}

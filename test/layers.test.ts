@@ -1,0 +1,248 @@
+import { describe, expect, test } from 'vitest';
+import { answer, codes } from './ask.ts';
+
+/** A host blob of amdgpu (USWC), handed out by Venus, on an Intel CPU with self-snoop. */
+const BLOB = {
+  cpu: 'intel',
+  'self-snoop': 'yes',
+  paging: 'ept',
+  backing: 'ttm-wc',
+  device: 'nosnoop',
+  'map-info-from': 'venus',
+} as const;
+
+const fixOf = (r: ReturnType<typeof answer>, code: string): string =>
+  r.verdicts.find((v) => v.code === code)?.fix ?? '';
+
+describe('the VMM decides about the quirk', () => {
+  test.each([
+    ['qemu-10', {}, 'WB', ['MT101']],
+    ['qemu-11', {}, 'WB', ['MT101']],
+    ['qemu-11', { 'honor-guest-pat': 'off' }, 'WB', ['MT101']],
+    ['qemu-11', { 'honor-guest-pat': 'on' }, 'WC', []],
+    ['qemu-11', { 'honor-guest-pat': 'auto' }, 'WC', []],
+    ['crosvm', {}, 'WB', ['MT101']],
+    ['libkrun', {}, 'WB', ['MT101']],
+  ])('%s %o on 6.16: %s', (vmm, more, type, errors) => {
+    const r = answer({ ...BLOB, kernel: '6.16', vmm, ...more });
+    expect(r.types).toEqual([type]);
+    expect(codes(r, 'error')).toEqual(errors);
+  });
+
+  test.each([
+    ['6.14', { 'self-snoop': 'yes' }, ['MT101', 'MT240']],
+    ['6.16', { 'self-snoop': 'no' }, ['MT101', 'MT240']],
+    ['6.12.78', { 'self-snoop': 'yes' }, []],
+  ])('honor-guest-pat=on on %s %o', (kernel, more, errors) => {
+    const flags = { ...BLOB, kernel, vmm: 'qemu-11', 'honor-guest-pat': 'on', ...more };
+    expect(codes(answer(flags), 'error').filter((c) => c !== 'MT103')).toEqual(errors);
+    const auto = answer({ ...flags, 'honor-guest-pat': 'auto' });
+    expect(codes(auto, 'error')).not.toContain('MT240');
+  });
+
+  test('on AMD the bit is offered from 6.16 on, and the option changes nothing else', () => {
+    const amd = { ...BLOB, cpu: 'amd', paging: 'npt', vmm: 'qemu-11', 'honor-guest-pat': 'on' };
+    const { 'self-snoop': _, ...flags } = amd;
+    expect(codes(answer({ ...flags, kernel: '6.8' }), 'error')).toEqual(['MT240']);
+    expect(codes(answer({ ...flags, kernel: '6.16' }), 'error')).toEqual([]);
+  });
+
+  test('a VMM without a switch is told so, with what has one', () => {
+    const r = answer({ ...BLOB, kernel: '6.16', vmm: 'libkrun' });
+    expect(fixOf(r, 'MT101')).toContain('libkrun (krunvm, muvm): it has no switch');
+    expect(fixOf(r, 'MT101')).toContain('honor-guest-pat=on');
+  });
+
+  test('what is said of the quirk itself goes before what the VMM is known to do', () => {
+    const shim = { ...BLOB, kernel: '7.1', vmm: 'crosvm', 'quirk-ignore-guest-pat': 'off' };
+    expect(answer(shim).types).toEqual(['WC']);
+  });
+
+  test('a TDX guest has the quirk disabled from birth', () => {
+    expect(answer({ ...BLOB, kernel: '6.16', confidential: 'tdx' }).types).toEqual(['WC']);
+  });
+});
+
+describe("crosvm's memslot flag", () => {
+  const flag = { ...BLOB, vmm: 'crosvm-noncoherent-dma' };
+
+  test('a ChromeOS kernel honours the guest PAT in flagged slots', () => {
+    expect(answer({ ...flag, policy: 'slot-flag' }).types).toEqual(['WC']);
+    const cached = { ...flag, policy: 'slot-flag', backing: 'memfd', device: 'none' };
+    const ring = answer({ ...cached, 'map-info-from': 'shmem' });
+    expect(ring.world.result.leaf).toMatchObject({ ept: { memtype: 'WB', ipat: true } });
+  });
+
+  test('the first blob decides, up to 2024-09-20', () => {
+    const r = answer({ ...flag, policy: 'slot-flag', 'first-map-info': 'cached' });
+    expect(r.types).toEqual(['WB']);
+    expect(codes(r, 'error', 'warning')).toEqual(['MT101', 'MT201', 'MT243']);
+  });
+
+  test('upstream KVM: EINVAL, or WB without a word', () => {
+    expect(codes(answer({ ...flag, kernel: '6.16' }), 'error')).toEqual(['MT101', 'MT241']);
+    const retry = answer({ ...flag, vmm: 'crosvm-noncoherent-dma-retry', kernel: '6.16' });
+    expect(codes(retry, 'error', 'warning')).toEqual(['MT101', 'MT201', 'MT242']);
+  });
+});
+
+describe('the firmware decides about cached blobs', () => {
+  const cached = {
+    cpu: 'amd',
+    paging: 'npt',
+    kernel: '6.16',
+    backing: 'ttm-cached',
+    device: 'snoop',
+    'map-info': 'cached',
+    'guest-place': 'hostmem-bar',
+  };
+
+  test.each([
+    ['seabios', 'WB', []],
+    ['ovmf', 'CD', ['MT220', 'MT301']],
+    ['ovmf-hostmem-wb', 'WB', []],
+    ['none', 'CD', ['MT220', 'MT301']],
+  ])('%s: %s', (firmware, type, warnings) => {
+    const r = answer({ ...cached, firmware });
+    expect(r.types).toEqual([type]);
+    expect(codes(r, 'warning')).toEqual(warnings);
+  });
+
+  test('a VMM that boots the kernel itself writes the plan', () => {
+    expect(answer({ ...cached, vmm: 'libkrun' }).types).toEqual(['WB']);
+  });
+
+  test('Intel by default hides it; opted out, it is slow', () => {
+    const intel = { ...cached, cpu: 'intel', paging: 'ept', 'self-snoop': 'yes', firmware: 'ovmf' };
+    expect(answer(intel).types).toEqual(['WB']);
+    expect(answer({ ...intel, 'quirk-ignore-guest-pat': 'off' }).types).toEqual(['UC']);
+  });
+
+  test('a WC request does not ask the MTRRs', () => {
+    const wc = { ...cached, firmware: 'ovmf', backing: 'ttm-wc', 'map-info': 'wc' };
+    expect(answer(wc).types).toEqual(['WC+']);
+  });
+
+  test('a place that is not known is a question', () => {
+    const { 'guest-place': _, ...open } = cached;
+    const r = answer({ ...open, firmware: 'ovmf' });
+    expect(r.types).toEqual(['WB', 'CD']);
+    expect(r.unknown).toContain('guest-place');
+  });
+
+  test('KVM up to 6.10 with non-coherent DMA goes by the plan: crosvm before it wrote one', () => {
+    const igd = {
+      cpu: 'intel',
+      'self-snoop': 'yes',
+      paging: 'ept',
+      kernel: '4.19',
+      backing: 'memfd',
+      guest: 'WB',
+      'noncoherent-dma': 'yes',
+      'guest-place': 'ram',
+    };
+    expect(answer({ ...igd, firmware: 'none' }).types).toEqual(['UC']);
+    expect(answer({ ...igd, vmm: 'crosvm' }).types).toEqual(['WB']);
+  });
+});
+
+describe('who maps it in the guest', () => {
+  const amd = { cpu: 'amd', paging: 'npt', kernel: '6.8', backing: 'ttm-wc', device: 'nosnoop' };
+
+  test.each([
+    ['virtio-wl', 'WB', ['MT101', 'MT103']],
+    ['own-page-tables-wb', 'WB', ['MT101', 'MT103']],
+  ])('%s asks %s whatever the host says', (driver, type, errors) => {
+    const r = answer({ ...amd, 'guest-driver': driver, 'guest-mtrr': 'WB' });
+    expect(r.types).toEqual([type]);
+    expect(codes(r, 'error')).toEqual(errors);
+  });
+
+  test('its own page tables ask no MTRR', () => {
+    const r = answer({ ...amd, 'guest-driver': 'own-page-tables-wb', 'guest-mtrr': 'UC' });
+    expect(r.types).toEqual(['WB']);
+  });
+
+  test('bochs: UC- by an earlier ioremap(), WC by ioremap_wc()', () => {
+    const vram = { cpu: 'amd', paging: 'npt', kernel: '6.11', backing: 'memfd', device: 'none' };
+    expect(answer({ ...vram, 'guest-driver': 'bochs-ioremap' }).types).toEqual(['CD']);
+    expect(answer({ ...vram, 'guest-driver': 'bochs-ioremap-wc' }).types).toEqual(['WC+']);
+  });
+
+  test('a PAT index is a type only together with the PAT', () => {
+    const bar = { cpu: 'amd', paging: 'npt', kernel: '6.8', backing: 'bar-wc', 'pat-index': '1' };
+    expect(answer({ ...bar, 'pat-layout': 'linux' }).types).toEqual(['WC']);
+    const xen = answer({ ...bar, 'pat-layout': 'xen' });
+    expect(codes(xen, 'warning')).toContain('MT224');
+    expect(() => answer(bar)).toThrow('a PAT index means nothing without the PAT');
+  });
+});
+
+describe('map_info guessed wrong', () => {
+  test('cached for an integrated Intel GPU without LLC: stale with the guest PAT honoured, too', () => {
+    const r = answer({
+      cpu: 'intel',
+      'self-snoop': 'yes',
+      paging: 'ept',
+      kernel: '6.16',
+      'quirk-ignore-guest-pat': 'off',
+      backing: 'i915-dmabuf',
+      device: 'nosnoop',
+      'map-info-from': 'gbm-i915',
+      'guest-mtrr': 'WB',
+    });
+    expect(r.types).toEqual(['WB']);
+    expect(codes(r, 'error', 'warning')).toEqual(['MT101', 'MT230']);
+  });
+
+  test('not cached for cached memory: coherent and slow to read', () => {
+    const r = answer({
+      cpu: 'amd',
+      paging: 'npt',
+      kernel: '6.8',
+      backing: 'ttm-cached',
+      device: 'snoop',
+      'map-info-from': 'amdgpu-native-2023',
+      workload: 'reads',
+    });
+    expect(codes(r, 'error', 'warning')).toEqual(['MT231', 'MT304']);
+  });
+});
+
+describe('another hypervisor, and what was found installed', () => {
+  const thin = {
+    cpu: 'intel',
+    policy: 'mtrr-to-ept',
+    paging: 'ept',
+    guest: 'WB',
+    'host-mtrr-ranges': 'WB 0-16G, UC 2G-4G',
+    'host-mtrr-default': 'UC',
+  };
+
+  test.each([
+    ['4G', 'ram', 'WB'],
+    ['3G', 'bar', 'UC'],
+    ['20G', 'ram', 'UC'],
+  ])('at %s the MTRRs give %s %s', (hpa, backing, type) => {
+    expect(answer({ ...thin, hpa, backing }).types).toEqual([type]);
+  });
+
+  test('UC where the MTRRs say WB is named, with the right leaf', () => {
+    const r = answer({ ...thin, hpa: '4G', backing: 'ram', 'installed-leaf': 'UC' });
+    expect(codes(r, 'error')).toEqual(['MT213']);
+    expect(fixOf(r, 'MT213')).toContain('Install WB');
+    const right = answer({ ...thin, hpa: '4G', backing: 'ram', 'installed-leaf': 'WB' });
+    expect(codes(right, 'error')).toEqual([]);
+  });
+
+  test('WB over a device is a machine-check risk', () => {
+    const r = answer({ ...thin, hpa: '3G', backing: 'bar', 'installed-leaf': 'WB' });
+    expect(r.verdicts.find((v) => v.code === 'MT213')?.text).toContain('machine-check risk');
+  });
+
+  test('a host layout and a host MTRR are not both said', () => {
+    expect(() => answer({ ...thin, hpa: '1G', backing: 'ram', 'host-mtrr': 'WB' })).toThrow(
+      'both say what the host MTRR is',
+    );
+  });
+});
