@@ -41,7 +41,7 @@ export interface QemuOptions {
   readonly firmware: 'OVMF' | 'SeaBIOS' | 'another';
 }
 
-type Options = ReadonlyMap<string, string>;
+export type Options = ReadonlyMap<string, string>;
 
 const MIB = 2 ** 20;
 /** -m without an argument: 128 MiB on a PC. */
@@ -65,7 +65,7 @@ function parseOptions(text: string): Options {
 }
 
 /** -object and -device may be JSON, as libvirt writes them; nested values are left out. */
-function readOptions(text: string, typeKey: string): Options {
+export function readOptions(text: string, typeKey: string): Options {
   if (!text.startsWith('{')) return parseOptions(text);
   try {
     const object: unknown = JSON.parse(text);
@@ -139,8 +139,8 @@ function vfioOf(device: Options): readonly string[] {
   return [device.get('host') ?? device.get('sysfsdev') ?? 'by descriptor'];
 }
 
-const FLASH = /pflash/;
-const OVMF = /ovmf|edk2|uefi/i;
+export const FLASH = /pflash/;
+export const OVMF = /ovmf|edk2|uefi/i;
 
 function firmwareOf(args: Arguments, machine: Options): QemuOptions['firmware'] {
   const bios = args.last('bios');

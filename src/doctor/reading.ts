@@ -69,9 +69,27 @@ export function bytesKey(path: string, offset: number, length: number): string {
   return `${path} ${offset} ${length}`;
 }
 
+interface Piece {
+  readonly offset: number;
+  readonly reading: BytesReading;
+}
+
+function piecesOf(bytes: Capture['bytes']): ReadonlyMap<string, Piece[]> {
+  const found = new Map<string, Piece[]>();
+  for (const [key, reading] of bytes) {
+    const [path = '', offset = ''] = key.split(' ');
+    const pieces = found.get(path) ?? [];
+    pieces.push({ offset: Number(offset), reading });
+    found.set(path, pieces);
+  }
+  for (const pieces of found.values()) pieces.sort((a, b) => a.offset - b.offset);
+  return found;
+}
+
 /** Looks readings up; what was not asked for is a refusal like any other. */
 export class Readings {
   readonly capture: Capture;
+  #pieces: ReadonlyMap<string, Piece[]> | null = null;
   constructor(capture: Capture) {
     this.capture = capture;
   }
@@ -94,6 +112,12 @@ export class Readings {
 
   bytes(path: string, offset: number, length: number): BytesReading {
     return this.capture.bytes.get(bytesKey(path, offset, length)) ?? NOT_READ;
+  }
+
+  /** Every piece that was read of a binary file, by ascending offset. */
+  pieces(path: string): readonly { readonly offset: number; readonly reading: BytesReading }[] {
+    this.#pieces ??= piecesOf(this.capture.bytes);
+    return this.#pieces.get(path) ?? [];
   }
 
   kvm(what: string): NumberReading {

@@ -79,9 +79,28 @@ function patternOf(path: string): RegExp {
   return new RegExp(`^${pattern}$`);
 }
 
-const PATTERNS: readonly RegExp[] = READS.map((read) => patternOf(read.path));
+interface Pattern {
+  readonly path: string;
+  /** What stands before the first word in capitals. */
+  readonly start: string;
+  readonly form: RegExp;
+}
+
+const PATTERNS: readonly Pattern[] = READS.map(({ path }) => ({
+  path,
+  start: /^[^A-Z]*/.exec(path)?.[0] ?? '',
+  form: patternOf(path),
+}));
+const PLAIN: ReadonlySet<string> = new Set(READS.map(({ path }) => path));
+
+/** The path as the table has it, e.g. "/proc/PID/maps"; null for one that is not in it. */
+export function listedAs(path: string): string | null {
+  if (PLAIN.has(path)) return path;
+  const found = PATTERNS.find(({ start, form }) => path.startsWith(start) && form.test(path));
+  return found?.path ?? null;
+}
 
 /** Whether the table has this path. */
 export function isListed(path: string): boolean {
-  return PATTERNS.some((pattern) => pattern.test(path));
+  return listedAs(path) !== null;
 }

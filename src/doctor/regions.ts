@@ -92,8 +92,9 @@ function isRam(vma: Vma): boolean {
 
 // ---- device memory ----------------------------------------------------------------------------
 
-const RESOURCE = /^\/sys\/.*\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource(\d+)(_wc)?$/;
-const VFIO_DEVICE = /^(?:anon_inode:\[?vfio-device\]?|\/dev\/vfio\/devices\/vfio\d+)$/;
+export const RESOURCE =
+  /^\/sys\/.*\/([0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7])\/resource(\d+)(_wc)?$/;
+export const VFIO_DEVICE = /^(?:anon_inode:\[?vfio-device\]?|\/dev\/vfio\/devices\/vfio\d+)$/;
 const DAX = /^\/dev\/dax\d/;
 const VFIO_REGION_SIZE = 2 ** 40;
 /** VFIO_PCI_ROM_REGION_INDEX: from here on a region is no BAR. */
@@ -198,7 +199,8 @@ function devmemRegion(vma: Vma, c: RegionContext): Found {
 
 // ---- memory -----------------------------------------------------------------------------------
 
-const MEMORY_MEMFD = /^\/memfd:(?:memory-backend-memfd|crosvm_guest|ch_ram|guest[-_]?(?:mem|ram))/;
+export const MEMORY_MEMFD =
+  /^\/memfd:(?:memory-backend-memfd|crosvm_guest|ch_ram|guest[-_]?(?:mem|ram))/;
 
 /** Whether a memfd is of hugetlbfs: by VmFlags, else by the backends that the VMM was told. */
 function memfdBackings(vma: Vma, c: RegionContext): readonly BackingId[] {

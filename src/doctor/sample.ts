@@ -2,7 +2,7 @@ import { type U64, u64FromBytes, u64ToNumber } from '../base/u64.ts';
 import { decodePageFlags } from '../linux/text/kpageflags.ts';
 import { type Fact, known, refused, unknown } from './fact.ts';
 import type { KernelFacts } from './host-facts.ts';
-import type { BytesReading, Readings } from './reading.ts';
+import { type BytesReading, NOT_READ, type Readings } from './reading.ts';
 import type { Mapping } from './regions.ts';
 import type { PageSample } from './vm-facts.ts';
 
@@ -61,6 +61,13 @@ export function firstFrame(reading: BytesReading): number | null {
   return null;
 }
 
+/** A piece of pagemap of one page that is present, with its frame. */
+export function frameHex(frame: number): string {
+  const digits = frame.toString(16).padStart(14, '0');
+  const bytes = [...(digits.match(/../g) ?? [])].reverse();
+  return `${bytes.join('')}80`;
+}
+
 export function pagemapPath(pid: number): string {
   return `/proc/${pid}/pagemap`;
 }
@@ -68,6 +75,16 @@ export function pagemapPath(pid: number): string {
 export const KPAGEFLAGS = '/proc/kpageflags';
 
 const AS_ROOT = 'run doctor as root (CAP_SYS_ADMIN shows page frames)';
+
+/** Pieces of pagemap that lie in the mapping, by their offset: who captured may have tried other places. */
+function probesOf(readings: Readings, path: string, mapping: Mapping): readonly BytesReading[] {
+  const first = Math.floor(u64ToNumber(mapping.vma.start) / PAGE) * ENTRY;
+  const end = first + Math.floor(mapping.size / PAGE) * ENTRY;
+  return readings
+    .pieces(path)
+    .filter(({ offset }) => offset >= first && offset < end)
+    .map(({ reading }) => reading);
+}
 
 /** What /proc/kpageflags says of one page of a mapping. */
 export function sampleOf(
@@ -84,9 +101,9 @@ export function sampleOf(
     );
   }
   const path = pagemapPath(pid);
-  const probes = probeOffsets(mapping).map((o) => readings.bytes(path, o, PROBE_BYTES));
-  const [first] = probes;
-  if (first !== undefined && !first.ok) return refused(path, first, { denied: AS_ROOT });
+  const probes = probesOf(readings, path, mapping);
+  const first = probes[0] ?? NOT_READ;
+  if (!first.ok) return refused(path, first, { denied: AS_ROOT });
   const frame = probes.map(firstFrame).find((f) => f !== null) ?? null;
   if (frame === null) {
     return unknown('no page of it that was tried is in memory', 'let the guest touch its memory');

@@ -14,6 +14,26 @@ const UDMABUF = /^\/dev\/udmabuf$/;
 /** fs/dma-buf: a file system of its own since 5.3, an anonymous inode before. */
 export const DMABUF = /^(?:\/dmabuf:|anon_inode:\[?dmabuf)/;
 
+/** Targets of descriptors that are looked at, and what is left of them in a capture: $1 is the first group. */
+const KEPT_TARGETS: readonly (readonly [RegExp, string])[] = [
+  [KVM_VM, '$&'],
+  [KVM_VCPU, '$&'],
+  [KVM_VFIO, '$&'],
+  [/^.*\/vfio\/((?:noiommu-)?\d+)$/, '/dev/vfio/$1'],
+  [/^.*\/vfio\/devices\/(vfio\d+)$/, '/dev/vfio/devices/$1'],
+  [/^.*\/(vhost-vdpa-\d+)$/, '/dev/$1'],
+  [GPU_NODE, '$&'],
+  [UDMABUF, '$&'],
+  [/^\/dmabuf:[\s\S]*$/, '/dmabuf:'],
+  [/^anon_inode:(\[?)dmabuf[\s\S]*$/, 'anon_inode:$1dmabuf'],
+];
+
+/** The target of a descriptor that bears on memory types, without names that people gave; else null. */
+export function keptTarget(target: string): string | null {
+  const found = KEPT_TARGETS.find(([pattern]) => pattern.test(target));
+  return found === undefined ? null : target.replace(found[0], found[1]);
+}
+
 /** kvm_main.c names the file of a VM "kvm-vm". */
 export function countVms(links: readonly NamedLink[]): number {
   return links.filter(({ target }) => KVM_VM.test(target)).length;

@@ -1,6 +1,7 @@
 import { isGpuNode } from '../doctor/devices.ts';
 import { machineContext, memtypeListPath } from '../doctor/gather.ts';
 import { isVendorModule } from '../doctor/kvm-host.ts';
+import { reduce } from '../doctor/mask.ts';
 import { type Capture, Readings } from '../doctor/reading.ts';
 import { MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
 import { KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2 } from '../kvm/quirks.ts';
@@ -58,11 +59,17 @@ async function collectDevices(recorder: Recorder): Promise<void> {
 }
 
 /**
- * Reads everything that doctor looks at, and nothing else (see `READS`).
+ * Reads everything that doctor looks at, and nothing else (see `READS`). What comes back is masked: a
+ * capture gives the same answer as the machine because both are of what is left.
  *
  * @param pid the only process to look at; null: every process
  */
 export async function collect(reader: HostReader, pid: number | null): Promise<Capture> {
+  return reduce(await collectUnmasked(reader, pid));
+}
+
+/** The same, as it was read: not to be shown or written. */
+export async function collectUnmasked(reader: HostReader, pid: number | null): Promise<Capture> {
   const recorder = new Recorder(reader, pid);
   await recorder.texts(MACHINE_TEXTS);
   await recorder.log();

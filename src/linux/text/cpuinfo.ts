@@ -44,7 +44,7 @@ const FORMAT: Format = {
 };
 
 /** The keys that are looked at; they must agree between processors, but for the number itself. */
-const KEYS = [
+export const CPUINFO_KEYS = [
   'vendor_id',
   'cpu family',
   'model',
@@ -53,7 +53,7 @@ const KEYS = [
   'flags',
   'address sizes',
 ] as const;
-type Key = (typeof KEYS)[number];
+type Key = (typeof CPUINFO_KEYS)[number];
 
 interface Field {
   readonly line: Line;
@@ -64,7 +64,7 @@ interface Field {
 type Processor = Map<Key, Field>;
 
 function isKey(text: string): text is Key {
-  return (KEYS as readonly string[]).includes(text);
+  return (CPUINFO_KEYS as readonly string[]).includes(text);
 }
 
 const KEY = /^[a-zA-Z][\w ()/-]*$/;
@@ -112,9 +112,11 @@ function checkAgreement(processors: readonly Processor[], problems: Problems): v
   const [first, ...others] = processors;
   if (first === undefined) return;
   const help = 'the first processor was taken; a thread that runs elsewhere may get other types';
-  for (const key of KEYS) {
+  for (const key of CPUINFO_KEYS) {
     const mine = first.get(key);
+    // A capture leaves out what is as in the first: such a processor has nothing but its number.
     const index = others.findIndex((other) => {
+      if (other.size === 0) return false;
       const theirs = other.get(key);
       return mine !== undefined && (theirs === undefined || differs(key, mine.value, theirs.value));
     });

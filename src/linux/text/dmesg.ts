@@ -35,6 +35,11 @@ const LOG_FORMS: readonly LogForm[] = [...BOOT_FORMS, ...MTRR_FORMS, ...PAT_FORM
 /** Only what a tool says before its first colon tells its refusals from the kernel's own messages. */
 const SAID_BY_TOOL = /^(?:cat|dmesg|journalctl|sudo|(?:\S*\/)?(?:ba|da|z)?sh|grep|tail|head): /;
 
+/** Whether a message, without what stands before it, is one that is read here. */
+export function isAboutMemtypes(message: string): boolean {
+  return LOG_FORMS.some(({ hint }) => hint.test(message));
+}
+
 function readMessage(line: Line, problems: Problems): LogFact | null {
   const form = LOG_FORMS.find((candidate) => candidate.hint.test(line.text));
   if (form !== undefined) {
