@@ -31,7 +31,7 @@ export interface Diagnosis {
   readonly vms: readonly VmDiagnosis[];
   /** Null: this machine is no guest, or that is not known. */
   readonly guestSide: GuestSide | null;
-  /** Certain ones first, then the gravest. */
+  /** Certain errors and warnings, possible ones, then what is only worth knowing. */
   readonly findings: readonly DoctorFinding[];
   /** What had to be known for an answer and was not. */
   readonly undetermined: readonly string[];

@@ -144,9 +144,12 @@ export function finding(
   };
 }
 
-const WEIGHT = { error: 0, warning: 1, info: 2 } as const;
+/** Certain errors and warnings, then possible ones, then what is only worth knowing. */
+function rank({ severity, certain }: DoctorFinding): number {
+  return (severity === 'info' ? 4 : 0) + (certain ? 0 : 2) + (severity === 'warning' ? 1 : 0);
+}
 
-/** The same finding at several places is one; certain ones first, then the gravest. */
+/** The same finding at several places is one; the first is the one to act on. */
 export function mergeFindings(findings: readonly DoctorFinding[]): readonly DoctorFinding[] {
   const merged = new Map<string, DoctorFinding>();
   for (const f of findings) {
@@ -156,9 +159,6 @@ export function mergeFindings(findings: readonly DoctorFinding[]): readonly Doct
     merged.set(key, { ...f, places });
   }
   return [...merged.values()].sort(
-    (a, b) =>
-      Number(b.certain) - Number(a.certain) ||
-      WEIGHT[a.severity] - WEIGHT[b.severity] ||
-      (a.code < b.code ? -1 : a.code > b.code ? 1 : 0),
+    (a, b) => rank(a) - rank(b) || (a.code < b.code ? -1 : a.code > b.code ? 1 : 0),
   );
 }
