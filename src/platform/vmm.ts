@@ -129,6 +129,7 @@ rule({
     .join('\n'),
   sources: [
     'qemu/honor-guest-pat',
+    'qemu/refuses',
     'qemu/virgl-blob',
     'crosvm/noncoherent-dma',
     'crosvm/first-mapping',

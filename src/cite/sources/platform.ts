@@ -76,6 +76,12 @@ export const PLATFORM_SOURCES = {
     'hw/display/virtio-gpu-virgl.c',
     'virgl_cmd_resource_map_blob',
   ),
+  'qemu/refuses': {
+    kind: 'observation',
+    what: 'on: "KVM does not support disabling ignore-guest-PAT quirk", then "failed to initialize kvm: Invalid argument"; off and auto start',
+    where: 'QEMU 11.1.3 on a KVM without bit 9 (shadow paging)',
+    evidence: 'ran',
+  },
   'virgl/vkr': code(VIRGL, 'src/venus/vkr_device_memory.c', 'vkr_device_memory_export_blob'),
   'virgl/vrend': code(VIRGL, 'src/vrend/vrend_renderer.c', 'inferred_gl_caching_type'),
   'virgl/gbm': {

@@ -11,7 +11,7 @@ function refuses(s: Situation): Finding | null {
         : `${s.subject} does not know the quirk`;
   return {
     agents: ['VMM', 'KVM'],
-    text: `${s.vmm.title} was started with honor-guest-pat=on and ends with an error: bit 9 of KVM_CAP_DISABLE_QUIRKS2 is not offered (${why}). The answer above is what a VM without the option gets.`,
+    text: `${s.vmm.title} was started with honor-guest-pat=on and ends with "KVM does not support disabling ignore-guest-PAT quirk": bit 9 of KVM_CAP_DISABLE_QUIRKS2 is not offered (${why}). The answer above is what a VM without the option gets.`,
     fix:
       s.paging === 'npt'
         ? 'Leave the option out, or say honor-guest-pat=auto: on AMD KVM honours the guest PAT anyway.'
@@ -71,7 +71,7 @@ export const VMM_VERDICTS: readonly VerdictDefinition[] = [
       'before 6.16 (6.12.78 in 6.12.y), without EPT or NPT, and on Intel without self-snoop.',
     consequence: 'No VM; with honor-guest-pat=auto it starts, and the guest PAT stays ignored.',
     fix: 'honor-guest-pat=auto, or a kernel and CPU that offer the bit.',
-    sources: ['qemu/honor-guest-pat', 'kvm/x86.c-quirks'],
+    sources: ['qemu/refuses', 'qemu/honor-guest-pat', 'kvm/x86.c-quirks'],
     example:
       '--cpu intel --self-snoop yes --kernel 6.14 --paging ept --vmm qemu-11 --honor-guest-pat on --backing ttm-wc --guest WC',
     find: refuses,
