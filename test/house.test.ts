@@ -17,10 +17,11 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   linux: ['base', 'cite', 'x86'],
   peers: ['base', 'cite', 'x86', 'linux'],
   kvm: ['base', 'cite', 'x86', 'linux'],
+  trace: ['base', 'cite', 'x86', 'linux', 'kvm'],
   platform: ['base', 'cite', 'facts', 'x86', 'linux'],
   resolve: ['base', 'cite', 'facts', 'x86', 'linux', 'platform', 'kvm'],
   conform: ['base', 'cite', 'x86', 'linux', 'peers', 'kvm'],
-  doctor: ['base', 'cite', 'facts', 'x86', 'linux', 'platform', 'kvm', 'resolve'],
+  doctor: ['base', 'cite', 'facts', 'x86', 'linux', 'platform', 'kvm', 'resolve', 'trace'],
   report: ['base', 'cite', 'facts', 'x86', 'linux', 'platform', 'kvm', 'resolve', 'doctor'],
   host: ['base', 'doctor', 'linux', 'kvm'],
   cli: [
@@ -37,6 +38,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'doctor',
     'report',
     'host',
+    'trace',
   ],
 };
 
