@@ -124,12 +124,13 @@ const explain = buildCommand<ExplainArguments, [string?], Context>({
 
 // ---- the others -------------------------------------------------------------------------------
 
-const doctor = buildCommand<{ format: TextOrJson; pid?: string }, [], Context>({
+const doctor = buildCommand<{ format: TextOrJson; pid?: string; trace?: string }, [], Context>({
   docs: { brief: 'what the guests on this machine get, whether it is coherent, and the fix' },
   parameters: {
     flags: {
       format,
       pid: { kind: 'parsed', parse: word, optional: true, brief: 'look at this VMM only' },
+      trace: { kind: 'parsed', parse: word, optional: true, brief: 'a trace of kvmmmu events' },
     },
   },
   async func(flags) {

@@ -14,6 +14,7 @@ import type { VmCoherency } from './coherency.ts';
 import { ifKnown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
+import { tracedIpat } from './trace-facts.ts';
 import type { Region, VmFacts } from './vm-facts.ts';
 
 /** The types a guest may ask for, in the order of the tables. */
@@ -81,7 +82,17 @@ function given(
   return Object.fromEntries(Object.entries(facts).filter(([, v]) => v !== undefined)) as Facts;
 }
 
-/** Whether the VMM disabled KVM_X86_QUIRK_IGNORE_GUEST_PAT: by its options, where they can be read. */
+/** The quirk as a trace of the VM shows it; null: it does not tell. IPAT=0 may come of non-coherent DMA too. */
+function tracedQuirk(vm: VmFacts, facts: HostFacts): 'on' | 'off' | null {
+  const ipat = tracedIpat(facts, vm.pid);
+  if (ipat === 'set') return 'on';
+  return ipat === 'clear' && vm.files.known && !vm.files.value.kvmVfio ? 'off' : null;
+}
+
+/**
+ * Whether the VMM disabled KVM_X86_QUIRK_IGNORE_GUEST_PAT: as a trace shows it, else by its options, where
+ * they can be read.
+ */
 export function quirkStates(
   vm: VmFacts,
   facts: HostFacts,
@@ -92,6 +103,8 @@ export function quirkStates(
   const paging = ifKnown(facts.kvm.paging);
   const exists = policy.rules === null || policy.rules.some((r) => r.hasPatQuirk);
   if (!exists || offered === false || (paging !== null && paging !== 'ept')) return ['on'];
+  const traced = tracedQuirk(vm, facts);
+  if (traced !== null) return [traced];
   const options = ifKnown(vm.qemu);
   if (options === null) return ['on', 'off'];
   if (options.tdx) return ['off'];

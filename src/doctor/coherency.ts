@@ -3,6 +3,7 @@ import type { KvmRules } from '../kvm/rules.ts';
 import { ifKnown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
+import { tracedIpat } from './trace-facts.ts';
 import type { AssignedDevice, VmFacts } from './vm-facts.ts';
 
 /** Something that is yes, no, or either. */
@@ -69,7 +70,23 @@ export function deviceNames(devices: readonly AssignedDevice[]): string {
   return devices.map((d) => (d.kind === 'mdev' ? `mdev ${d.name}` : d.name)).join(', ');
 }
 
+/**
+ * Since 6.16 IPAT on RAM says that the VM is coherent: with non-coherent DMA KVM leaves it clear, whatever
+ * the quirk. Before, CR0.CD set it as well.
+ */
+function isShownCoherent(vm: VmFacts, facts: HostFacts, policy: Policy): boolean {
+  const all = policy.rules?.every((r) => r.hasPatQuirk) ?? false;
+  return all && tracedIpat(facts, vm.pid) === 'set';
+}
+
+/** Whether KVM takes the VM for non-coherent: by its files and devices, and where they leave it open by a trace. */
 export function coherencyOf(vm: VmFacts, facts: HostFacts, policy: Policy): VmCoherency {
+  const known = coherencyByFiles(vm, facts, policy);
+  if (known.noncoherent.length === 1 || !isShownCoherent(vm, facts, policy)) return known;
+  return { ...known, noncoherent: [false], why: 'the trace has IPAT set on its RAM' };
+}
+
+function coherencyByFiles(vm: VmFacts, facts: HostFacts, policy: Policy): VmCoherency {
   const files = ifKnown(vm.files);
   const nothing = { mayNotSnoop: EITHER, culprits: [] } as const;
   if (files === null) {

@@ -1,4 +1,4 @@
-import { Asker, quirkStates } from './answers.ts';
+import { Asker, quirkStates, regionFacts } from './answers.ts';
 import { coherencyOf, deviceNames, type VmCoherency } from './coherency.ts';
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding, mergeFindings } from './findings.ts';
@@ -11,8 +11,10 @@ import {
   isNested,
   prospectiveRegion,
   type RegionDiagnosis,
+  underOther,
   type VmScene,
 } from './region-diagnosis.ts';
+import { type TraceDiagnosis, traceDiagnoses, traceFindings } from './trace-diagnosis.ts';
 import { type UnknownItem, unknownsOf } from './unknowns.ts';
 import type { VmFacts } from './vm-facts.ts';
 
@@ -31,6 +33,8 @@ export interface Diagnosis {
   readonly vms: readonly VmDiagnosis[];
   /** Null: this machine is no guest, or that is not known. */
   readonly guestSide: GuestSide | null;
+  /** What a trace shows, by VM; empty: none was given, or it has no pages. */
+  readonly traces: readonly TraceDiagnosis[];
   /** Certain errors and warnings, possible ones, then what is only worth knowing. */
   readonly findings: readonly DoctorFinding[];
   /** What had to be known for an answer and was not. */
@@ -151,12 +155,33 @@ function diagnoseVm(
   return { vm, coherency, quirk: quirkStates(vm, facts, policy), regions, scene };
 }
 
+/** How a guest's WC would be heard in this VM: the advice of the resolver. */
+function honourFix({ vm, facts, policy, coherency, asker }: VmScene): string | null {
+  const page = { backings: ['vgem-wc'], page: {} } as const;
+  const known = regionFacts(vm, page, facts, policy, coherency);
+  const { verdicts } = asker.ask({ ...known, guest: ['WC'], device: ['nosnoop'] });
+  return verdicts.find((v) => v.code === 'MT201' || v.code === 'MT101')?.fix ?? null;
+}
+
+function tracedFindings(
+  trace: TraceDiagnosis,
+  scenes: readonly { readonly scene: VmScene }[],
+  facts: HostFacts,
+): readonly DoctorFinding[] {
+  const scene = scenes.find((s) => s.scene.vm.pid === trace.vm)?.scene;
+  const fix = scene === undefined ? null : honourFix(scene);
+  const found = traceFindings(trace, ifKnown(facts.kvm.paging), fix);
+  // An entry of this KVM is not the last word where another hypervisor is below.
+  return isNested(facts) ? found.map(underOther) : found;
+}
+
 /** What the facts of a machine mean. Every type and verdict in it is the resolver's. */
 export function diagnose(facts: HostFacts): Diagnosis {
   const policy = policyOf(facts);
   const asker = new Asker(facts, policy);
   const scenes = facts.vms.map((vm) => diagnoseVm(vm, facts, policy, asker));
   const inside = guestSide(facts);
+  const traces = traceDiagnoses(facts);
   const findings = mergeFindings([
     ...machineFindings(facts),
     ...(inside?.findings ?? []),
@@ -165,6 +190,7 @@ export function diagnose(facts: HostFacts): Diagnosis {
       ...noncoherentVm(scene),
       ...regions.flatMap((r) => r.findings),
     ]),
+    ...traces.flatMap((t) => tracedFindings(t, scenes, facts)),
   ]);
   const vms = scenes.map(({ scene: _, ...vm }) => vm);
   return {
@@ -172,6 +198,7 @@ export function diagnose(facts: HostFacts): Diagnosis {
     policy,
     vms,
     guestSide: inside,
+    traces,
     findings,
     undetermined: undeterminedOf(facts, vms),
     unknowns: unknownsOf(facts),

@@ -1,4 +1,5 @@
 import type { Severity, VerdictCode, VerdictKind } from '../resolve/verdict.ts';
+import { TRACE_FINDINGS } from './trace-findings.ts';
 
 /** Something doctor found, of either kind. */
 export interface DoctorFinding {
@@ -113,6 +114,7 @@ export const DOCTOR_FINDINGS = {
     sources: ['linux/kpageflags', 'linux/set_memory'],
     example: 'A memfd page with KPF_ARCH (bit 38) set and KPF_ARCH_2 clear: WC.',
   },
+  ...TRACE_FINDINGS,
 } as const satisfies Readonly<Record<string, VerdictKind>>;
 
 export type DoctorFindingName = keyof typeof DOCTOR_FINDINGS;

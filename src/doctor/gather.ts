@@ -16,6 +16,7 @@ import {
 import { Gathering } from './parse.ts';
 import type { PhysicalMaps } from './physical.ts';
 import { type Capture, Readings } from './reading.ts';
+import { type FrameRun, frameRuns, gatherTrace, TRACE } from './trace-facts.ts';
 import { gatherVms, mountPoints, surveyOf, type VmContext } from './vms.ts';
 
 const DEBUGFS = '/sys/kernel/debug';
@@ -53,7 +54,7 @@ function vmContext(
 function machineFacts(
   readings: Readings,
   gathering: Gathering,
-): Omit<HostFacts, 'vms' | 'problems'> {
+): Omit<HostFacts, 'vms' | 'trace' | 'problems'> {
   const cpu = gatherCpu(readings, gathering);
   const log = gatherLog(readings, gathering);
   const list = memtypeListPath(readings);
@@ -90,11 +91,21 @@ export function machineContext(readings: Readings): VmContext {
   return vmContext(machineFacts(readings, new Gathering()));
 }
 
+/** The page frames of the trace in a capture; none without a trace. */
+export function tracedFrames(readings: Readings): readonly FrameRun[] {
+  const trace = readings.text(TRACE);
+  if (!trace.ok) return [];
+  return frameRuns(trace.text, ifKnown(machineFacts(readings, new Gathering()).kvm.paging));
+}
+
 /** What the readings of a host say, and what they do not. Never throws on any content. */
 export function gather(capture: Capture): HostFacts {
   const readings = new Readings(capture);
   const gathering = new Gathering();
   const machine = machineFacts(readings, gathering);
   const vms = gatherVms(readings, gathering, vmContext(machine));
-  return { ...machine, vms, problems: gathering.problems };
+  const pids = vms.map((vm) => vm.pid);
+  const paging = ifKnown(machine.kvm.paging);
+  const trace = gatherTrace(readings, ifKnown(machine.kernel), paging, pids);
+  return { ...machine, vms, trace, problems: gathering.problems };
 }

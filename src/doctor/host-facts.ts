@@ -9,6 +9,7 @@ import type { KernelVersion } from '../linux/version.ts';
 import type { PatLayout } from '../x86/pat.ts';
 import type { MtrrType } from '../x86/types.ts';
 import type { Fact } from './fact.ts';
+import type { TraceFacts } from './trace-facts.ts';
 import type { VmFacts } from './vm-facts.ts';
 
 export interface KernelFacts {
@@ -111,6 +112,8 @@ export interface HostFacts {
   readonly vfioBound: Fact<readonly string[]>;
   readonly processes: Fact<ProcessSurvey>;
   readonly vms: readonly VmFacts[];
+  /** What a trace that the user gave says; null: none was given. */
+  readonly trace: TraceFacts | null;
   /** Lines that could not be read, and files that were cut. */
   readonly problems: readonly Diagnostic[];
 }

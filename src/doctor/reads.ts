@@ -67,8 +67,9 @@ export const READS: readonly Read[] = [
   { path: '/proc/PID/fdinfo/FD', what: 'who exported a dma-buf', needs: SAME_USER },
   { path: '/proc/PID/maps', what: 'memory regions of a VMM', needs: SAME_USER },
   { path: '/proc/PID/smaps', what: 'VmFlags, where a region may hide its pages', needs: SAME_USER },
+  { path: '/proc/PID/task', what: 'threads, for a trace that was given', needs: ANY },
   { path: '/proc/PID/pagemap', what: 'one page frame of a region', needs: 'CAP_SYS_ADMIN' },
-  { path: '/proc/kpageflags', what: 'the memory type of that page frame', needs: ROOT },
+  { path: '/proc/kpageflags', what: 'the memory type of page frames', needs: ROOT },
 ];
 
 function patternOf(path: string): RegExp {

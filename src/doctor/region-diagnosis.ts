@@ -37,7 +37,8 @@ function uncertain(answer: GuestAnswer): GuestAnswer {
   };
 }
 
-function underOther(f: DoctorFinding): DoctorFinding {
+/** A finding of what this KVM installs, where another hypervisor has the last word. */
+export function underOther(f: DoctorFinding): DoctorFinding {
   return { ...f, certain: false, when: f.when === '' ? BELOW : `${f.when}; ${BELOW}` };
 }
 

@@ -97,7 +97,7 @@ export function sampleOf(
     const why = 'pagemap shows no page frames of such a mapping (VM_PFNMAP)';
     return unknown(
       why,
-      'kvm_mmu_spte_requested traces its frames; join them with /proc/kpageflags',
+      'a trace of kvm_mmu_spte_requested while the guest uses it: doctor --trace FILE',
     );
   }
   const path = pagemapPath(pid);

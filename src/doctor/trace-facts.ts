@@ -225,3 +225,22 @@ export function gatherTrace(
   });
   return { ...reduced.counts, pages: lastOfEach(pages), strangers: strangers.size };
 }
+
+function isRam({ frame }: TracedPage): boolean {
+  return frame !== null && !frame.noPage && !frame.reserved;
+}
+
+/**
+ * IPAT of the RAM of a VM as the trace has it: where entries differ, that of the last one. Null: no such
+ * entry, or no EPT.
+ */
+export function tracedIpat(
+  { trace }: { readonly trace: TraceFacts | null },
+  vm: number | null,
+): 'set' | 'clear' | null {
+  const ipat = (trace?.pages ?? []).findLast(
+    (page) =>
+      page.vm === vm && isRam(page) && page.leaf?.memtype === 'WB' && page.leaf.ipat !== null,
+  )?.leaf?.ipat;
+  return ipat == null ? null : ipat ? 'set' : 'clear';
+}

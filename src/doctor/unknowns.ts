@@ -1,5 +1,7 @@
+import { TRACED_PAGES_MAX } from '../trace/reduce.ts';
 import { type Fact, ifKnown, type Unknown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
+import { tracedIpat } from './trace-facts.ts';
 import type { VmFacts } from './vm-facts.ts';
 
 /** Something that could not be known, and what would tell. */
@@ -97,13 +99,14 @@ function vmUnknowns(vm: VmFacts): readonly UnknownItem[] {
   ];
 }
 
-const TRACE = 'kvm_mmu_set_spte and kvm_tdp_mmu_spte_changed, traced while the VM starts';
+const TRACE = 'kvm_mmu_set_spte and kvm_tdp_mmu_spte_changed, traced: doctor --trace FILE';
 
 /** What no file of the kernel shows, for anybody. */
 function neverKnown(facts: HostFacts): readonly UnknownItem[] {
   if (facts.vms.length === 0) return [];
   const paging = ifKnown(facts.kvm.paging);
   const told = facts.vms.every((vm) => vm.qemu.known && vm.qemu.value !== null);
+  const shown = facts.vms.every((vm) => tracedIpat(facts, vm.pid) !== null);
   const quirk = {
     what: 'which quirks a running VMM has disabled',
     why: 'KVM shows it nowhere; taken from the options of QEMU, open for other VMMs',
@@ -122,8 +125,30 @@ function neverKnown(facts: HostFacts): readonly UnknownItem[] {
       why: 'they are inside of the guest; the tables say what each type would give',
       remedy: 'kvm_msr and kvm_cr traced from the start of the VM, or doctor inside the guest',
     },
-    ...(paging === 'ept' || (paging === null && !told) ? [quirk] : []),
+    ...(!shown && (paging === 'ept' || (paging === null && !told)) ? [quirk] : []),
   ];
+}
+
+/** What is missing of a trace that was given. */
+function traceUnknowns({ trace }: HostFacts): readonly UnknownItem[] {
+  if (trace === null) return [];
+  const items: UnknownItem[] = [];
+  const open = trace.pages.filter((page) => page.frame === null).length;
+  if (open > 0) {
+    items.push({
+      what: `the type on the host of ${open} of ${trace.pages.length} pages of the trace`,
+      why: '/proc/kpageflags could not be read, or the kernel version is not known',
+      remedy: 'run doctor as root',
+    });
+  }
+  if (trace.leftOut > 0) {
+    items.push({
+      what: `${trace.leftOut} more pages of the trace`,
+      why: `the last ${TRACED_PAGES_MAX} were looked at`,
+      remedy: 'a trace of the one VM, over the time that matters',
+    });
+  }
+  return items;
 }
 
 /** Everything that could not be known and that bears on the answers, in the order of the report. */
@@ -133,6 +158,7 @@ export function unknownsOf(facts: HostFacts): readonly UnknownItem[] {
     ...kvmUnknowns(facts),
     ...processUnknowns(facts),
     ...facts.vms.flatMap(vmUnknowns),
+    ...traceUnknowns(facts),
     ...neverKnown(facts),
   ];
 }

@@ -1,9 +1,12 @@
 import { isGpuNode } from '../doctor/devices.ts';
-import { machineContext, memtypeListPath } from '../doctor/gather.ts';
+import { machineContext, memtypeListPath, tracedFrames } from '../doctor/gather.ts';
 import { isVendorModule } from '../doctor/kvm-host.ts';
 import { reduce } from '../doctor/mask.ts';
 import { type Capture, Readings } from '../doctor/reading.ts';
 import { MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
+import { KPAGEFLAGS } from '../doctor/sample.ts';
+import { runBytes, TRACE, tasksPath } from '../doctor/trace-facts.ts';
+import { pidsOf } from '../doctor/vms.ts';
 import { KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2 } from '../kvm/quirks.ts';
 import { collectProcesses } from './collect-processes.ts';
 import type { HostReader } from './reader.ts';
@@ -58,18 +61,40 @@ async function collectDevices(recorder: Recorder): Promise<void> {
   await recorder.list('/sys/bus/pci/drivers/vfio-pci');
 }
 
+/** The page flags of the frames in a trace, and whose threads are in it. */
+async function collectTrace(recorder: Recorder, trace: string): Promise<void> {
+  recorder.given(TRACE, trace);
+  const readings = new Readings(recorder.capture);
+  for (const run of tracedFrames(readings)) {
+    const { offset, length } = runBytes(run);
+    await recorder.bytes(KPAGEFLAGS, offset, length);
+  }
+  for (const pid of pidsOf(readings)) {
+    if (recorder.capture.texts.has(`/proc/${pid}/maps`)) await recorder.list(tasksPath(pid));
+  }
+}
+
 /**
  * Reads everything that doctor looks at, and nothing else (see `READS`). What comes back is masked: a
  * capture gives the same answer as the machine because both are of what is left.
  *
  * @param pid the only process to look at; null: every process
+ * @param trace a reduced trace (see `TraceReducer`) whose page frames are looked up; null: none
  */
-export async function collect(reader: HostReader, pid: number | null): Promise<Capture> {
-  return reduce(await collectUnmasked(reader, pid));
+export async function collect(
+  reader: HostReader,
+  pid: number | null,
+  trace: string | null = null,
+): Promise<Capture> {
+  return reduce(await collectUnmasked(reader, pid, trace));
 }
 
 /** The same, as it was read: not to be shown or written. */
-export async function collectUnmasked(reader: HostReader, pid: number | null): Promise<Capture> {
+export async function collectUnmasked(
+  reader: HostReader,
+  pid: number | null,
+  trace: string | null = null,
+): Promise<Capture> {
   const recorder = new Recorder(reader, pid);
   await recorder.texts(MACHINE_TEXTS);
   await recorder.log();
@@ -79,5 +104,6 @@ export async function collectUnmasked(reader: HostReader, pid: number | null): P
   await collectDevices(recorder);
   await recorder.text(memtypeListPath(new Readings(recorder.capture)));
   await collectProcesses(recorder, machineContext(new Readings(recorder.capture)));
+  if (trace !== null) await collectTrace(recorder, trace);
   return recorder.capture;
 }

@@ -36,6 +36,11 @@ export class Recorder {
     for (const path of paths) await this.text(path);
   }
 
+  /** Keeps a text that was given, not read. */
+  given(key: string, text: string): void {
+    this.#texts.set(key, { ok: true, text, cut: false });
+  }
+
   list(path: string): Promise<ListReading> {
     return kept(this.#lists, path, () => this.#reader.list(path));
   }

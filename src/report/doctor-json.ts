@@ -41,7 +41,7 @@ function policyJson({ rules, ...policy }: Policy): object {
 }
 
 function machineJson(facts: HostFacts): object {
-  const { vms: _, problems: _problems, kvm, ...machine } = facts;
+  const { vms: _, problems: _problems, trace: _trace, kvm, ...machine } = facts;
   return { ...machine, kvm: { ...kvm, parameters: Object.fromEntries(kvm.parameters) } };
 }
 
@@ -63,6 +63,13 @@ function vmJson({ vm, coherency, quirk, regions }: VmDiagnosis): object {
   };
 }
 
+/** Counts and types; of the pages only examples. */
+function traceJson({ facts, traces }: Diagnosis): object | null {
+  if (facts.trace === null) return null;
+  const { pages, ...counts } = facts.trace;
+  return { ...counts, pages: pages.length, vms: traces };
+}
+
 /** A diagnosis as a plain object, field order fixed: every fact with where it came from, or why not. */
 export function doctorJson(d: Diagnosis): object {
   return {
@@ -74,6 +81,7 @@ export function doctorJson(d: Diagnosis): object {
     policy: policyJson(d.policy),
     vms: d.vms.map(vmJson),
     guestSide: d.guestSide,
+    trace: traceJson(d),
     unknown: d.unknowns,
     problems: d.facts.problems.map(({ severity, message, place, help }) => ({
       severity,

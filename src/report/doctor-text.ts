@@ -9,6 +9,7 @@ import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
 import type { VmFiles } from '../doctor/vm-facts.ts';
 import { backingClass } from '../linux/backing.ts';
 import { machineLines } from './doctor-machine-text.ts';
+import { traceLines } from './doctor-trace-text.ts';
 import { agreementWords, bytes, count, factWords, leafWords, typeWords } from './doctor-words.ts';
 import { labelled, table, wrap } from './wrap.ts';
 
@@ -338,6 +339,7 @@ export function doctorText(d: Diagnosis): string {
     ...section('THIS MACHINE', machineLines(d, WIDTH)),
     ...section('VIRTUAL MACHINES', d.vms.flatMap((vm) => vmLines(vm, quirk)).slice(1)),
     ...(d.vms.some((vm) => vm.regions.length > 0) ? ['', ...wrap(LEGEND, WIDTH)] : []),
+    ...section('THE TRACE', traceLines(d, WIDTH)),
     ...(d.guestSide === null ? [] : section('THIS MACHINE AS A GUEST', guestLines(d, d.guestSide))),
     ...section('WHAT COULD NOT BE KNOWN, BY WHAT WOULD TELL', unknownLines(d)),
     ...section('ODD INPUT', odd),

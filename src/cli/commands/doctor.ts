@@ -1,4 +1,4 @@
-import { printable } from '../../base/diagnostic.ts';
+import { InputError, printable, renderDiagnostic } from '../../base/diagnostic.ts';
 import { diagnose, doctorExitCode } from '../../doctor/diagnose.ts';
 import { gather } from '../../doctor/gather.ts';
 import type { Capture } from '../../doctor/reading.ts';
@@ -7,11 +7,14 @@ import { collect } from '../../host/collect.ts';
 import { liveHost } from '../../host/live.ts';
 import { doctorJson } from '../../report/doctor-json.ts';
 import { doctorText } from '../../report/doctor-text.ts';
+import { readTrace } from '../trace-file.ts';
 
 export interface DoctorOptions {
   readonly format: 'text' | 'json';
   /** Look at this process only. */
   readonly pid?: string | undefined;
+  /** A file with a trace of KVM's page-table events. */
+  readonly trace?: string | undefined;
 }
 
 const LARGEST_PID = 2 ** 22;
@@ -32,6 +35,21 @@ function wrongProcess(capture: Capture): string | null {
   return countVms(links.links) === 0 ? `process ${pid} runs no VM (no kvm-vm descriptor)` : null;
 }
 
+/** The reduced trace; null: none was given; undefined: it cannot be used, which has been said. */
+async function givenTrace(
+  path: string | undefined,
+  io: { error(text: string): void },
+): Promise<string | null | undefined> {
+  if (path === undefined) return null;
+  try {
+    return await readTrace(path);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    io.error(`${error.diagnostics.map(renderDiagnostic).join('\n')}\n`);
+    return undefined;
+  }
+}
+
 /**
  * `memtype doctor`: what the guests on this machine get, whether it is coherent, and the fix.
  *
@@ -47,9 +65,11 @@ export async function runDoctor(
     io.error(`error: not a process number: ${printable(named)}\n  help: give the PID of a VMM\n`);
     return USAGE;
   }
+  const trace = await givenTrace(options.trace, io);
+  if (trace === undefined) return USAGE;
   const host = liveHost();
   try {
-    const capture = await collect(host, pid);
+    const capture = await collect(host, pid, trace);
     const wrong = wrongProcess(capture);
     if (wrong !== null) {
       io.error(`error: ${wrong}\n  help: leave out --pid to look at every process\n`);
