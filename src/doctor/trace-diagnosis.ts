@@ -49,7 +49,12 @@ function isFirmwareRam(pfn: number, facts: HostFacts): boolean | null {
   return entry.type === 'reserved' || entry.type === 'other' ? null : true;
 }
 
+/** A0000-BFFFF, which the kernel counts as reserved memory and does not track. */
+const VGA_FIRST = 0xa0;
+const VGA_END = 0xc0;
+
 function hostWord({ frame, pfn }: TracedPage, facts: HostFacts): HostWord {
+  if (pfn >= VGA_FIRST && pfn < VGA_END) return 'device';
   if (frame === null) return 'not known';
   if (frame.noPage) {
     const isRam = isFirmwareRam(pfn, facts);

@@ -15,6 +15,7 @@ export const TRACE = 'trace';
 export interface FrameFacts {
   /** Null: several are possible, or there is no page. */
   readonly memtype: RamMemtype | null;
+  /** PageReserved, and not the page of zeros. */
   readonly reserved: boolean;
   /** No struct page: as a rule a device. */
   readonly noPage: boolean;
@@ -130,8 +131,8 @@ const NO_PAGE: FrameFacts = { memtype: null, reserved: false, noPage: true };
 function frameFacts(flags: U64 | null | undefined, kernel: KernelFacts | null): FrameFacts | null {
   if (flags === undefined || kernel === null) return null;
   if (flags === null) return NO_PAGE;
-  const { memtype, reserved, noPage } = decodePageFlags(flags, kernel.version);
-  return { memtype, reserved, noPage };
+  const { memtype, reserved, zeroPage, noPage } = decodePageFlags(flags, kernel.version);
+  return { memtype, reserved: reserved && !zeroPage, noPage };
 }
 
 // ---- whose it is ------------------------------------------------------------------------------

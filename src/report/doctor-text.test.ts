@@ -77,6 +77,7 @@ describe('the JSON', () => {
       'policy',
       'vms',
       'guestSide',
+      'trace',
       'unknown',
       'problems',
     ]);
