@@ -17,6 +17,8 @@ export interface DoctorFinding {
   readonly agents: readonly string[];
   readonly text: string;
   readonly fix: string;
+  /** The fix as something to copy: shell commands or options, each whole. */
+  readonly commands?: readonly string[];
 }
 
 /** The kinds of finding that only a look at a machine can bring; the others are those of the resolver. */
@@ -128,6 +130,7 @@ export function finding(
     readonly when?: string | null;
     readonly agents?: readonly string[];
     readonly fix?: string;
+    readonly commands?: readonly string[];
   },
 ): DoctorFinding {
   const { code, severity, title, fix } = DOCTOR_FINDINGS[name];
@@ -143,6 +146,7 @@ export function finding(
     agents: more.agents ?? [],
     text,
     fix: more.fix ?? fix,
+    ...(more.commands === undefined ? {} : { commands: more.commands }),
   };
 }
 
@@ -155,7 +159,7 @@ function rank({ severity, certain }: DoctorFinding): number {
 export function mergeFindings(findings: readonly DoctorFinding[]): readonly DoctorFinding[] {
   const merged = new Map<string, DoctorFinding>();
   for (const f of findings) {
-    const key = JSON.stringify([f.code, f.certain, f.when, f.given, f.text, f.fix]);
+    const key = JSON.stringify([f.code, f.certain, f.when, f.given, f.text, f.fix, f.commands]);
     const before = merged.get(key);
     const places = [...new Set([...(before?.places ?? []), ...f.places])];
     merged.set(key, { ...f, places });

@@ -3,7 +3,7 @@ import { examine, HOSTS, load } from '../../test/hosts.ts';
 import { doctorExitCode } from '../doctor/diagnose.ts';
 import type { HostDescription } from '../host/described-host.ts';
 import { doctorJson } from './doctor-json.ts';
-import { doctorText } from './doctor-text.ts';
+import { doctorText, MAIL_WIDTH } from './doctor-text.ts';
 import { bytes } from './doctor-words.ts';
 
 describe('the text', () => {
@@ -17,17 +17,54 @@ describe('the text', () => {
     expect(text.endsWith('\n') && !text.endsWith('\n\n')).toBe(true);
   });
 
-  test('verdict, then fixes, then the machine, its VMs, and what is not known', async () => {
+  test('verdict, then fixes, then the tables, the machine, and what is not known', async () => {
     const text = doctorText(await examine(load('ept-6.12-no-self-snoop')));
     const order = [
       'problems found',
       '  fix    ',
-      'THIS MACHINE',
+      '  where  ',
       'VIRTUAL MACHINES',
+      'THIS MACHINE',
       'WHAT COULD NOT BE KNOWN',
     ].map((part) => text.indexOf(part));
     expect(order).toEqual([...order].sort((a, b) => a - b));
     expect(order).not.toContain(-1);
+  });
+
+  test('who reads three lines knows the verdict and the fix', async () => {
+    for (const name of HOSTS) {
+      const d = await examine(load(name));
+      const [first = '', second = '', third = ''] = doctorText(d).split('\n');
+      expect(first).toMatch(
+        /^(?:\d+ problems? found|Undetermined: |Nothing wrong |There is no KVM)/,
+      );
+      if (!first.includes('found,') && !first.includes('problem')) continue;
+      expect(second).toMatch(/^(?:possible )?(?:error|warning|info) MT\d+: /);
+      expect(third).toMatch(/^ {2}fix {4}\S/);
+    }
+  });
+
+  test.each(HOSTS)('%s: a mail has 72 columns', async (name) => {
+    const lines = doctorText(await examine(load(name)), MAIL_WIDTH).split('\n');
+    expect(lines.filter((line) => line.length > MAIL_WIDTH)).toEqual([]);
+  });
+
+  test('commands stand below the fix, whole', async () => {
+    const d = await examine(load('guest-nopat'));
+    const long = `virsh dumpxml vm | sed ${'x'.repeat(100)}`;
+    const commands = [long, '-accel kvm,honor-guest-pat=on', 'cat <<EOF\nline\nEOF'];
+    const text = doctorText({ ...d, findings: d.findings.map((f) => ({ ...f, commands })) }, 72);
+    const lines = text.split('\n');
+    const at = lines.indexOf(`    $ ${long}`);
+    expect(lines.slice(at, at + 6)).toEqual([
+      `    $ ${long}`,
+      '    -accel kvm,honor-guest-pat=on',
+      '    $ cat <<EOF',
+      '      line',
+      '      EOF',
+      expect.stringMatching(/^ {2}where {2}/),
+    ]);
+    expect(lines.findIndex((l) => l.startsWith('  fix'))).toBeLessThan(at);
   });
 
   test('the table of a VM on a KVM-PVM host', async () => {

@@ -19,18 +19,63 @@ export function labelled(label: string, text: string, width: number): readonly s
   return [(label + first).trimEnd(), ...rest.map((line) => ' '.repeat(label.length) + line)];
 }
 
-/** Rows of cells as columns two blanks apart; the last column is not padded. */
-export function table(rows: readonly (readonly string[])[]): readonly string[] {
+function widest(text: string, by: RegExp): number {
+  return text.split(by).reduce((max, part) => Math.max(max, part.length), 0);
+}
+
+/** The natural widths of columns, and while they do not fit, the widest that can give narrowed to its words. */
+function columnWidths(rows: readonly (readonly string[])[], width: number): readonly number[] {
   const widths: number[] = [];
+  const least: number[] = [];
   for (const row of rows) {
     row.forEach((cell, i) => {
       widths[i] = Math.max(widths[i] ?? 0, cell.length);
+      least[i] = Math.max(least[i] ?? 0, widest(cell.trimStart(), / /) + leadOf(cell).length);
     });
   }
-  return rows.map((row) =>
-    row
-      .map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)))
-      .join('  ')
-      .trimEnd(),
-  );
+  const gaps = 2 * Math.max(0, widths.length - 1);
+  let over = gaps + widths.reduce((sum, w) => sum + w, 0) - width;
+  while (over > 0) {
+    const slack = widths.map((w, i) => w - (least[i] ?? 0));
+    const most = Math.max(...slack);
+    if (most <= 0) break;
+    const i = slack.indexOf(most);
+    const give = Math.min(most, over);
+    widths[i] = (widths[i] ?? 0) - give;
+    over -= give;
+  }
+  return widths;
+}
+
+const leadOf = (cell: string): string => /^ */.exec(cell)?.[0] ?? '';
+
+/** A cell as lines; those after the first stand below its first word. */
+function cellLines(cell: string, width: number): readonly string[] {
+  if (cell.length <= width) return [cell];
+  const lead = leadOf(cell);
+  return wrap(cell, width - lead.length).map((line) => lead + line);
+}
+
+/**
+ * Rows of cells as columns two blanks apart; the last column is not padded.
+ *
+ * @param width a wider table has cells of several lines, broken at blanks; a word is not broken
+ */
+export function table(
+  rows: readonly (readonly string[])[],
+  width = Number.POSITIVE_INFINITY,
+): readonly string[] {
+  const widths = columnWidths(rows, width);
+  return rows.flatMap((row) => {
+    const cells = row.map((cell, i) => cellLines(cell, widths[i] ?? 0));
+    const height = Math.max(0, ...cells.map((c) => c.length));
+    return Array.from({ length: height }, (_, line) =>
+      cells
+        .map((c, i) =>
+          i === row.length - 1 ? (c[line] ?? '') : (c[line] ?? '').padEnd(widths[i] ?? 0),
+        )
+        .join('  ')
+        .trimEnd(),
+    );
+  });
 }

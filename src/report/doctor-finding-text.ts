@@ -1,0 +1,101 @@
+import { type Diagnosis, doctorExitCode } from '../doctor/diagnose.ts';
+import { ifKnown } from '../doctor/fact.ts';
+import type { DoctorFinding } from '../doctor/findings.ts';
+import { count } from './doctor-words.ts';
+import { labelled, wrap } from './wrap.ts';
+
+function grave(d: Diagnosis): readonly DoctorFinding[] {
+  return d.findings.filter((f) => f.severity !== 'info');
+}
+
+function seenWords(d: Diagnosis): string {
+  const vms = d.vms.filter((v) => v.vm.evidence === 'fd').length;
+  const hints = d.vms.length - vms;
+  const perhaps = hints === 0 ? '' : `, ${hints} of whose files are closed may be one`;
+  if (vms === 0) return `no VM was seen${perhaps}`;
+  const regions = d.vms.reduce((sum, vm) => sum + vm.regions.length, 0);
+  return `${count(vms, 'VM')}, ${count(regions, 'memory region')}${perhaps}`;
+}
+
+/** The verdict on a machine, in one sentence. */
+export function headline(d: Diagnosis): string {
+  const certain = grave(d).filter((f) => f.certain).length;
+  const possible = grave(d).length - certain;
+  const open = d.undetermined.length;
+  if (doctorExitCode(d) === 1) {
+    const more = possible > 0 ? `, and ${possible} possible` : '';
+    return `${count(certain, 'problem')} found${more} (${seenWords(d)}).`;
+  }
+  if (doctorExitCode(d) === 3) {
+    const parts = [
+      ...(possible > 0 ? [`${count(possible, 'possible problem')}`] : []),
+      ...(open > 0 ? [`${open} left open`] : []),
+    ];
+    return `Undetermined: ${parts.join(', ')} (${seenWords(d)}).`;
+  }
+  const kvm = ifKnown(d.facts.kvm.present);
+  if (kvm === false && d.vms.length === 0) {
+    return d.guestSide === null
+      ? 'There is no KVM on this machine and no VM: nothing to examine.'
+      : 'There is no KVM on this machine, which is itself a guest: see below.';
+  }
+  return `Nothing wrong found (${seenWords(d)}).`;
+}
+
+/** "possible error MT101: Stale data ..." */
+export function findingTitle(f: DoctorFinding): string {
+  return `${f.certain ? '' : 'possible '}${f.severity} ${f.code}: ${f.title}`;
+}
+
+/** An option or a piece of a configuration file stands as it is; what a shell takes, behind a prompt. */
+function commandLines(command: string): readonly string[] {
+  const [first = '', ...rest] = command.split('\n');
+  if (/^[-<{#[]/.test(first)) return [first, ...rest].map((line) => `    ${line}`);
+  return [`    $ ${first}`, ...rest.map((line) => `      ${line}`)];
+}
+
+/** A finding, its fix first. Commands are not wrapped: they are there to be copied. */
+export function findingLines(f: DoctorFinding, width: number): readonly string[] {
+  return [
+    ...wrap(findingTitle(f), width, '  '),
+    ...labelled('  fix    ', f.fix, width),
+    ...(f.commands ?? []).flatMap(commandLines),
+    ...labelled('  where  ', f.places.join('; '), width),
+    ...(f.when === '' ? [] : labelled('  if     ', f.when, width)),
+    ...(f.given === '' ? [] : labelled('  given  ', f.given, width)),
+    ...(f.agents.length < 2 ? [] : labelled('  who    ', f.agents.join(' <-> '), width)),
+    ...labelled('  what   ', f.text, width),
+  ];
+}
+
+/** Where much is not known, much is possible. */
+const POSSIBLE_SHOWN = 8;
+
+export interface ShownFindings {
+  readonly shown: readonly DoctorFinding[];
+  /** Possible ones beyond the first few. */
+  readonly more: number;
+}
+
+/** Those that a reader is shown: certain ones, and the first possible ones that are no mere remarks. */
+export function shownFindings(d: Diagnosis): ShownFindings {
+  const certain = d.findings.filter((f) => f.certain);
+  const possible = d.findings.filter(
+    (f) => !f.certain && (f.severity !== 'info' || f.code === 'MT501'),
+  );
+  return {
+    shown: [...certain, ...possible.slice(0, POSSIBLE_SHOWN)],
+    more: Math.max(0, possible.length - POSSIBLE_SHOWN),
+  };
+}
+
+/** What tells most of what is open; null when nothing is open, or nothing would tell. */
+export function nextStep(d: Diagnosis): string | null {
+  if (d.undetermined.length === 0) return null;
+  const counts = new Map<string, number>();
+  for (const { remedy } of d.unknowns) {
+    if (!remedy.startsWith('nothing')) counts.set(remedy, (counts.get(remedy) ?? 0) + 1);
+  }
+  const [first] = [...counts].sort(([, a], [, b]) => b - a);
+  return first?.[0] ?? null;
+}
