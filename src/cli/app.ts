@@ -8,10 +8,12 @@ import {
   type StricliProcess,
 } from '@stricli/core';
 import { InternalError } from '../base/assert.ts';
+import { FAIL_ON, FAIL_ON_DEFAULT } from '../doctor/exit-code.ts';
 import { FACT_KEYS, factDefinition } from '../facts/facts.ts';
 import { vocabulary } from '../facts/words.ts';
 import { EXPLAIN_KEYS } from '../resolve/compose.ts';
-import { EXPLAIN_FORMATS, type ExplainFormat } from './formats.ts';
+import type { DoctorOptions } from './commands/doctor.ts';
+import { DOCTOR_FORMATS, EXPLAIN_FORMATS, type ExplainFormat } from './formats.ts';
 import type { Io } from './io.ts';
 import { packageVersion } from './version.ts';
 
@@ -41,6 +43,10 @@ const format = {
   default: 'text',
   brief: 'output format',
 } as const;
+
+function optionalWord(brief: string, placeholder: string) {
+  return { kind: 'parsed', parse: word, optional: true, brief, placeholder } as const;
+}
 
 // ---- explain ----------------------------------------------------------------------------------
 
@@ -124,18 +130,51 @@ const explain = buildCommand<ExplainArguments, [string?], Context>({
 
 // ---- the others -------------------------------------------------------------------------------
 
-const doctor = buildCommand<{ format: TextOrJson; pid?: string; trace?: string }, [], Context>({
-  docs: { brief: 'what the guests on this machine get, whether it is coherent, and the fix' },
+/** Flags with a default are always there. */
+type DoctorFlags = DoctorOptions & Required<Pick<DoctorOptions, 'fail-on' | 'summarize'>>;
+
+const doctor = buildCommand<DoctorFlags, string[], Context>({
+  docs: {
+    brief: 'what the guests on this machine get, whether it is coherent, and the fix',
+    fullDescription:
+      'Of this machine, or of capture files. Two files or more, or a list of them, give a line a host as it ' +
+      'is read, and a summary.',
+  },
   parameters: {
     flags: {
-      format,
-      pid: { kind: 'parsed', parse: word, optional: true, brief: 'look at this VMM only' },
-      trace: { kind: 'parsed', parse: word, optional: true, brief: 'a trace of kvmmmu events' },
+      format: { kind: 'enum', values: DOCTOR_FORMATS, default: 'text', brief: 'output format' },
+      'fail-on': {
+        kind: 'enum',
+        values: FAIL_ON,
+        default: FAIL_ON_DEFAULT,
+        brief: 'the least that gives exit code 1; undetermined: as warning, and 3 for what is open',
+      },
+      pid: optionalWord('look at this VMM only', 'pid'),
+      trace: optionalWord('a trace of kvmmmu events of this machine', 'file'),
+      'files-from': optionalWord(
+        'names of capture files, a line each or NUL-separated; - for standard input',
+        'file',
+      ),
+      shard: optionalWord('only every N-th file, I counts from 0', 'I/N'),
+      summarize: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'the files are lines printed by --format json of many files: add them up',
+      },
+    },
+    positional: {
+      kind: 'array',
+      parameter: {
+        brief: 'capture files, - for standard input; none: this machine',
+        parse: word,
+        placeholder: 'file',
+      },
     },
   },
-  async func(flags) {
+  async func(flags, ...files) {
     const { runDoctor } = await import('./commands/doctor.ts');
-    await act(this, () => runDoctor(flags, this.io));
+    await act(this, () => runDoctor(flags, this.io, files));
   },
 });
 

@@ -1,10 +1,13 @@
 import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { type Diagnostic, InputError, renderDiagnostic } from '../base/diagnostic.ts';
 
 /** Where a command writes: stdout is the result, stderr everything else. */
 export interface Io {
   readonly write: (text: string) => void;
   readonly error: (text: string) => void;
+  /** Somebody watches stderr, and stdout goes elsewhere. */
+  readonly watched?: boolean;
 }
 
 /** The output cannot be written: not the fault of the program, nor of its input. */
@@ -45,6 +48,7 @@ function put(fd: 1 | 2, text: string): void {
 export const PROCESS_IO: Io = {
   write: (text) => put(1, text),
   error: (text) => put(2, text),
+  watched: isatty(2) && !isatty(1),
 };
 
 /** Prints what is wrong with an input. */
@@ -59,12 +63,22 @@ const REASONS: Readonly<Record<string, string>> = {
   ERR_ENCODING_INVALID_ENCODED_DATA: 'it is not UTF-8 text',
 };
 
+/** How a file is read, and how much of it. */
+export interface Reading {
+  /** "case": what no file of this size is. */
+  readonly what: string;
+  /** Bytes. */
+  readonly max: number;
+  readonly open: (path: string) => number;
+}
+
 /** A case is a page of text. What fits in here is parsed or refused within two seconds, whatever it is. */
-const MAX_BYTES = 256 * 1024;
+const CASE: Reading = { what: 'case file', max: 256 * 1024, open: (path) => openSync(path, 'r') };
 
 class TooLarge extends Error {
-  constructor() {
-    super('it is larger than 256 KiB, and no case file is');
+  constructor({ what, max }: Reading) {
+    const size = max < 2 ** 20 ? `${max / 1024} KiB` : `${max / 2 ** 20} MiB`;
+    super(`it is larger than ${size}, and no ${what} is`);
   }
 }
 
@@ -83,10 +97,10 @@ function readSome(fd: number, buffer: Buffer): number {
 }
 
 /** All there is, in chunks: a pipe or a device does not say how much will come, or never ends. */
-function readAll(fd: number): Buffer {
+function readAll(fd: number, reading: Reading): Buffer {
   const stat = fstatSync(fd);
   if (stat.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
-  if (stat.isFile() && stat.size > MAX_BYTES) throw new TooLarge();
+  if (stat.isFile() && stat.size > reading.max) throw new TooLarge(reading);
   const chunks: Buffer[] = [];
   let length = 0;
   for (;;) {
@@ -94,25 +108,50 @@ function readAll(fd: number): Buffer {
     const count = readSome(fd, chunk);
     if (count === 0) return Buffer.concat(chunks);
     length += count;
-    if (length > MAX_BYTES) throw new TooLarge();
+    if (length > reading.max) throw new TooLarge(reading);
     chunks.push(chunk.subarray(0, count));
   }
+}
+
+function unreadable(path: string, error: unknown): InputError {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  const why = REASONS[code] ?? message;
+  return new InputError([{ severity: 'error', message: `cannot read ${path}: ${why}` }]);
 }
 
 /**
  * The text of a file, "-" for standard input.
  *
- * @throws InputError when it cannot be read as UTF-8 text, or is larger than 256 KiB
+ * @throws InputError when it cannot be read as UTF-8 text, or is larger than `reading` allows
  */
-export function readText(path: string): string {
+export function readText(path: string, reading: Reading = CASE): string {
   let fd: number | null = null;
   try {
-    fd = path === '-' ? 0 : openSync(path, 'r');
-    return new TextDecoder('utf-8', { fatal: true }).decode(readAll(fd));
+    fd = path === '-' ? 0 : reading.open(path);
+    return new TextDecoder('utf-8', { fatal: true }).decode(readAll(fd, reading));
   } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    const why = REASONS[code] ?? message;
-    throw new InputError([{ severity: 'error', message: `cannot read ${path}: ${why}` }]);
+    throw unreadable(path, error);
+  } finally {
+    if (fd !== null && fd !== 0) closeSync(fd);
+  }
+}
+
+/**
+ * The text of a file of any length as it comes, "-" for standard input. What is not UTF-8 becomes U+FFFD.
+ *
+ * @throws InputError when it cannot be read
+ */
+export function* chunksOf(path: string): Generator<string> {
+  let fd: number | null = null;
+  const decoder = new TextDecoder();
+  const buffer = Buffer.alloc(64 * 1024);
+  try {
+    fd = path === '-' ? 0 : openSync(path, 'r');
+    for (let n = readSome(fd, buffer); n > 0; n = readSome(fd, buffer)) {
+      yield decoder.decode(buffer.subarray(0, n), { stream: true });
+    }
+  } catch (error) {
+    throw error instanceof InputError ? error : unreadable(path, error);
   } finally {
     if (fd !== null && fd !== 0) closeSync(fd);
   }

@@ -1,5 +1,6 @@
 import { Asker, quirkStates, regionFacts } from './answers.ts';
 import { coherencyOf, deviceNames, type VmCoherency } from './coherency.ts';
+import { exitCodeFor, FAIL_ON_DEFAULT } from './exit-code.ts';
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding, mergeFindings } from './findings.ts';
 import { type GuestSide, guestSide } from './guest-side.ts';
@@ -211,7 +212,5 @@ export function diagnose(facts: HostFacts): Diagnosis {
  * among it: it is the axis of the tables.
  */
 export function doctorExitCode(d: Diagnosis): 0 | 1 | 3 {
-  const grave = d.findings.filter((f) => f.severity !== 'info');
-  if (grave.some((f) => f.certain)) return 1;
-  return grave.length > 0 || d.undetermined.length > 0 ? 3 : 0;
+  return exitCodeFor(d, FAIL_ON_DEFAULT);
 }

@@ -1,5 +1,6 @@
 import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnose.ts';
 import type { Fact } from '../doctor/fact.ts';
+import type { DoctorFinding } from '../doctor/findings.ts';
 import type { HostFacts } from '../doctor/host-facts.ts';
 import type { Policy } from '../doctor/policy.ts';
 import type { QemuOptions } from '../doctor/qemu.ts';
@@ -70,12 +71,17 @@ function traceJson({ facts, traces }: Diagnosis): object | null {
   return { ...counts, pages: pages.length, vms: traces };
 }
 
+/** A finding with every member. */
+export function findingJson({ commands = [], ...f }: DoctorFinding): object {
+  return { ...f, commands };
+}
+
 /** A diagnosis as a plain object, field order fixed: every fact with where it came from, or why not. */
 export function doctorJson(d: Diagnosis): object {
   return {
     schemaVersion: DOCTOR_SCHEMA_VERSION,
     exitCode: doctorExitCode(d),
-    findings: d.findings,
+    findings: d.findings.map(findingJson),
     undetermined: d.undetermined,
     machine: machineJson(d.facts),
     policy: policyJson(d.policy),

@@ -105,34 +105,36 @@ function gpuWords(facts: HostFacts): string {
 const BELOW_KVM =
   'below this KVM that hypervisor has the last word: what is said of VMs is what this KVM installs';
 
-/** The facts of the machine, one line or two each. */
-export function machineLines(d: Diagnosis, width: number): readonly string[] {
+/** The facts of the machine: what, and its value; one without a name goes on with the one before it. */
+export function machineRows(d: Diagnosis): readonly (readonly [string, string])[] {
   const { facts, policy } = d;
   const hasKvm = !(facts.kvm.present.known && !facts.kvm.present.value);
-  const row = (label: string, text: string): readonly string[] =>
-    labelled(`  ${label.padEnd(9)}`, text, width);
   return [
-    ...row('CPU', factWords(facts.cpu, cpuWords)),
-    ...row('place', placeWords(facts)),
-    ...(hasKvm && facts.isGuest.known && facts.isGuest.value ? row('', BELOW_KVM) : []),
-    ...row(
-      'kernel',
-      factWords(facts.kernel, (k) => k.release),
-    ),
-    ...row('KVM', kvmWords(facts)),
-    ...(facts.kvm.parameters.size > 0 ? row('', parameterWords(facts)) : []),
-    ...(hasKvm ? row('rules', rulesWords(policy)) : []),
-    ...(hasKvm ? policy.how.flatMap((how) => row('', how)) : []),
-    ...row('PAT', factWords(facts.pat, patWords)),
-    ...row('MTRRs', mtrrWords(facts)),
-    ...row('tracked', factWords(facts.tracked, trackedWords)),
-    ...row('memory', factWords(facts.iomem, memoryWords)),
-    ...(facts.firmware.memmap.known ? row('', firmwareWords(facts.firmware.memmap.value)) : []),
-    ...row('IOMMU', factWords(facts.iommu, iommuWords)),
-    ...row(
+    ['CPU', factWords(facts.cpu, cpuWords)],
+    ['place', placeWords(facts)],
+    ...(hasKvm && facts.isGuest.known && facts.isGuest.value ? [['', BELOW_KVM] as const] : []),
+    ['kernel', factWords(facts.kernel, (k) => k.release)],
+    ['KVM', kvmWords(facts)],
+    ...(facts.kvm.parameters.size > 0 ? [['', parameterWords(facts)] as const] : []),
+    ...(hasKvm ? [['rules', rulesWords(policy)] as const] : []),
+    ...(hasKvm ? policy.how.map((how) => ['', how] as const) : []),
+    ['PAT', factWords(facts.pat, patWords)],
+    ['MTRRs', mtrrWords(facts)],
+    ['tracked', factWords(facts.tracked, trackedWords)],
+    ['memory', factWords(facts.iomem, memoryWords)],
+    ...(facts.firmware.memmap.known
+      ? [['', firmwareWords(facts.firmware.memmap.value)] as const]
+      : []),
+    ['IOMMU', factWords(facts.iommu, iommuWords)],
+    [
       'VFIO',
       factWords(facts.vfioBound, (l) => (l.length === 0 ? 'no device bound' : l.join(', '))),
-    ),
-    ...row('GPUs', gpuWords(facts)),
+    ],
+    ['GPUs', gpuWords(facts)],
   ];
+}
+
+/** The same, one line or two each. */
+export function machineLines(d: Diagnosis, width: number): readonly string[] {
+  return machineRows(d).flatMap(([label, text]) => labelled(`  ${label.padEnd(9)}`, text, width));
 }

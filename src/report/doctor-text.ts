@@ -1,12 +1,11 @@
 import { type Diagnostic, printable } from '../base/diagnostic.ts';
 import type { Diagnosis } from '../doctor/diagnose.ts';
-import { ifKnown } from '../doctor/fact.ts';
 import { findingLines, headline, nextStep, shownFindings } from './doctor-finding-text.ts';
 import { guestLines } from './doctor-guest-text.ts';
 import { machineLines } from './doctor-machine-text.ts';
 import { traceLines } from './doctor-trace-text.ts';
 import { vmLines } from './doctor-vm-text.ts';
-import { count } from './doctor-words.ts';
+import { count, patQuirkMatters } from './doctor-words.ts';
 import { labelled, wrap } from './wrap.ts';
 
 /** Columns of a terminal or a pipe, and of a mail. */
@@ -59,8 +58,7 @@ export function detailSections(
   d: Diagnosis,
   width: number,
 ): Readonly<Record<string, readonly string[]>> {
-  const paging = ifKnown(d.facts.kvm.paging);
-  const quirk = d.policy.rules?.some((r) => r.hasPatQuirk) !== false && (paging ?? 'ept') === 'ept';
+  const quirk = patQuirkMatters(d);
   const isOdd = (p: Diagnostic): boolean => p.severity === 'warning' && p.place !== undefined;
   const { problems } = d.facts;
   const vms = d.vms.flatMap((vm) => vmLines(vm, quirk, width)).slice(1);

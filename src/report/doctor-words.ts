@@ -1,4 +1,5 @@
 import type { Agreement, GuestAnswer } from '../doctor/answers.ts';
+import type { Diagnosis } from '../doctor/diagnose.ts';
 import type { Fact } from '../doctor/fact.ts';
 import type { Policy } from '../doctor/policy.ts';
 import type { KvmLeaf } from '../resolve/effective.ts';
@@ -18,6 +19,12 @@ export function bytes(n: number): string {
 /** "1 VM", "2 VMs". */
 export function count(n: number, word: string): string {
   return `${n} ${word}${n === 1 ? '' : 's'}`;
+}
+
+/** Whether KVM_X86_QUIRK_IGNORE_GUEST_PAT exists in this KVM, or may, and bears on its VMs. */
+export function patQuirkMatters({ facts, policy }: Diagnosis): boolean {
+  const paging = facts.kvm.paging.known ? facts.kvm.paging.value : 'ept';
+  return policy.rules?.some((r) => r.hasPatQuirk) !== false && paging === 'ept';
 }
 
 /** The value in words, or that it is not known. */

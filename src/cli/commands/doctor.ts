@@ -1,29 +1,45 @@
-import { InputError, printable, renderDiagnostic } from '../../base/diagnostic.ts';
-import { diagnose, doctorExitCode } from '../../doctor/diagnose.ts';
-import { gather } from '../../doctor/gather.ts';
+import { InputError, printable, refuse } from '../../base/diagnostic.ts';
+import type { Diagnosis } from '../../doctor/diagnose.ts';
+import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/exit-code.ts';
 import type { Capture } from '../../doctor/reading.ts';
 import { countVms } from '../../doctor/vmm.ts';
-import { collect } from '../../host/collect.ts';
-import { liveHost } from '../../host/live.ts';
+import { FLEET_FORMATS } from '../../report/doctor-fleet.ts';
 import { doctorJson } from '../../report/doctor-json.ts';
-import { doctorText } from '../../report/doctor-text.ts';
+import { doctorMarkdown } from '../../report/doctor-markdown.ts';
+import { Exposition } from '../../report/doctor-prometheus.ts';
+import { SarifLog } from '../../report/doctor-sarif.ts';
+import { doctorText, MAIL_WIDTH } from '../../report/doctor-text.ts';
+import { diagnosisOf, fileSource, liveSource } from '../doctor-sources.ts';
+import { type FleetOptions, runFleet, runSummary } from '../fleet.ts';
+import type { DoctorFormat } from '../formats.ts';
+import { complainTo, type Io } from '../io.ts';
+import { namesFrom, parseShard, sharded } from '../names.ts';
 import { readTrace } from '../trace-file.ts';
+import { packageVersion } from '../version.ts';
 
 export interface DoctorOptions {
-  readonly format: 'text' | 'json';
+  readonly format: DoctorFormat;
+  readonly 'fail-on'?: FailOn;
   /** Look at this process only. */
   readonly pid?: string | undefined;
-  /** A file with a trace of KVM's page-table events. */
+  /** A file with a trace of KVM's page-table events of this machine. */
   readonly trace?: string | undefined;
+  /** A file with the names of capture files. */
+  readonly 'files-from'?: string | undefined;
+  /** "I/N". */
+  readonly shard?: string | undefined;
+  /** The files are lines that doctor printed of many. */
+  readonly summarize?: boolean;
 }
 
 const LARGEST_PID = 2 ** 22;
 const USAGE = 2;
 
-/** Decimal digits and nothing else; null for what is no process number. */
-function pidOf(word: string): number | null {
+/** Decimal digits and nothing else. @throws InputError for what is no process number */
+function pidOf(word: string): number {
   const pid = /^[1-9]\d{0,6}$/.test(word) ? Number(word) : null;
-  return pid !== null && pid <= LARGEST_PID ? pid : null;
+  if (pid !== null && pid <= LARGEST_PID) return pid;
+  return refuse(`not a process number: ${printable(word)}`, 'give the PID of a VMM');
 }
 
 /** Why the process that was named is not one to look at; null when it is. */
@@ -35,51 +51,92 @@ function wrongProcess(capture: Capture): string | null {
   return countVms(links.links) === 0 ? `process ${pid} runs no VM (no kvm-vm descriptor)` : null;
 }
 
-/** The reduced trace; null: none was given; undefined: it cannot be used, which has been said. */
-async function givenTrace(
-  path: string | undefined,
-  io: { error(text: string): void },
-): Promise<string | null | undefined> {
-  if (path === undefined) return null;
-  try {
-    return await readTrace(path);
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    io.error(`${error.diagnostics.map(renderDiagnostic).join('\n')}\n`);
-    return undefined;
+function render(d: Diagnosis, format: DoctorFormat): string {
+  switch (format) {
+    case 'text':
+      return doctorText(d);
+    case 'mail':
+      return doctorText(d, MAIL_WIDTH);
+    case 'json':
+      return `${JSON.stringify(doctorJson(d), null, 2)}\n`;
+    case 'markdown':
+      return doctorMarkdown(d, packageVersion());
+    case 'sarif': {
+      const log = new SarifLog();
+      return log.head(packageVersion()) + log.host(d) + log.tail();
+    }
+    case 'prometheus': {
+      const exposition = new Exposition(packageVersion());
+      exposition.diagnosis(d);
+      return exposition.text();
+    }
   }
 }
 
+/** One host: this machine, or a capture file. */
+async function runOne(options: DoctorOptions, file: string | undefined, io: Io): Promise<number> {
+  const pid = options.pid === undefined ? null : pidOf(options.pid);
+  if (pid !== null && file !== undefined) {
+    refuse('--pid is of this machine, and a file was given', 'capture with --pid instead');
+  }
+  if (options.trace !== undefined && file !== undefined) {
+    refuse('--trace is of this machine, and a file was given', 'capture with --trace instead');
+  }
+  const trace = options.trace === undefined ? null : await readTrace(options.trace);
+  const taken = await (file === undefined ? liveSource(pid, trace) : fileSource(file)).read();
+  const wrong = pid === null ? null : wrongProcess(taken.capture);
+  if (wrong !== null) refuse(wrong, 'leave out --pid to look at every process');
+  const diagnosis = diagnosisOf(taken);
+  io.write(render(diagnosis, options.format));
+  return exitCodeFor(diagnosis, options['fail-on'] ?? FAIL_ON_DEFAULT);
+}
+
+/** @throws InputError for a format that is of one host alone */
+function fleetOptions(options: DoctorOptions): FleetOptions {
+  const format = FLEET_FORMATS.find((f) => f === options.format);
+  if (format === undefined) {
+    refuse(`--format ${options.format} is of one host`, `of many: ${FLEET_FORMATS.join(', ')}`);
+  }
+  if (options.pid !== undefined) refuse('--pid is of this machine, and files were given');
+  if (options.trace !== undefined) refuse('--trace is of this machine, and files were given');
+  return { format, failOn: options['fail-on'] ?? FAIL_ON_DEFAULT };
+}
+
+/** @throws InputError when files are named in two ways */
+function namesOf(options: DoctorOptions, files: readonly string[]): Iterable<string> {
+  const list = options['files-from'];
+  if (list === undefined) return files;
+  if (files.length > 0) refuse('files are given both by name and by --files-from');
+  return namesFrom(list);
+}
+
 /**
- * `memtype doctor`: what the guests on this machine get, whether it is coherent, and the fix.
+ * `memtype doctor`: what the guests of this machine get, or those of captured ones, whether it is coherent,
+ * and the fix.
  *
- * @returns the exit code: see `doctorExitCode`; 2 when `pid` names no process with a VM
+ * @param files capture files; none: this machine. Two or more give a line each
+ * @returns the exit code: see `exitCodeFor` and `FleetTally.exitCode`; 2 for wrong usage
  */
 export async function runDoctor(
   options: DoctorOptions,
-  io: { write(text: string): void; error(text: string): void },
+  io: Io,
+  files: readonly string[] = [],
 ): Promise<number> {
-  const named = options.pid ?? null;
-  const pid = named === null ? null : pidOf(named);
-  if (named !== null && pid === null) {
-    io.error(`error: not a process number: ${printable(named)}\n  help: give the PID of a VMM\n`);
-    return USAGE;
-  }
-  const trace = await givenTrace(options.trace, io);
-  if (trace === undefined) return USAGE;
-  const host = liveHost();
+  const { shard, summarize = false } = options;
   try {
-    const capture = await collect(host, pid, trace);
-    const wrong = wrongProcess(capture);
-    if (wrong !== null) {
-      io.error(`error: ${wrong}\n  help: leave out --pid to look at every process\n`);
-      return USAGE;
+    if (summarize) {
+      if (shard !== undefined || options['files-from'] !== undefined) {
+        refuse('--summarize takes the lines of earlier runs, not names of files');
+      }
+      return runSummary(files.length === 0 ? ['-'] : files, fleetOptions(options), io);
     }
-    const diagnosis = diagnose(gather(capture));
-    const json = (): string => `${JSON.stringify(doctorJson(diagnosis), null, 2)}\n`;
-    io.write(options.format === 'json' ? json() : doctorText(diagnosis));
-    return doctorExitCode(diagnosis);
-  } finally {
-    host.close();
+    const isMany = files.length > 1 || options['files-from'] !== undefined || shard !== undefined;
+    if (!isMany) return await runOne(options, files[0], io);
+    const part = shard === undefined ? null : parseShard(shard);
+    return await runFleet(sharded(namesOf(options, files), part), fleetOptions(options), io);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    complainTo(io, error.diagnostics);
+    return USAGE;
   }
 }

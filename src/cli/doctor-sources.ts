@@ -1,0 +1,60 @@
+import { constants, openSync } from 'node:fs';
+import type { Diagnostic } from '../base/diagnostic.ts';
+import { CAPTURE_MAX, parseCaptureFile } from '../doctor/capture-file.ts';
+import { type Diagnosis, diagnose } from '../doctor/diagnose.ts';
+import { gather } from '../doctor/gather.ts';
+import { reduce } from '../doctor/mask.ts';
+import type { Capture } from '../doctor/reading.ts';
+import { collect } from '../host/collect.ts';
+import { liveHost } from '../host/live.ts';
+import { readText } from './io.ts';
+
+/** What was read of a host, here or elsewhere. */
+export interface Taken {
+  readonly capture: Capture;
+  /** What of it is not understood. */
+  readonly notes: readonly Diagnostic[];
+}
+
+/** Where readings come from: this machine, or a capture file. */
+export interface Source {
+  /** @throws InputError when there is nothing to be read, or it cannot be understood */
+  read(): Promise<Taken>;
+}
+
+/**
+ * @param pid the only process to look at; null: every process
+ * @param trace a reduced trace of this machine; null: none
+ */
+export function liveSource(pid: number | null, trace: string | null): Source {
+  return {
+    async read() {
+      const host = liveHost();
+      try {
+        return { capture: await collect(host, pid, trace), notes: [] };
+      } finally {
+        host.close();
+      }
+    },
+  };
+}
+
+// A named pipe that nobody writes to must not keep a run over many files waiting for ever.
+const open = (path: string): number => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+
+/** @param path of a capture file; "-": standard input */
+export function fileSource(path: string): Source {
+  return {
+    read: async () => {
+      const text = readText(path, { what: 'capture', max: CAPTURE_MAX, open });
+      const { capture, notes } = parseCaptureFile(text, path);
+      return { capture: reduce(capture), notes };
+    },
+  };
+}
+
+/** What doctor says of what was read. */
+export function diagnosisOf({ capture, notes }: Taken): Diagnosis {
+  const facts = gather(capture);
+  return diagnose({ ...facts, problems: [...notes, ...facts.problems] });
+}

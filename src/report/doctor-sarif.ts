@@ -1,0 +1,145 @@
+import type { Outcome } from '../doctor/exit-code.ts';
+import { DOCTOR_FINDINGS, type DoctorFinding } from '../doctor/findings.ts';
+import type { FleetRow } from '../doctor/fleet.ts';
+import type { Severity, VerdictKind } from '../resolve/verdict.ts';
+import { VERDICTS } from '../resolve/verdicts/index.ts';
+
+/** OASIS, Static Analysis Results Interchange Format 2.1.0. */
+const VERSION = '2.1.0';
+const SCHEMA =
+  'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json';
+
+const KINDS: readonly VerdictKind[] = [...VERDICTS, ...Object.values(DOCTOR_FINDINGS)];
+/** The rules of results that are no verdict. */
+const OPEN = 'undetermined';
+const UNREAD = 'unreadable';
+
+const LEVEL: Readonly<Record<Severity, string>> = {
+  error: 'error',
+  warning: 'warning',
+  info: 'note',
+};
+
+function ruleOf(kind: VerdictKind): object {
+  return {
+    id: kind.code,
+    shortDescription: { text: kind.title },
+    fullDescription: { text: `${kind.cause} ${kind.consequence}` },
+    help: { text: `${kind.fix} See: memtype rule ${kind.code}` },
+    defaultConfiguration: { level: LEVEL[kind.severity] },
+    properties: { room: kind.room },
+  };
+}
+
+const OTHER_RULES: readonly object[] = [
+  {
+    id: OPEN,
+    shortDescription: { text: 'Something that had to be known is not' },
+    defaultConfiguration: { level: 'none' },
+  },
+  {
+    id: UNREAD,
+    shortDescription: { text: 'A capture file could not be read' },
+    defaultConfiguration: { level: 'error' },
+  },
+];
+
+const INDEX = new Map<string, number>(
+  [...KINDS.map((k) => k.code), OPEN, UNREAD].map((id, i) => [id, i]),
+);
+
+/** A URI reference of a path: what RFC 3986 does not allow in a path is escaped. */
+function uriOf(path: string): string {
+  const escaped = path.split('/').map((part) => encodeURIComponent(part));
+  return (path.startsWith('/') ? 'file://' : '') + escaped.join('/');
+}
+
+function artifact(file: string | null): object {
+  return file === null ? {} : { physicalLocation: { artifactLocation: { uri: uriOf(file) } } };
+}
+
+/** "VM 4711: memfd pc.ram" as the VM and its region; what is no place of a VM stands for itself. */
+function locationOf(place: string, file: string | null): object {
+  const [, vm = place, region] = /^(VM \d+)(?:: (.*))?$/s.exec(place) ?? [];
+  const name = region ?? vm;
+  const fullyQualifiedName = region === undefined ? vm : `${vm}/${region}`;
+  return { ...artifact(file), logicalLocations: [{ name, fullyQualifiedName, kind: 'resource' }] };
+}
+
+/** SARIF has no level for what only may be: such a result is of kind "open", its severity a property. */
+function findingResult(f: DoctorFinding, file: string | null): object {
+  const { code, severity, certain, when, given, agents, commands = [] } = f;
+  return {
+    ruleId: code,
+    ruleIndex: INDEX.get(code) ?? -1,
+    kind: certain ? 'fail' : 'open',
+    level: certain ? LEVEL[severity] : 'none',
+    message: { text: `${f.text} Fix: ${f.fix}` },
+    locations: f.places.map((place) => locationOf(place, file)),
+    properties: { severity, certain, if: when, given, agents, commands },
+  };
+}
+
+function plainResult(rule: string, text: string, file: string | null): object {
+  const isOpen = rule === OPEN;
+  return {
+    ruleId: rule,
+    ruleIndex: INDEX.get(rule) ?? -1,
+    kind: isOpen ? 'open' : 'fail',
+    level: isOpen ? 'none' : 'error',
+    message: { text },
+    locations: file === null ? [locationOf('this machine', null)] : [artifact(file)],
+  };
+}
+
+type HostOutcome = Pick<Outcome, 'undetermined'> & { readonly findings: readonly DoctorFinding[] };
+
+/** The results of one host; `file` is null for the machine that doctor runs on. */
+function hostResults(
+  { findings, undetermined }: HostOutcome,
+  file: string | null,
+): readonly object[] {
+  return [
+    ...findings.map((f) => findingResult(f, file)),
+    ...undetermined.map((text) => plainResult(OPEN, text, file)),
+  ];
+}
+
+/** A SARIF log in pieces: head, results as they come, tail. One result a line. */
+export class SarifLog {
+  #started = false;
+
+  /** @param version of memtype */
+  head(version: string): string {
+    const rules = [...KINDS.map(ruleOf), ...OTHER_RULES];
+    const driver = { name: 'memtype', semanticVersion: version, rules };
+    const tool = JSON.stringify({ driver });
+    return `{"$schema":"${SCHEMA}","version":"${VERSION}","runs":[{"tool":${tool},\n"results":[`;
+  }
+
+  row(row: FleetRow): string {
+    return this.#lines(
+      row.verdict === 'error'
+        ? [plainResult(UNREAD, row.error, row.file)]
+        : hostResults(row, row.file),
+    );
+  }
+
+  host(outcome: HostOutcome): string {
+    return this.#lines(hostResults(outcome, null));
+  }
+
+  tail(): string {
+    return '\n]}]}\n';
+  }
+
+  #lines(results: readonly object[]): string {
+    return results
+      .map((result) => {
+        const comma = this.#started ? ',' : '';
+        this.#started = true;
+        return `${comma}\n${JSON.stringify(result)}`;
+      })
+      .join('');
+  }
+}
