@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { type Diagnosis, diagnose } from '../src/doctor/diagnose.ts';
 import { gather } from '../src/doctor/gather.ts';
+import type { Capture } from '../src/doctor/reading.ts';
 import type { RegionDiagnosis } from '../src/doctor/region-diagnosis.ts';
 import { collect } from '../src/host/collect.ts';
 import { describedHost, type HostDescription } from '../src/host/described-host.ts';
@@ -27,6 +28,11 @@ export const HOSTS: readonly string[] = readdirSync(DIRECTORY)
 export function load(name: string): Fixture {
   const text = readFileSync(new URL(`${name}.json`, DIRECTORY), 'utf8');
   return JSON.parse(text) as Fixture;
+}
+
+/** What was read of the host of that name. */
+export async function captured(name: string): Promise<Capture> {
+  return collect(describedHost(load(name)), null);
 }
 
 /** What doctor finds on a host. */

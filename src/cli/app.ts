@@ -13,7 +13,7 @@ import { FACT_KEYS, factDefinition } from '../facts/facts.ts';
 import { vocabulary } from '../facts/words.ts';
 import { EXPLAIN_KEYS } from '../resolve/compose.ts';
 import type { DoctorOptions } from './commands/doctor.ts';
-import { DOCTOR_FORMATS, EXPLAIN_FORMATS, type ExplainFormat } from './formats.ts';
+import { DOCTOR_FORMATS, EXPLAIN_FORMATS, type ExplainFormat, SCHEMA_NAMES } from './formats.ts';
 import type { Io } from './io.ts';
 import { packageVersion } from './version.ts';
 
@@ -236,14 +236,12 @@ const sources = buildCommand<{ format: TextOrJson }, [], Context>({
   },
 });
 
-const schema = buildCommand<Record<never, never>, ['case' | 'explain'], Context>({
-  docs: { brief: 'the JSON Schema of a case file or of the output of explain' },
+const schema = buildCommand<Record<never, never>, [string], Context>({
+  docs: { brief: 'the JSON Schema of a file that is read, or of what a command prints' },
   parameters: {
     positional: {
       kind: 'tuple',
-      parameters: [
-        { brief: 'case or explain', parse: word as (t: string) => 'case', placeholder: 'what' },
-      ],
+      parameters: [{ brief: SCHEMA_NAMES.join(', '), parse: word, placeholder: 'what' }],
     },
   },
   async func(_flags, what) {

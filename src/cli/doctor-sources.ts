@@ -1,5 +1,6 @@
 import { constants, openSync } from 'node:fs';
 import type { Diagnostic } from '../base/diagnostic.ts';
+import type { Answers } from '../doctor/answers.ts';
 import { CAPTURE_MAX, parseCaptureFile } from '../doctor/capture-file.ts';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.ts';
 import { gather } from '../doctor/gather.ts';
@@ -53,8 +54,12 @@ export function fileSource(path: string): Source {
   };
 }
 
-/** What doctor says of what was read. */
-export function diagnosisOf({ capture, notes }: Taken): Diagnosis {
+/**
+ * What doctor says of what was read.
+ *
+ * @param answers those of hosts before it
+ */
+export function diagnosisOf({ capture, notes }: Taken, answers?: Answers): Diagnosis {
   const facts = gather(capture);
-  return diagnose({ ...facts, problems: [...notes, ...facts.problems] });
+  return diagnose({ ...facts, problems: [...notes, ...facts.problems] }, answers);
 }

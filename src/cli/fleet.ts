@@ -1,4 +1,5 @@
 import { type Diagnostic, InputError } from '../base/diagnostic.ts';
+import { Answers } from '../doctor/answers.ts';
 import type { FailOn } from '../doctor/exit-code.ts';
 import { type FleetRow, FleetTally, hostRow } from '../doctor/fleet.ts';
 import { fleetRowFrom } from '../doctor/fleet-row.ts';
@@ -49,9 +50,9 @@ function reason(error: InputError): string {
   return at + (first?.message ?? error.message);
 }
 
-async function rowOf(file: string): Promise<FleetRow> {
+async function rowOf(file: string, answers: Answers): Promise<FleetRow> {
   try {
-    return hostRow(file, diagnosisOf(await fileSource(file).read()));
+    return hostRow(file, diagnosisOf(await fileSource(file).read(), answers));
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     return { verdict: 'error', file, error: reason(error) };
@@ -77,10 +78,11 @@ export async function runFleet(
 ): Promise<number> {
   const report = fleetReport(options.format, packageVersion());
   const tally = new FleetTally(options.failOn);
+  const answers = new Answers();
   const progress = new Progress(io);
   let started = false;
   for (const name of names) {
-    const row = await rowOf(name);
+    const row = await rowOf(name, answers);
     tally.add(row);
     io.write((started ? '' : report.head()) + report.row(row));
     started = true;

@@ -7,3 +7,18 @@ export type ExplainFormat = (typeof EXPLAIN_FORMATS)[number];
 export const DOCTOR_FORMATS = ['text', 'mail', 'json', 'markdown', 'sarif', 'prometheus'] as const;
 
 export type DoctorFormat = (typeof DOCTOR_FORMATS)[number];
+
+/** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
+export const SCHEMA_NAMES = [
+  'case',
+  'capture',
+  'explain',
+  'doctor',
+  'fleet',
+  'conform',
+  'rule',
+  'policies',
+  'sources',
+] as const;
+
+export type SchemaName = (typeof SCHEMA_NAMES)[number];

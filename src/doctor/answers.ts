@@ -43,6 +43,29 @@ export interface GuestAnswer {
   readonly unknown: readonly FactName[];
 }
 
+/** A string of its own: JavaScript keeps a piece of a text as a view of the whole text. */
+function copied(text: string): string {
+  return [...text].join('');
+}
+
+/** Answers kept for the hosts to come; beyond that many they are forgotten, and asked again. */
+const ANSWERS_MAX = 2000;
+
+/** Answers of the resolver, by all that the question holds: hosts that are alike share them. */
+export class Answers {
+  readonly #answers = new Map<string, Resolution>();
+
+  /** @param resolved its strings must not be pieces of a file's text: they would keep all of it */
+  get(key: string, resolved: () => Resolution): Resolution {
+    const before = this.#answers.get(key);
+    if (before !== undefined) return before;
+    if (this.#answers.size >= ANSWERS_MAX) this.#answers.clear();
+    const answer = resolved();
+    this.#answers.set(key, answer);
+    return answer;
+  }
+}
+
 /**
  * Asks the resolver about one machine. Regions that are alike lead to the same question, which is then
  * answered once.
@@ -50,24 +73,26 @@ export interface GuestAnswer {
 export class Asker {
   readonly #policy: Policy;
   readonly #cpuModel: { readonly family: number; readonly model: number } | null;
-  readonly #answers = new Map<string, Resolution>();
+  readonly #answers: Answers;
+  readonly #key: string;
 
-  constructor(facts: HostFacts, policy: Policy) {
+  constructor(facts: HostFacts, policy: Policy, answers: Answers) {
     this.#policy = policy;
+    this.#answers = answers;
     const cpu = ifKnown(facts.cpu);
     const { family = null, model = null } = cpu ?? {};
     const named = cpu?.vendor === 'intel' && family !== null && model !== null;
     this.#cpuModel = named ? { family, model } : null;
+    const rules = policy.rules?.map((r) => r.id) ?? null;
+    this.#key = JSON.stringify([rules, policy.subject, this.#cpuModel]);
   }
 
   ask(facts: Facts): Resolution {
-    const key = JSON.stringify(facts);
-    const before = this.#answers.get(key);
-    if (before !== undefined) return before;
-    const { rules, subject } = this.#policy;
-    const answer = resolve(question({ facts, rules, subject, cpuModel: this.#cpuModel }));
-    this.#answers.set(key, answer);
-    return answer;
+    const { rules } = this.#policy;
+    const subject = this.#policy.subject === null ? null : copied(this.#policy.subject);
+    return this.#answers.get(this.#key + JSON.stringify(facts), () =>
+      resolve(question({ facts, rules, subject, cpuModel: this.#cpuModel })),
+    );
   }
 }
 

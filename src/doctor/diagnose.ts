@@ -1,4 +1,4 @@
-import { Asker, quirkStates, regionFacts } from './answers.ts';
+import { Answers, Asker, quirkStates, regionFacts } from './answers.ts';
 import { coherencyOf, deviceNames, type VmCoherency } from './coherency.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT } from './exit-code.ts';
 import { ifKnown } from './fact.ts';
@@ -176,10 +176,14 @@ function tracedFindings(
   return isNested(facts) ? found.map(underOther) : found;
 }
 
-/** What the facts of a machine mean. Every type and verdict in it is the resolver's. */
-export function diagnose(facts: HostFacts): Diagnosis {
+/**
+ * What the facts of a machine mean. Every type and verdict in it is the resolver's.
+ *
+ * @param answers those of machines before it, where many are looked at
+ */
+export function diagnose(facts: HostFacts, answers: Answers = new Answers()): Diagnosis {
   const policy = policyOf(facts);
-  const asker = new Asker(facts, policy);
+  const asker = new Asker(facts, policy, answers);
   const scenes = facts.vms.map((vm) => diagnoseVm(vm, facts, policy, asker));
   const inside = guestSide(facts);
   const traces = traceDiagnoses(facts);

@@ -86,7 +86,10 @@ export function doctorJson(d: Diagnosis): object {
     machine: machineJson(d.facts),
     policy: policyJson(d.policy),
     vms: d.vms.map(vmJson),
-    guestSide: d.guestSide,
+    guestSide: d.guestSide && {
+      ...d.guestSide,
+      findings: d.guestSide.findings.map(findingJson),
+    },
     trace: traceJson(d),
     unknown: d.unknowns,
     problems: d.facts.problems.map(({ severity, message, place, help }) => ({

@@ -31,9 +31,10 @@ function escaped(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
+/** The parts are joined, not appended: a string that refers to a piece of a capture keeps all of it. */
 function sample(metric: Metric, labels: Labels, value: number): string {
   const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escaped(text)}"`);
-  return `${metric}${pairs.length === 0 ? '' : `{${pairs.join(',')}}`} ${value}\n`;
+  return [metric, pairs.length === 0 ? '' : `{${pairs.join(',')}}`, ` ${value}\n`].join('');
 }
 
 /** How many places have a finding, by code, severity and certainty. */

@@ -4,10 +4,7 @@ import { BACKING_ALIASES, BACKINGS } from '../linux/backing.ts';
 import { VERDICTS } from '../resolve/verdicts/index.ts';
 import { EFFECTIVE_TYPES, MTRR_TYPES } from '../x86/types.ts';
 import { EXPLAIN_SCHEMA_VERSION } from './explain-json.ts';
-
-const DIALECT = 'https://json-schema.org/draft/2020-12/schema';
-
-type Json = Readonly<Record<string, unknown>>;
+import { DIALECT, type Json, nullable, object, STRINGS } from './schema-parts.ts';
 
 const text = (description: string): Json => ({ type: 'string', description });
 
@@ -81,16 +78,9 @@ export function caseSchema(): Json {
   };
 }
 
-const strings: Json = { type: 'array', items: { type: 'string' } };
-const nullable = (type: string): Json => ({ type: [type, 'null'] });
-
-function object(properties: Json, required: readonly string[] = Object.keys(properties)): Json {
-  return { type: 'object', properties, required };
-}
-
 const when: Json = {
   type: 'array',
-  items: object({ fact: { type: 'string' }, values: strings }),
+  items: object({ fact: { type: 'string' }, values: STRINGS }),
 };
 
 const VERDICT_LIST: Json = {
@@ -101,7 +91,7 @@ const VERDICT_LIST: Json = {
     title: { type: 'string' },
     certain: { type: 'boolean' },
     when,
-    agents: strings,
+    agents: STRINGS,
     text: { type: 'string' },
     fix: { type: 'string' },
   }),
@@ -142,7 +132,7 @@ function answerSchema(): Json {
     ...object({
       schemaVersion: { const: EXPLAIN_SCHEMA_VERSION },
       subject: nullable('string'),
-      notes: strings,
+      notes: STRINGS,
       effective: object({
         types: {
           type: 'array',
@@ -158,7 +148,7 @@ function answerSchema(): Json {
       }),
       kvm: object({
         policy: nullable('string'),
-        policies: strings,
+        policies: STRINGS,
         paging: { enum: ['ept', 'npt', 'shadow', null] },
         isMmio: nullable('boolean'),
         ept: {
@@ -171,7 +161,7 @@ function answerSchema(): Json {
       }),
       verdicts: VERDICT_LIST,
       steps: STEP_LIST,
-      unknown: { ...strings, description: 'facts that would decide' },
+      unknown: { ...STRINGS, description: 'facts that would decide' },
       alternatives: { type: 'array', items: object({ type, when }) },
       assumptions: {
         type: 'array',

@@ -1,14 +1,34 @@
+import { captureSchema, doctorSchema, fleetSchema } from '../../report/doctor-schema.ts';
+import {
+  conformSchema,
+  policiesSchema,
+  ruleSchema,
+  sourcesSchema,
+} from '../../report/list-schemas.ts';
 import { caseSchema, explainSchema } from '../../report/schema.ts';
+import { SCHEMA_NAMES, type SchemaName } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
 
-/** `memtype schema case|explain`. */
+const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
+  case: caseSchema,
+  explain: explainSchema,
+  doctor: doctorSchema,
+  fleet: fleetSchema,
+  capture: captureSchema,
+  conform: conformSchema,
+  rule: ruleSchema,
+  policies: policiesSchema,
+  sources: sourcesSchema,
+};
+
+/** `memtype schema WHAT`. */
 export async function runSchema(what: string, io: Io): Promise<number> {
-  if (what !== 'case' && what !== 'explain') {
-    complainTo(io, [
-      { severity: 'error', message: `no schema "${what}"`, help: 'case or explain' },
-    ]);
+  const name = SCHEMA_NAMES.find((n) => n === what);
+  if (name === undefined) {
+    const message = `no schema "${what}"`;
+    complainTo(io, [{ severity: 'error', message, help: `one of ${SCHEMA_NAMES.join(', ')}` }]);
     return 2;
   }
-  io.write(`${JSON.stringify(what === 'case' ? caseSchema() : explainSchema(), null, 2)}\n`);
+  io.write(`${JSON.stringify(SCHEMAS[name](), null, 2)}\n`);
   return 0;
 }
