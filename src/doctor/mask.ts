@@ -151,6 +151,7 @@ function reducePid(capture: Capture, to: Reduced, pid: number, masks: Masks): vo
     reduceLink(r, (name) => baseName(name), masks),
   );
   move(capture.linkLists, to.linkLists, `${directory}/fd`, reduceLinks);
+  move(capture.lists, to.lists, `${directory}/task`, (r) => reduceList(r, number, masks));
   text('maps', (maps) => reduceMaps(maps, masks));
   text('smaps', (maps) => reduceMaps(maps, masks));
 }
