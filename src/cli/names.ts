@@ -3,7 +3,6 @@ import { chunksOf } from './io.ts';
 
 /** Longer is no file name: Linux allows 4096 bytes. */
 const NAME_MAX = 64 * 1024;
-const PATH_MAX = 4096;
 
 function separated(text: string, by: string): { whole: readonly string[]; rest: string } {
   const parts = text.split(by);
@@ -38,7 +37,7 @@ function* withFirst(first: string, rest: Iterator<string>): Generator<string> {
 }
 
 /**
- * File names out of a list, one a line, or separated by NUL where one is among the first names.
+ * File names out of a list, one a line, or separated by NUL where the first piece of the list has one.
  *
  * @param path of the list; "-": standard input
  * @throws InputError when the list cannot be read
@@ -46,7 +45,7 @@ function* withFirst(first: string, rest: Iterator<string>): Generator<string> {
 export function* namesFrom(path: string): Generator<string> {
   const chunks = chunksOf(path)[Symbol.iterator]();
   let first = '';
-  while (first.length <= PATH_MAX && !first.includes('\0')) {
+  while (!/[\0\n]/.test(first) && first.length <= NAME_MAX) {
     const next = chunks.next();
     if (next.done === true) break;
     first += next.value;
