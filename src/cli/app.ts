@@ -178,6 +178,34 @@ const doctor = buildCommand<DoctorFlags, string[], Context>({
   },
 });
 
+interface CaptureFlags {
+  readonly output?: string;
+  readonly pid?: string;
+  readonly trace?: string;
+  readonly 'print-script': boolean;
+}
+
+const capture = buildCommand<CaptureFlags, [], Context>({
+  docs: { brief: 'everything doctor reads in one file, masked; doctor FILE gives the same answer' },
+  parameters: {
+    flags: {
+      output: optionalWord('write it there, not to standard output', 'file'),
+      pid: optionalWord('look at this VMM only', 'pid'),
+      trace: optionalWord('a trace of kvmmmu events of this machine', 'file'),
+      'print-script': {
+        kind: 'boolean',
+        default: false,
+        brief: 'print a POSIX sh script that captures on machines without Node',
+      },
+    },
+  },
+  async func(flags) {
+    const { runCapture } = await import('./commands/capture.ts');
+    const { 'print-script': script, ...rest } = flags;
+    await act(this, () => runCapture({ ...rest, script }, this.io));
+  },
+});
+
 const conform = buildCommand<{ format: TextOrJson }, string[], Context>({
   docs: { brief: 'replay golden tables against the model' },
   parameters: {
@@ -251,7 +279,7 @@ const schema = buildCommand<Record<never, never>, [string], Context>({
 });
 
 const routes = buildRouteMap({
-  routes: { doctor, explain, conform, rule, policies, sources, schema },
+  routes: { doctor, capture, explain, conform, rule, policies, sources, schema },
   docs: {
     brief:
       "which x86 memory type a guest's access under KVM really gets, why, and is that coherent",

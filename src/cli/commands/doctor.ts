@@ -36,14 +36,14 @@ const LARGEST_PID = 2 ** 22;
 const USAGE = 2;
 
 /** Decimal digits and nothing else. @throws InputError for what is no process number */
-function pidOf(word: string): number {
+export function pidOf(word: string): number {
   const pid = /^[1-9]\d{0,6}$/.test(word) ? Number(word) : null;
   if (pid !== null && pid <= LARGEST_PID) return pid;
   return refuse(`not a process number: ${printable(word)}`, 'give the PID of a VMM');
 }
 
 /** Why the process that was named is not one to look at; null when it is. */
-function wrongProcess(capture: Capture): string | null {
+export function wrongProcess(capture: Capture): string | null {
   const { pid } = capture;
   const links = pid === null ? undefined : capture.linkLists.get(`/proc/${pid}/fd`);
   if (links === undefined) return null;
