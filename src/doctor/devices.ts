@@ -1,6 +1,6 @@
 import { u64FromHex, u64ToNumber } from '../base/u64.ts';
 import { type Fact, ifKnown, known, refused, unknown } from './fact.ts';
-import type { Gpu, IommuUnit, VirtioGpu } from './host-facts.ts';
+import type { Gpu, GpuPci, IommuUnit, VirtioGpu } from './host-facts.ts';
 import type { Readings } from './reading.ts';
 import type { AssignedDevice } from './vm-facts.ts';
 import { PCI_ADDRESS } from './vmm.ts';
@@ -25,6 +25,20 @@ function vendorOf(unit: string): IommuUnit['vendor'] {
   return /^ivhd\d+$/.test(unit) ? 'amd' : null;
 }
 
+const DMAR_LINE =
+  /\bDMAR: (dmar\d+): reg_base_addr [0-9a-f]+ ver \d+:\d+ cap [0-9a-f]+ ecap ([0-9a-f]+)\b/;
+
+/** The same from the boot log; null: it has no line of the unit. */
+function loggedSnoopControl(readings: Readings, unit: string): Fact<boolean> | null {
+  const { log } = readings.capture;
+  for (const line of log.ok ? log.text.split('\n') : []) {
+    const [, name, digits = ''] = DMAR_LINE.exec(line) ?? [];
+    const ecap = name === unit ? u64FromHex(digits) : null;
+    if (ecap !== null) return known((ecap.lo & SNOOP_CONTROL) !== 0, 'boot log, DMAR: ecap, bit 7');
+  }
+  return null;
+}
+
 function snoopControl(readings: Readings, unit: string): Fact<boolean> {
   const vendor = vendorOf(unit);
   if (vendor === 'amd') {
@@ -34,7 +48,7 @@ function snoopControl(readings: Readings, unit: string): Fact<boolean> {
   if (vendor === null) return unknown(`${unit} is neither VT-d nor AMD-Vi`, 'ask its driver');
   const path = `${IOMMU}/${unit}/intel-iommu/ecap`;
   const reading = readings.text(path);
-  if (!reading.ok) return refused(path, reading, {});
+  if (!reading.ok) return loggedSnoopControl(readings, unit) ?? refused(path, reading, {});
   const ecap = u64FromHex(reading.text.trim());
   if (ecap === null) return unknown(`${path} holds no number`, 'see the DMAR lines of dmesg');
   return known((ecap.lo & SNOOP_CONTROL) !== 0, `${path}, bit 7`);
@@ -153,6 +167,29 @@ export function assignedDevices(
 // ---- GPUs -------------------------------------------------------------------------------------
 
 const DRM = '/sys/class/drm';
+const INTEL = 0x8086;
+const INTEL_GPU_PLACE = '0000:00:02.0';
+
+function hexWord(readings: Readings, path: string): number | null {
+  const value = u64FromHex(readings.word(path) ?? '');
+  return value === null || value.hi !== 0 ? null : value.lo;
+}
+
+function gpuPci(readings: Readings, name: string): GpuPci | null {
+  const device = `${DRM}/${name}/device`;
+  const address = readings.linkName(device);
+  if (address === null || !PCI_ADDRESS.test(address)) return null;
+  const vendor = hexWord(readings, `${device}/vendor`);
+  const boot = readings.word(`${device}/boot_vga`);
+  return {
+    address,
+    vendor,
+    device: hexWord(readings, `${device}/device`),
+    class: hexWord(readings, `${device}/class`),
+    bootVga: boot === '0' || boot === '1' ? boot === '1' : null,
+    integrated: vendor === INTEL ? address === INTEL_GPU_PLACE : null,
+  };
+}
 
 export function gatherGpus(readings: Readings): Fact<readonly Gpu[]> {
   const list = readings.list(DRM);
@@ -164,6 +201,7 @@ export function gatherGpus(readings: Readings): Fact<readonly Gpu[]> {
   const gpus = list.names.filter(isGpuNode).map((name) => ({
     name,
     driver: readings.linkName(`${DRM}/${name}/device/driver`),
+    pci: gpuPci(readings, name),
   }));
   return known(gpus, DRM);
 }

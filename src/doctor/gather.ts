@@ -1,5 +1,6 @@
 import { parseIomem } from '../linux/text/iomem.ts';
 import { parseMemtypeList } from '../linux/text/memtype-list.ts';
+import { gatherAmdgpu } from './buffers.ts';
 import { gatherGpus, gatherIommu, gatherVfioBound, gatherVirtioGpus } from './devices.ts';
 import { ifKnown, unknown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
@@ -10,6 +11,7 @@ import {
   gatherHypervisor,
   gatherIsGuest,
   gatherKernel,
+  gatherLockdown,
   gatherLog,
   gatherPat,
 } from './machine.ts';
@@ -38,7 +40,7 @@ const DEBUGFS_REMEDIES = {
 
 /** What the search for VMs needs to know of the host. */
 function vmContext(
-  facts: Pick<HostFacts, 'kernel' | 'iommu' | 'gpus' | 'iomem' | 'firmware' | 'tracked'>,
+  facts: Pick<HostFacts, 'kernel' | 'iommu' | 'gpus' | 'amdgpu' | 'iomem' | 'firmware' | 'tracked'>,
 ): VmContext {
   const maps: PhysicalMaps = {
     iomem: ifKnown(facts.iomem),
@@ -47,7 +49,8 @@ function vmContext(
     mtrrs: facts.firmware.oddMtrrs.length > 0 ? null : ifKnown(facts.firmware.mtrrs),
     mtrrDefault: ifKnown(facts.firmware.mtrrDefault),
   };
-  return { kernel: ifKnown(facts.kernel), iommu: facts.iommu, gpus: facts.gpus, maps };
+  const amdgpu = facts.amdgpu === null ? null : ifKnown(facts.amdgpu);
+  return { kernel: ifKnown(facts.kernel), iommu: facts.iommu, gpus: facts.gpus, maps, amdgpu };
 }
 
 /** Everything but the VMs. */
@@ -58,6 +61,7 @@ function machineFacts(
   const cpu = gatherCpu(readings, gathering);
   const log = gatherLog(readings, gathering);
   const list = memtypeListPath(readings);
+  const gpus = gatherGpus(readings);
   const iomem = gathering.fact(readings.text('/proc/iomem'), '/proc/iomem', parseIomem, 'whole');
   return {
     cpu,
@@ -79,7 +83,9 @@ function machineFacts(
         ? unknown('/proc/iomem shows this user no addresses', 'run doctor as root')
         : iomem,
     iommu: gatherIommu(readings),
-    gpus: gatherGpus(readings),
+    gpus,
+    amdgpu: gatherAmdgpu(readings, gathering, gpus, debugfsMount(readings)),
+    lockdown: gatherLockdown(readings),
     virtioGpus: gatherVirtioGpus(readings),
     vfioBound: gatherVfioBound(readings),
     processes: surveyOf(readings),

@@ -1,5 +1,6 @@
 import type { Diagnostic } from '../base/diagnostic.ts';
 import type { Paging } from '../facts/facts.ts';
+import type { AmdgpuGem } from '../linux/text/amdgpu-gem.ts';
 import type { CpuInfo } from '../linux/text/cpuinfo.ts';
 import type { E820Entry } from '../linux/text/e820.ts';
 import type { Iomem } from '../linux/text/iomem.ts';
@@ -64,7 +65,26 @@ export interface Gpu {
   readonly name: string;
   /** Its driver; null when the link could not be read. */
   readonly driver: string | null;
+  /** Null: it is no PCI device, or where it is could not be read. */
+  readonly pci: GpuPci | null;
 }
+
+/** What sysfs says of a GPU on PCI. Null members could not be read. */
+export interface GpuPci {
+  /** "0000:00:02.0". */
+  readonly address: string;
+  readonly vendor: number | null;
+  readonly device: number | null;
+  /** Class, subclass and programming interface: 30000H is a VGA controller. */
+  readonly class: number | null;
+  /** The firmware drew its screen with it. */
+  readonly bootVga: boolean | null;
+  /** Part of the processor: an Intel GPU at 00:02.0, its place on every such chip. Null: not told by this. */
+  readonly integrated: boolean | null;
+}
+
+/** What a locked-down kernel refuses even to root: `confidentiality` more than `integrity`. */
+export type Lockdown = 'none' | 'integrity' | 'confidentiality';
 
 export interface VirtioGpu {
   readonly name: string;
@@ -107,6 +127,10 @@ export interface HostFacts {
   readonly iomem: Fact<Iomem>;
   readonly iommu: Fact<readonly IommuUnit[]>;
   readonly gpus: Fact<readonly Gpu[]>;
+  /** Buffers of the amdgpu cards; null: there is none. */
+  readonly amdgpu: Fact<AmdgpuGem> | null;
+  /** State of kernel lockdown. */
+  readonly lockdown: Fact<Lockdown>;
   readonly virtioGpus: Fact<readonly VirtioGpu[]>;
   /** PCI addresses bound to vfio-pci. */
   readonly vfioBound: Fact<readonly string[]>;

@@ -10,7 +10,7 @@ import { patLayout } from '../x86/pat.ts';
 import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
 import { type MtrrType, mtrrTypeOf } from '../x86/types.ts';
 import { type Fact, known, refused, unknown } from './fact.ts';
-import type { CpuFacts, FirmwareFacts, KernelFacts, PatFacts } from './host-facts.ts';
+import type { CpuFacts, FirmwareFacts, KernelFacts, Lockdown, PatFacts } from './host-facts.ts';
 import { attempt, type Gathering } from './parse.ts';
 import type { Readings } from './reading.ts';
 import { MSR_MTRR_DEF_TYPE, MSR_PAT } from './reads.ts';
@@ -43,6 +43,21 @@ export function gatherIsGuest(cpu: Fact<CpuFacts>): Fact<boolean> {
   return hypervisor === null
     ? unknown('/proc/cpuinfo has no flags', 'look at the file; it may be damaged')
     : known(hypervisor, '/proc/cpuinfo, flag hypervisor');
+}
+
+const LOCKDOWN = '/sys/kernel/security/lockdown';
+const LOCKDOWN_STATES: readonly Lockdown[] = ['none', 'integrity', 'confidentiality'];
+
+/** The state in brackets: "none [integrity] confidentiality". */
+export function gatherLockdown(readings: Readings): Fact<Lockdown> {
+  const reading = readings.text(LOCKDOWN);
+  if (!reading.ok) {
+    const absent = 'nothing: the kernel has no lockdown, or securityfs is not mounted';
+    return refused(LOCKDOWN, reading, { absent });
+  }
+  const state = LOCKDOWN_STATES.find((s) => reading.text.includes(`[${s}]`));
+  if (state !== undefined) return known(state, LOCKDOWN);
+  return unknown(`${LOCKDOWN} names no state that is known here`, 'look at the file');
 }
 
 // ---- kernel -----------------------------------------------------------------------------------

@@ -15,6 +15,9 @@ const SAME_USER = 'the same user and ptrace rights, or root';
 /** Module parameters that bear on memory types. */
 export const MODULE_PARAMETERS = ['ept', 'npt', 'nested', 'tdp_mmu'] as const;
 
+/** Files of a GPU's PCI device. */
+export const GPU_FILES = ['vendor', 'device', 'class', 'boot_vga'] as const;
+
 /** MSRs read through /dev/cpu/0/msr: IA32_PAT and IA32_MTRR_DEF_TYPE. */
 export const MSR_PAT = 0x277;
 export const MSR_MTRR_DEF_TYPE = 0x2ff;
@@ -49,6 +52,12 @@ export const READS: readonly Read[] = [
   { path: '/sys/class/iommu/UNIT/intel-iommu/ecap', what: 'snoop control (bit 7)', needs: ANY },
   { path: '/sys/class/drm', what: 'GPUs of this machine', needs: ANY },
   { path: '/sys/class/drm/CARD/device/driver', what: "a GPU's driver", needs: ANY },
+  { path: '/sys/class/drm/CARD/device', what: 'where a GPU is on PCI', needs: ANY },
+  {
+    path: '/sys/class/drm/CARD/device/NAME',
+    what: `${GPU_FILES.join(', ')}: which GPU it is`,
+    needs: ANY,
+  },
   { path: '/sys/bus/virtio/devices', what: 'whether there is a virtio-gpu', needs: ANY },
   { path: '/sys/bus/virtio/devices/NAME/device', what: 'the same', needs: ANY },
   { path: '/sys/bus/virtio/devices/NAME/features', what: 'its blob resources', needs: ANY },
@@ -58,6 +67,8 @@ export const READS: readonly Read[] = [
   { path: '/sys/bus/pci/devices/ADDRESS/resource', what: 'where its BARs are', needs: ANY },
   { path: '/sys/kernel/iommu_groups/GROUP/devices', what: 'devices of a VFIO group', needs: ANY },
   { path: '/sys/class/vfio-dev/NAME/device', what: 'the device of a VFIO cdev', needs: ANY },
+  { path: '/sys/kernel/security/lockdown', what: 'whether the kernel hides files', needs: ANY },
+  { path: 'MOUNT/dri/N/amdgpu_gem_info', what: "caching of amdgpu's buffers", needs: ROOT },
   { path: 'MOUNT/x86/pat_memtype_list', what: 'tracked memory types, not of RAM', needs: ROOT },
   { path: '/proc', what: 'processes', needs: ANY },
   { path: '/proc/PID/comm', what: "a process's name", needs: ANY },

@@ -12,6 +12,8 @@ const NOTHING: RegionContext = {
   memfds: [],
   gpuDriver: () => null,
   gpuDrivers: [],
+  amdgpuBuffers: null,
+  amdgpuExport: () => null,
   exporter: () => null,
   bar: () => ({ backings: ['bar', 'bar-wc'], page: {} }),
   devmem: () => ({ backings: ['bar'], page: {} }),

@@ -1,6 +1,7 @@
 import { type U64, u64ToHex, u64ToNumber } from '../base/u64.ts';
 import type { BackingId } from '../linux/backing.ts';
 import type { Vma } from '../linux/text/maps.ts';
+import type { Buffers } from './buffers.ts';
 import { type Fact, unknown } from './fact.ts';
 import type { PhysicalPage } from './physical.ts';
 import type { PageOverrides, PageSample, Region, RegionKind } from './vm-facts.ts';
@@ -21,6 +22,10 @@ export interface RegionContext {
   readonly gpuDriver: (node: string) => string | null;
   /** Drivers of all GPUs of the machine; null for one that is not known. */
   readonly gpuDrivers: readonly (string | null)[];
+  /** Buffers that the VMM has as a client of amdgpu; null when not known, or none. */
+  readonly amdgpuBuffers: Buffers | null;
+  /** The buffer of amdgpu behind the dma-buf with this inode; null when not known. */
+  readonly amdgpuExport: (inode: string) => Buffers | null;
   /** Exporter of the dma-buf with this inode; null when not known. */
   readonly exporter: (inode: string) => string | null;
   /** What the host makes of device memory at a physical address; null: it is not known. */
@@ -172,9 +177,11 @@ const BLOB = 'a host blob of virtio-gpu looks so, and so does what the VMM draws
 function gpuRegion(vma: Vma, path: string, c: RegionContext): Found | null {
   const shared = { isGuestMemory: 'perhaps', why: BLOB, page: {} } as const;
   if (DMABUF.test(path)) {
+    const buffer = c.amdgpuExport(vma.inode);
     const exporter = c.exporter(vma.inode);
-    const backings = exporterBackings(exporter, c);
-    const name = `dma-buf of ${exporter ?? 'an unknown exporter'}`;
+    const own = buffer === null ? '' : `, ${buffer.words} of amdgpu`;
+    const name = `dma-buf of ${exporter ?? 'an unknown exporter'}${own}`;
+    const backings = buffer?.backings ?? exporterBackings(exporter, c);
     return { kind: 'dma-buf', name, backings, ...shared };
   }
   const [, dri, nvidia] = GPU_NODE.exec(path) ?? [];
@@ -182,7 +189,10 @@ function gpuRegion(vma: Vma, path: string, c: RegionContext): Found | null {
   if (node === undefined) return null;
   const driver = node.startsWith('nvidia') ? 'nvidia' : c.gpuDriver(node);
   const name = `GPU buffers of ${driver ?? 'an unknown driver'} (${path})`;
-  return { kind: 'gpu', name, backings: gpuBackings(driver), ...shared };
+  const buffers = driver === 'amdgpu' ? c.amdgpuBuffers : null;
+  if (buffers === null) return { kind: 'gpu', name, backings: gpuBackings(driver), ...shared };
+  const why = `${BLOB}; amdgpu_gem_info has of this process ${buffers.words}, as placed now`;
+  return { kind: 'gpu', name, ...shared, backings: buffers.backings, why };
 }
 
 function devmemRegion(vma: Vma, c: RegionContext): Found {

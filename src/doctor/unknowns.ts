@@ -25,6 +25,28 @@ function kvmUnknowns({ kvm }: HostFacts): readonly UnknownItem[] {
   ];
 }
 
+/** Sources: include/linux/security.h, lockdown_reason; fs/debugfs/file.c, debugfs_locked_down(). */
+const HIDDEN = {
+  integrity:
+    '/dev/mem, and debugfs files other than read-only ones (before 5.17: than those of mode 0444)',
+  confidentiality:
+    'tracefs and perf, so that no trace can be recorded, and kprobes, BPF and /proc/kcore',
+} as const;
+
+/** What even root does not see. */
+function lockedDown({ lockdown }: HostFacts): readonly UnknownItem[] {
+  const state = ifKnown(lockdown);
+  if (state === null || state === 'none') return [];
+  const more = state === 'confidentiality' ? `; ${HIDDEN.confidentiality}` : '';
+  return [
+    {
+      what: 'what kernel lockdown hides',
+      why: `it is in force (${state}), for root too: ${HIDDEN.integrity}${more}`,
+      remedy: 'boot without lockdown: no lockdown= on the command line, Secure Boot off',
+    },
+  ];
+}
+
 function machineUnknowns(facts: HostFacts): readonly UnknownItem[] {
   const { firmware } = facts;
   return [
@@ -38,6 +60,8 @@ function machineUnknowns(facts: HostFacts): readonly UnknownItem[] {
     ...item('firmware memory map', firmware.memmap),
     ...item('IOMMU units', facts.iommu),
     ...item('GPUs', facts.gpus),
+    ...(facts.amdgpu === null ? [] : item('caching of the buffers of amdgpu', facts.amdgpu)),
+    ...lockedDown(facts),
     ...item('devices bound to vfio-pci', facts.vfioBound),
   ];
 }
@@ -151,6 +175,29 @@ function traceUnknowns({ trace }: HostFacts): readonly UnknownItem[] {
   return items;
 }
 
+/** Drivers whose buffers show their caching to nobody, and what would tell. */
+const SILENT: Readonly<Record<string, string>> = {
+  i915: 'nothing: its WC mappings bypass the page flags too; the driver of the guest or Mesa says what it asked',
+  xe: 'a trace of the VM while the guest uses its GPU: doctor --trace FILE (its WC pages carry page flags)',
+};
+
+/** GPU memory of a VM whose driver exports no caching: the classes of the region stay several. */
+function silentDrivers(facts: HostFacts): readonly UnknownItem[] {
+  const drivers = (ifKnown(facts.gpus) ?? []).map((gpu) => gpu.driver ?? '');
+  const maps = facts.vms.flatMap((vm) => ifKnown(vm.regions) ?? []);
+  if (!maps.some(({ kind, backings }) => isGpuKind(kind) && backings.length > 1)) return [];
+  return [...new Set(drivers)].flatMap((driver) => {
+    const remedy = Object.hasOwn(SILENT, driver) ? SILENT[driver] : undefined;
+    const what = `how ${driver} caches its buffers`;
+    const why = 'the driver exports sizes (fdinfo), and no caching';
+    return remedy === undefined ? [] : [{ what, why, remedy }];
+  });
+}
+
+function isGpuKind(kind: string): boolean {
+  return kind === 'gpu' || kind === 'dma-buf';
+}
+
 /** Everything that could not be known and that bears on the answers, in the order of the report. */
 export function unknownsOf(facts: HostFacts): readonly UnknownItem[] {
   return [
@@ -158,6 +205,7 @@ export function unknownsOf(facts: HostFacts): readonly UnknownItem[] {
     ...kvmUnknowns(facts),
     ...processUnknowns(facts),
     ...facts.vms.flatMap(vmUnknowns),
+    ...silentDrivers(facts),
     ...traceUnknowns(facts),
     ...neverKnown(facts),
   ];

@@ -1,5 +1,7 @@
 import { parseAmount } from '../facts/layout.ts';
+import type { AmdgpuGem } from '../linux/text/amdgpu-gem.ts';
 import { parseMaps } from '../linux/text/maps.ts';
+import { clientBuffers, exportedBuffer } from './buffers.ts';
 import { assignedDevices } from './devices.ts';
 import { type Fact, ifKnown, known, refused, unknown } from './fact.ts';
 import type { Gpu, IommuUnit, KernelFacts, ProcessSurvey } from './host-facts.ts';
@@ -18,6 +20,8 @@ export interface VmContext {
   readonly iommu: Fact<readonly IommuUnit[]>;
   readonly gpus: Fact<readonly Gpu[]>;
   readonly maps: PhysicalMaps;
+  /** Null: no amdgpu card, or its buffers are not known. */
+  readonly amdgpu: AmdgpuGem | null;
 }
 
 // ---- which processes --------------------------------------------------------------------------
@@ -161,6 +165,7 @@ export function regionContext(
   const isQemu = vmmOf(programOf(readings, pid)) === 'qemu';
   const { sizes, memoryPaths, memfds } = told(readings, pid, isQemu);
   const names = exporters(readings, pid, readings.links(`/proc/${pid}/fd`));
+  const { amdgpu } = context;
   const [device, second] = devices;
   return {
     sizes,
@@ -170,6 +175,8 @@ export function regionContext(
     hugetlbMounts: mountPoints(readings, 'hugetlbfs'),
     gpuDriver: (node) => ifKnown(context.gpus)?.find((g) => g.name === node)?.driver ?? null,
     gpuDrivers: (ifKnown(context.gpus) ?? []).map((g) => g.driver),
+    amdgpuBuffers: amdgpu === null ? null : clientBuffers(amdgpu, pid),
+    amdgpuExport: (inode) => (amdgpu === null ? null : exportedBuffer(amdgpu, inode)),
     exporter: (inode) => names.get(inode) ?? null,
     bar: (address, size) => barPage(address, size, context.maps),
     devmem: (address, size) => devmemPage(address, size, context.maps),

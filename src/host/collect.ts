@@ -1,9 +1,10 @@
+import { gemInfoPath, isAmdgpuCard } from '../doctor/buffers.ts';
 import { isGpuNode } from '../doctor/devices.ts';
-import { machineContext, memtypeListPath, tracedFrames } from '../doctor/gather.ts';
+import { debugfsMount, machineContext, memtypeListPath, tracedFrames } from '../doctor/gather.ts';
 import { isVendorModule } from '../doctor/kvm-host.ts';
 import { reduce } from '../doctor/mask.ts';
 import { type Capture, Readings } from '../doctor/reading.ts';
-import { MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
+import { GPU_FILES, MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
 import { KPAGEFLAGS } from '../doctor/sample.ts';
 import { runBytes, TRACE, tasksPath } from '../doctor/trace-facts.ts';
 import { pidsOf } from '../doctor/vms.ts';
@@ -22,6 +23,7 @@ const MACHINE_TEXTS = [
   '/proc/mtrr',
   '/proc/iomem',
   '/proc/2/comm',
+  '/sys/kernel/security/lockdown',
 ];
 
 async function collectModules(recorder: Recorder): Promise<void> {
@@ -45,6 +47,16 @@ async function collectFirmware(recorder: Recorder): Promise<void> {
     await recorder.bytes('/dev/cpu/0/msr', index, 8);
 }
 
+async function collectGpu(recorder: Recorder, node: string): Promise<void> {
+  const device = `/sys/class/drm/${node}/device`;
+  const driver = await recorder.link(`${device}/driver`);
+  await recorder.link(device);
+  await recorder.texts(GPU_FILES.map((name) => `${device}/${name}`));
+  const card = { name: node, driver: driver.ok ? (driver.target.split('/').at(-1) ?? null) : null };
+  if (!isAmdgpuCard(card)) return;
+  await recorder.text(gemInfoPath(debugfsMount(new Readings(recorder.capture)), node));
+}
+
 async function collectDevices(recorder: Recorder): Promise<void> {
   await recorder.list('/sys/devices');
   await recorder.list('/sys/bus/pci');
@@ -52,7 +64,7 @@ async function collectDevices(recorder: Recorder): Promise<void> {
     if (unit.startsWith('dmar')) await recorder.text(`/sys/class/iommu/${unit}/intel-iommu/ecap`);
   }
   for (const card of await recorder.names('/sys/class/drm')) {
-    if (isGpuNode(card)) await recorder.link(`/sys/class/drm/${card}/device/driver`);
+    if (isGpuNode(card)) await collectGpu(recorder, card);
   }
   const virtio = '/sys/bus/virtio/devices';
   for (const name of await recorder.names(virtio)) {

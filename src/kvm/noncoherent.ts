@@ -32,7 +32,7 @@ export const NONCOHERENT: Readonly<Record<NoncoherentRuleId, NoncoherentRule>> =
     kernels: '3.15 to 5.18',
     text:
       'a VFIO group whose container lacks VFIO_DMA_CC_IOMMU; on Intel the answer is global: every active ' +
-      'DMAR unit must have snoop control',
+      'DMAR unit must have snoop control; a mediated device counts for nothing',
   },
   'enforced-domain': {
     id: 'enforced-domain',
@@ -82,8 +82,9 @@ export function makesNoncoherent(id: NoncoherentRuleId, device: VfioDevice): boo
       return device.snoopControl === null || (device.vendor === 'intel' && !device.snoopControl);
     case 'enforced-domain':
       return device.vendor === 'intel' && device.snoopControl === false;
+    // A mediated device adds no domain to its container, and a container without domains counts as coherent.
     case 'legacy-domain':
     case 'vfio-cc-iommu':
-      return device.vendor === 'intel' && !device.allUnitsSnoop;
+      return device.snoopControl !== null && device.vendor === 'intel' && !device.allUnitsSnoop;
   }
 }
