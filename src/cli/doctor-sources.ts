@@ -1,14 +1,12 @@
-import { constants, openSync } from 'node:fs';
 import type { Diagnostic } from '../base/diagnostic.ts';
 import type { Answers } from '../doctor/answers.ts';
-import { CAPTURE_MAX, parseCaptureFile } from '../doctor/capture-file.ts';
 import { type Diagnosis, diagnose } from '../doctor/diagnose.ts';
 import { gather } from '../doctor/gather.ts';
 import { reduce } from '../doctor/mask.ts';
 import type { Capture } from '../doctor/reading.ts';
 import { collect } from '../host/collect.ts';
 import { liveHost } from '../host/live.ts';
-import { readText } from './io.ts';
+import { readCaptureFile } from './read-capture.ts';
 
 /** What was read of a host, here or elsewhere. */
 export interface Taken {
@@ -40,15 +38,11 @@ export function liveSource(pid: number | null, trace: string | null): Source {
   };
 }
 
-// A named pipe that nobody writes to must not keep a run over many files waiting for ever.
-const open = (path: string): number => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-
-/** @param path of a capture file; "-": standard input */
+/** @param path of a capture file or a case file that holds one; "-": standard input */
 export function fileSource(path: string): Source {
   return {
-    read: async () => {
-      const text = readText(path, { what: 'capture', max: CAPTURE_MAX, open });
-      const { capture, notes } = parseCaptureFile(text, path);
+    async read() {
+      const { capture, notes } = await readCaptureFile(path);
       return { capture: reduce(capture), notes };
     },
   };

@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { printable } from '../../base/diagnostic.ts';
+import { InputError, printable, refuse } from '../../base/diagnostic.ts';
 import { captureJson } from '../../doctor/capture-file.ts';
 import { refused } from '../../doctor/fact.ts';
 import { MASKED, reduce } from '../../doctor/mask.ts';
@@ -7,6 +7,8 @@ import type { Capture, Refusal } from '../../doctor/reading.ts';
 import { listedAs, READS } from '../../doctor/reads.ts';
 import { collectUnmasked } from '../../host/collect.ts';
 import { liveHost } from '../../host/live.ts';
+import { complainTo, type Io } from '../io.ts';
+import { readTrace } from '../trace-file.ts';
 import { captureScript, packageVersion } from '../version.ts';
 import { pidOf, wrongProcess } from './doctor.ts';
 
@@ -14,13 +16,10 @@ export interface CaptureOptions {
   /** File to write; standard output without. */
   readonly output?: string | undefined;
   readonly pid?: string | undefined;
+  /** A file with a trace of KVM's page-table events of this machine. */
+  readonly trace?: string | undefined;
   /** Print the shell script. */
   readonly script: boolean;
-}
-
-interface Output {
-  write(text: string): void;
-  error(text: string): void;
 }
 
 const DONE = 0;
@@ -90,7 +89,7 @@ function isWithheld(capture: Capture): boolean {
 // ---- the command ------------------------------------------------------------------------------
 
 /** @returns whether it could be written */
-function put(text: string, output: string | undefined, io: Output): boolean {
+function put(text: string, output: string | undefined, io: Io): boolean {
   if (output === undefined) {
     io.write(text);
     return true;
@@ -111,22 +110,25 @@ function put(text: string, output: string | undefined, io: Output): boolean {
  * @returns the exit code: 0; 2 for wrong usage or a file that cannot be written; 3 when something was
  *   refused that another user would have read: the file says less than it could
  */
-export async function runCapture(options: CaptureOptions, io: Output): Promise<number> {
+export async function runCapture(options: CaptureOptions, io: Io): Promise<number> {
   if (options.script) return put(captureScript(), options.output, io) ? DONE : USAGE;
-  const named = options.pid ?? null;
-  const pid = named === null ? null : pidOf(named);
-  if (named !== null && pid === null) {
-    io.error(`error: not a process number: ${printable(named)}\n  help: give the PID of a VMM\n`);
+  try {
+    return await take(options, io);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    complainTo(io, error.diagnostics);
     return USAGE;
   }
+}
+
+async function take(options: CaptureOptions, io: Io): Promise<number> {
+  const pid = options.pid === undefined ? null : pidOf(options.pid);
+  const trace = options.trace === undefined ? null : await readTrace(options.trace);
   const host = liveHost();
   try {
-    const unmasked = await collectUnmasked(host, pid);
-    const wrong = wrongProcess(unmasked);
-    if (wrong !== null) {
-      io.error(`error: ${wrong}\n  help: leave out --pid to look at every process\n`);
-      return USAGE;
-    }
+    const unmasked = await collectUnmasked(host, pid, trace);
+    const wrong = pid === null ? null : wrongProcess(unmasked);
+    if (wrong !== null) refuse(wrong, 'leave out --pid to look at every process');
     const tool = `memtype ${packageVersion()}`;
     const text = captureJson(reduce(unmasked), { tool, by: 'node', masked: MASKED });
     if (!put(text, options.output, io)) return USAGE;
