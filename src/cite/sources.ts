@@ -3,6 +3,7 @@ import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
 import { MANUALS } from './sources/manuals.ts';
 import { PLATFORM_SOURCES } from './sources/platform.ts';
+import { VMM_SOURCES } from './sources/vmm.ts';
 
 /** Every source of the project, by id. A rule names its sources by these ids. */
 export const SOURCES = {
@@ -10,6 +11,7 @@ export const SOURCES = {
   ...LINUX_SOURCES,
   ...KVM_SOURCES,
   ...PLATFORM_SOURCES,
+  ...VMM_SOURCES,
 } as const;
 
 export type SourceId = keyof typeof SOURCES;

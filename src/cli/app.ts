@@ -130,6 +130,15 @@ const explain = buildCommand<ExplainArguments, [string?], Context>({
 
 // ---- the others -------------------------------------------------------------------------------
 
+const MONITORS = {
+  kind: 'parsed',
+  parse: word,
+  optional: true,
+  variadic: true,
+  placeholder: 'socket',
+  brief: 'also ask the QEMU monitor (QMP or HMP) at this Unix socket',
+} as const;
+
 /** Flags with a default are always there. */
 type DoctorFlags = DoctorOptions & Required<Pick<DoctorOptions, 'fail-on' | 'summarize'>>;
 
@@ -151,6 +160,7 @@ const doctor = buildCommand<DoctorFlags, string[], Context>({
       },
       pid: optionalWord('look at this VMM only', 'pid'),
       trace: optionalWord('a trace of kvmmmu events of this machine', 'file'),
+      qmp: MONITORS,
       'files-from': optionalWord(
         'names of capture files, a line each or NUL-separated; - for standard input',
         'file',
@@ -182,6 +192,7 @@ interface CaptureFlags {
   readonly output?: string;
   readonly pid?: string;
   readonly trace?: string;
+  readonly qmp?: readonly string[];
   readonly 'print-script': boolean;
 }
 
@@ -192,6 +203,7 @@ const capture = buildCommand<CaptureFlags, [], Context>({
       output: optionalWord('write it there, not to standard output', 'file'),
       pid: optionalWord('look at this VMM only', 'pid'),
       trace: optionalWord('a trace of kvmmmu events of this machine', 'file'),
+      qmp: MONITORS,
       'print-script': {
         kind: 'boolean',
         default: false,

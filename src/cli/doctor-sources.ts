@@ -4,9 +4,8 @@ import { type Diagnosis, diagnose } from '../doctor/diagnose.ts';
 import { gather } from '../doctor/gather.ts';
 import { reduce } from '../doctor/mask.ts';
 import type { Capture } from '../doctor/reading.ts';
-import { collect } from '../host/collect.ts';
-import { liveHost } from '../host/live.ts';
 import { readCaptureFile } from './read-capture.ts';
+import { type LiveOptions, takeLive } from './take-live.ts';
 
 /** What was read of a host, here or elsewhere. */
 export interface Taken {
@@ -21,20 +20,9 @@ export interface Source {
   read(): Promise<Taken>;
 }
 
-/**
- * @param pid the only process to look at; null: every process
- * @param trace a reduced trace of this machine; null: none
- */
-export function liveSource(pid: number | null, trace: string | null): Source {
+export function liveSource(options: LiveOptions): Source {
   return {
-    async read() {
-      const host = liveHost();
-      try {
-        return { capture: await collect(host, pid, trace), notes: [] };
-      } finally {
-        host.close();
-      }
-    },
+    read: async () => ({ capture: reduce(await takeLive(options)), notes: [] }),
   };
 }
 

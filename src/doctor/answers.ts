@@ -1,5 +1,4 @@
 import type { Facts, FactValues } from '../facts/facts.ts';
-import { QUIRK } from '../kvm/quirks.ts';
 import { type BackingId, backingClass } from '../linux/backing.ts';
 import type { KvmLeaf } from '../resolve/effective.ts';
 import { question } from '../resolve/question.ts';
@@ -14,7 +13,7 @@ import type { VmCoherency } from './coherency.ts';
 import { ifKnown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
-import { tracedIpat } from './trace-facts.ts';
+import { quirkStates } from './quirk-state.ts';
 import type { Region, VmFacts } from './vm-facts.ts';
 
 /** The types a guest may ask for, in the order of the tables. */
@@ -105,38 +104,6 @@ function given(
   facts: { readonly [K in keyof FactValues]?: readonly FactValues[K][] | undefined },
 ): Facts {
   return Object.fromEntries(Object.entries(facts).filter(([, v]) => v !== undefined)) as Facts;
-}
-
-/** The quirk as a trace of the VM shows it; null: it does not tell. IPAT=0 may come of non-coherent DMA too. */
-function tracedQuirk(vm: VmFacts, facts: HostFacts): 'on' | 'off' | null {
-  const ipat = tracedIpat(facts, vm.pid);
-  if (ipat === 'set') return 'on';
-  return ipat === 'clear' && vm.files.known && !vm.files.value.kvmVfio ? 'off' : null;
-}
-
-/**
- * Whether the VMM disabled KVM_X86_QUIRK_IGNORE_GUEST_PAT: as a trace shows it, else by its options, where
- * they can be read.
- */
-export function quirkStates(
-  vm: VmFacts,
-  facts: HostFacts,
-  policy: Policy,
-): readonly FactValues['quirk-ignore-guest-pat'][] {
-  const word = ifKnown(facts.kvm.quirks2);
-  const offered = word === null ? null : (word & QUIRK.IGNORE_GUEST_PAT) !== 0;
-  const paging = ifKnown(facts.kvm.paging);
-  const exists = policy.rules === null || policy.rules.some((r) => r.hasPatQuirk);
-  if (!exists || offered === false || (paging !== null && paging !== 'ept')) return ['on'];
-  const traced = tracedQuirk(vm, facts);
-  if (traced !== null) return [traced];
-  const options = ifKnown(vm.qemu);
-  if (options === null) return ['on', 'off'];
-  if (options.tdx) return ['off'];
-  if (vm.evidence !== 'fd') return ['on', 'off'];
-  if (options.honorGuestPat === 'on') return ['off'];
-  if (options.honorGuestPat === 'auto') return offered === true ? ['off'] : ['on', 'off'];
-  return ['on'];
 }
 
 /** Vendor and paging as far as they are known, and only together where they go together. */

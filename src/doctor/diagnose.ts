@@ -1,4 +1,4 @@
-import { Answers, Asker, quirkStates, regionFacts } from './answers.ts';
+import { Answers, Asker, regionFacts } from './answers.ts';
 import { coherencyOf, deviceNames, type VmCoherency } from './coherency.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT } from './exit-code.ts';
 import { ifKnown } from './fact.ts';
@@ -6,6 +6,7 @@ import { type DoctorFinding, finding, mergeFindings } from './findings.ts';
 import { type GuestSide, guestSide } from './guest-side.ts';
 import type { HostFacts } from './host-facts.ts';
 import { type Policy, policyOf } from './policy.ts';
+import { quirkState } from './quirk-state.ts';
 import {
   BELOW,
   diagnoseRegion,
@@ -18,12 +19,14 @@ import {
 import { type TraceDiagnosis, traceDiagnoses, traceFindings } from './trace-diagnosis.ts';
 import { type UnknownItem, unknownsOf } from './unknowns.ts';
 import type { VmFacts } from './vm-facts.ts';
+import { vmmFindings } from './vmm-findings.ts';
 
 export interface VmDiagnosis {
   readonly vm: VmFacts;
   readonly coherency: VmCoherency;
   /** States that KVM_X86_QUIRK_IGNORE_GUEST_PAT may have. */
   readonly quirk: readonly ('on' | 'off')[];
+  readonly quirkWhy: string;
   readonly regions: readonly RegionDiagnosis[];
 }
 
@@ -153,7 +156,8 @@ function diagnoseVm(
   const mapped = (ifKnown(vm.regions) ?? []).map((r) => diagnoseRegion(scene, r, false));
   const window = prospectiveRegion(vm, facts);
   const regions = window === null ? mapped : [...mapped, diagnoseRegion(scene, window, true)];
-  return { vm, coherency, quirk: quirkStates(vm, facts, policy), regions, scene };
+  const { states, why } = quirkState(vm, facts, policy);
+  return { vm, coherency, quirk: states, quirkWhy: why, regions, scene };
 }
 
 /** How a guest's WC would be heard in this VM: the advice of the resolver. */
@@ -193,6 +197,7 @@ export function diagnose(facts: HostFacts, answers: Answers = new Answers()): Di
     ...scenes.flatMap(({ scene, regions }) => [
       ...untoldVfio(scene),
       ...noncoherentVm(scene),
+      ...vmmFindings(scene, regions),
       ...regions.flatMap((r) => r.findings),
     ]),
     ...traces.flatMap((t) => tracedFindings(t, scenes, facts)),

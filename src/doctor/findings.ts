@@ -1,5 +1,6 @@
 import type { Severity, VerdictCode, VerdictKind } from '../resolve/verdict.ts';
 import { TRACE_FINDINGS } from './trace-findings.ts';
+import { VMM_FINDINGS } from './vmms/findings.ts';
 
 /** Something doctor found, of either kind. */
 export interface DoctorFinding {
@@ -17,7 +18,7 @@ export interface DoctorFinding {
   readonly agents: readonly string[];
   readonly text: string;
   readonly fix: string;
-  /** The fix as something to copy: shell commands or options, each whole. */
+  /** The fix as lines to run or to write, in this order; "#" begins a remark. Absent or empty: none. */
   readonly commands?: readonly string[];
 }
 
@@ -117,6 +118,7 @@ export const DOCTOR_FINDINGS = {
     example: 'A memfd page with KPF_ARCH (bit 38) set and KPF_ARCH_2 clear: WC.',
   },
   ...TRACE_FINDINGS,
+  ...VMM_FINDINGS,
 } as const satisfies Readonly<Record<string, VerdictKind>>;
 
 export type DoctorFindingName = keyof typeof DOCTOR_FINDINGS;
@@ -155,6 +157,13 @@ function rank({ severity, certain }: DoctorFinding): number {
   return (severity === 'info' ? 4 : 0) + (certain ? 0 : 2) + (severity === 'warning' ? 1 : 0);
 }
 
+/** The commands of a finding, unless one like it brought the same. */
+function ownCommands(before: DoctorFinding | undefined, f: DoctorFinding): readonly string[] {
+  const commands = f.commands ?? [];
+  const all = (before?.commands ?? []).join('\n');
+  return all.includes(commands.join('\n')) ? [] : commands;
+}
+
 /** The same finding at several places is one; the first is the one to act on. */
 export function mergeFindings(findings: readonly DoctorFinding[]): readonly DoctorFinding[] {
   const merged = new Map<string, DoctorFinding>();
@@ -162,7 +171,8 @@ export function mergeFindings(findings: readonly DoctorFinding[]): readonly Doct
     const key = JSON.stringify([f.code, f.certain, f.when, f.given, f.text, f.fix, f.commands]);
     const before = merged.get(key);
     const places = [...new Set([...(before?.places ?? []), ...f.places])];
-    merged.set(key, { ...f, places });
+    const commands = [...(before?.commands ?? []), ...ownCommands(before, f)];
+    merged.set(key, { ...f, places, ...(commands.length === 0 ? {} : { commands }) });
   }
   return [...merged.values()].sort(
     (a, b) => rank(a) - rank(b) || (a.code < b.code ? -1 : a.code > b.code ? 1 : 0),

@@ -35,6 +35,11 @@ export interface KvmFacts {
   readonly quirks2: Fact<number>;
   /** The same for KVM_CAP_DISABLE_QUIRKS, which only says that there are quirks. */
   readonly quirks: Fact<number>;
+  /**
+   * KVM_CHECK_EXTENSION of 236 and 239: a memslot flag for non-coherent DMA on kernels of ChromeOS, other
+   * things upstream.
+   */
+  readonly slotFlag: { readonly 236: Fact<number>; readonly 239: Fact<number> };
   /** Vendor modules found, loaded or built in. */
   readonly modules: readonly string[];
   readonly flavour: Fact<string>;

@@ -143,6 +143,7 @@ export function gatherKvm(readings: Readings, cpu: Fact<CpuFacts>): KvmFacts {
     apiVersion: answer(readings.kvm('api'), 'KVM_GET_API_VERSION'),
     quirks2: extension(KVM_CAP_DISABLE_QUIRKS2, 'KVM_CAP_DISABLE_QUIRKS2'),
     quirks: extension(KVM_CAP_DISABLE_QUIRKS, 'KVM_CAP_DISABLE_QUIRKS'),
+    slotFlag: { 236: extension(236, '236'), 239: extension(239, '239') },
     modules: names,
     flavour: module,
     parameters: found,

@@ -167,7 +167,7 @@ describe('guest RAM', () => {
 
   test('-readconfig: unknown, and no default', async () => {
     const d = await examine(mapping(SELF_SNOOP, file, '-readconfig', '/vm.cfg'));
-    expect(d.vms[0]?.vm.qemu.known).toBe(false);
+    expect(d.vms[0]?.vm.options.known).toBe(false);
     expect([d.vms[0]?.quirk, d.vms[0]?.vm.missingRam]).toEqual([['on', 'off'], []]);
   });
 

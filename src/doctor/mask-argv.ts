@@ -1,7 +1,7 @@
 import { MASK, type Masks } from './mask-words.ts';
-import { FLASH, type Options, OVMF, readOptions } from './qemu.ts';
 import type { VmmName } from './vm-facts.ts';
 import { PCI_ADDRESS } from './vmm.ts';
+import { FLASH, type Options, OVMF, readOptions } from './vmms/qemu.ts';
 
 /** What of a value is kept; null: nothing. */
 type Keep = (value: string, masks: Masks) => string | null;

@@ -16,7 +16,8 @@ import {
 import { listedAs, MSR_MTRR_DEF_TYPE, MSR_PAT } from './reads.ts';
 import { firstFrame, frameHex, KPAGEFLAGS } from './sample.ts';
 import { argvOf, baseName, keptTarget, PCI_ADDRESS, vmmOf } from './vmm.ts';
-import { evidenceOf, pidsOf, programOf } from './vms.ts';
+import { programOf } from './vmms/told.ts';
+import { evidenceOf, pidsOf } from './vms.ts';
 
 /** What a capture does without, and how: printed by `memtype capture`, kept in the file. */
 export const MASKED: readonly string[] = [

@@ -44,6 +44,16 @@ export class Gathering {
     return odd.flatMap((p) => (p.place === undefined ? [] : [p.place.line]));
   }
 
+  /** Problems of a text that was read elsewhere. */
+  keep(problems: readonly Diagnostic[]): void {
+    for (const file of new Set(problems.map((p) => p.place?.file ?? ''))) {
+      this.#keep(
+        problems.filter((p) => (p.place?.file ?? '') === file),
+        file,
+      );
+    }
+  }
+
   cut(file: string): void {
     const message = `${file} is larger than doctor reads: only its beginning was looked at`;
     this.problems.push({ severity: 'warning', message });

@@ -17,6 +17,7 @@ import { ifKnown, unknown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
+import { honourCommands } from './quirk-state.ts';
 import { gpuBackings } from './regions.ts';
 import type { Region, VmFacts } from './vm-facts.ts';
 
@@ -180,6 +181,7 @@ function resolverFindings(
   place: string,
   region: Region,
   expected: Expected,
+  honour: readonly string[],
 ): readonly DoctorFinding[] {
   const byCode = new Map<string, Occurrence[]>();
   for (const { verdicts, backing, asks } of expected.all) {
@@ -200,7 +202,8 @@ function resolverFindings(
     const given = expected.given([...new Set(occurrences.map((o) => o.asks))].join(' or '));
     const places = [place];
     const kind = { code, severity, title, agents, text, fix };
-    return [{ ...kind, certain, when: certain ? '' : doubt, given, places }];
+    const commands = code === 'MT101' || code === 'MT201' ? honour : [];
+    return [{ ...kind, certain, when: certain ? '' : doubt, given, places, commands }];
   });
 }
 
@@ -248,9 +251,12 @@ export function diagnoseRegion(
   const known = regionFacts(vm, region, facts, policy, coherency);
   const expected = [usual(scene, region), ...forDevices(scene, region)];
   const nested = isNested(facts);
+  const honour = honourCommands(vm, facts, policy);
   const answers = guestAnswers(scene.asker, known, region.backings);
   const found = [
-    ...expected.flatMap((e) => resolverFindings(place, region, e)).map((f) => ofDevice(region, f)),
+    ...expected
+      .flatMap((e) => resolverFindings(place, region, e, honour))
+      .map((f) => ofDevice(region, f)),
     ...emulatedWrite(scene, place, region),
   ];
   return {
@@ -264,7 +270,7 @@ export function diagnoseRegion(
 
 /** Host memory that the guest can ask its virtio-gpu to map, while nothing of the kind is mapped. */
 export function prospectiveRegion(vm: VmFacts, facts: HostFacts): Region | null {
-  const windows = (ifKnown(vm.qemu)?.gpus ?? []).filter((g) => g.blob && g.hostmem !== null);
+  const windows = (ifKnown(vm.options)?.gpus ?? []).filter((g) => g.blob && g.hostmem !== null);
   const [window] = windows;
   const mapped =
     ifKnown(vm.regions)?.some((r) => r.kind === 'gpu' || r.kind === 'dma-buf') ?? false;
@@ -276,7 +282,7 @@ export function prospectiveRegion(vm: VmFacts, facts: HostFacts): Region | null 
     kind: 'gpu',
     name: `host blobs of ${window.driver}, none mapped now`,
     isGuestMemory: 'perhaps',
-    why: 'the options of the VMM let the guest map host memory (blob=on, hostmem=)',
+    why: 'the options of the VMM let the guest map host memory',
     size: windows.reduce((sum, w) => sum + (w.hostmem ?? 0), 0),
     mappings: 0,
     backings: [...backings],
@@ -284,5 +290,7 @@ export function prospectiveRegion(vm: VmFacts, facts: HostFacts): Region | null 
     pfnmap: null,
     sample: unknown('nothing is mapped', 'run doctor while the guest uses its GPU'),
     start: '0x0',
+    memslots: null,
+    resident: null,
   };
 }

@@ -6,6 +6,7 @@ import type { Region } from './vm-facts.ts';
 
 const NOTHING: RegionContext = {
   sizes: [],
+  sizesAreAll: true,
   memoryPaths: [],
   isQemu: false,
   hugetlbMounts: [],

@@ -6,11 +6,14 @@ import { type Fact, unknown } from './fact.ts';
 import type { PhysicalPage } from './physical.ts';
 import type { PageOverrides, PageSample, Region, RegionKind } from './vm-facts.ts';
 import { DMABUF, GPU_NODE } from './vmm.ts';
+import type { Memslot } from './vmms/memslots.ts';
 
 /** What is known beside the mappings themselves. */
 export interface RegionContext {
   /** Sizes of guest memory that the VMM was told, bytes. */
   readonly sizes: readonly number[];
+  /** No other size is possible: RAM of the VMM is in pieces of these. */
+  readonly sizesAreAll: boolean;
   /** Paths under which its memory files lie. */
   readonly memoryPaths: readonly string[];
   /** The VMM is a QEMU, which leaves a guard page after each block of RAM. */
@@ -46,9 +49,11 @@ export interface Mapping {
   readonly why: string;
   readonly backings: readonly BackingId[];
   readonly page: PageOverrides;
+  /** What of it is a memslot; null: not known. */
+  readonly memslots: readonly Memslot[] | null;
 }
 
-type Found = Omit<Mapping, 'vma' | 'size'>;
+type Found = Omit<Mapping, 'vma' | 'size' | 'memslots'>;
 
 const MIB = 2 ** 20;
 const GUARD = 4096;
@@ -64,20 +69,28 @@ function sameAddress(a: U64, b: U64): boolean {
 }
 
 /** Neighbours that the kernel split (madvise, mbind, balloon) and that are one piece of memory. */
-function joined(vmas: readonly Vma[]): readonly Vma[] {
+export function joined(vmas: readonly Vma[]): readonly Vma[] {
   const runs: Vma[] = [];
   for (const vma of vmas) {
     const last = runs.at(-1);
     const sameFile = last?.path === vma.path && last.inode === vma.inode && last.dev === vma.dev;
     if (last !== undefined && sameFile && last.perms === vma.perms) {
       if (sameAddress(last.end, vma.start) && (isRam(vma) || continues(last, vma))) {
-        runs[runs.length - 1] = { ...last, end: vma.end };
+        runs[runs.length - 1] = {
+          ...last,
+          end: vma.end,
+          resident: sum(last.resident, vma.resident),
+        };
         continue;
       }
     }
     runs.push(vma);
   }
   return runs;
+}
+
+function sum(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? null : a + b;
 }
 
 /** The next piece of the same file. */
@@ -154,7 +167,7 @@ function vfioRegion(vma: Vma, c: RegionContext): Found {
   };
 }
 
-function deviceRegion(vma: Vma, path: string, c: RegionContext): Found | null {
+export function deviceRegion(vma: Vma, path: string, c: RegionContext): Found | null {
   const resource = RESOURCE.exec(path);
   if (resource !== null) {
     const { backings, page } = c.bar(u64ToNumber(vma.offset), sizeOf(vma));
@@ -223,7 +236,7 @@ function memfdBackings(vma: Vma, c: RegionContext): readonly BackingId[] {
 }
 
 /** Kind, name and backing of pages that are ordinary RAM; null when the path is not of such memory. */
-function memoryKind(
+export function memoryKind(
   path: string | null,
   vma: Vma,
   c: RegionContext,
@@ -290,7 +303,7 @@ function memoryEvidence(
     const why = 'a block of RAM as QEMU lays them out, e.g. video memory';
     return { isGuestMemory: 'size', why };
   }
-  if (c.sizes.length > 0) return null;
+  if (c.sizes.length > 0 && c.sizesAreAll) return null;
   return { isGuestMemory: 'perhaps', why: 'large, and nothing tells it from the heap of the VMM' };
 }
 
@@ -301,19 +314,26 @@ export function guestMappings(vmas: readonly Vma[], c: RegionContext): readonly 
     if (!vma.perms.startsWith('r')) return [];
     const size = sizeOf(vma);
     const device = vma.path === null ? null : deviceRegion(vma, vma.path, c);
-    if (device !== null) return [{ vma, size, ...device }];
+    if (device !== null) return [{ vma, size, ...device, memslots: null }];
     const memory = memoryKind(vma.path, vma, c);
     if (memory === null || !vma.perms.startsWith('rw')) return [];
     const evidence = memoryEvidence(vma, runs[i + 1], memory.kind, c);
-    return evidence === null ? [] : [{ vma, size, ...memory, ...evidence }].map(withPage);
+    if (evidence === null) return [];
+    return [{ vma, size, ...memory, ...evidence, page: {}, memslots: null }];
   });
 }
 
-function withPage(mapping: Omit<Mapping, 'page'>): Mapping {
-  return { ...mapping, page: {} };
+const NOT_SAMPLED = unknown('no page was looked up', 'run doctor as root');
+
+function slotsOf(group: readonly Mapping[]): readonly Memslot[] | null {
+  if (group.some((m) => m.memslots === null)) return null;
+  return group.flatMap((m) => m.memslots ?? []).sort((a, b) => a.gpa - b.gpa);
 }
 
-const NOT_SAMPLED = unknown('no page was looked up', 'run doctor as root');
+function residentOf(group: readonly Mapping[]): number | null {
+  const sizes = group.map((m) => m.vma.resident);
+  return sizes.includes(null) ? null : sizes.reduce<number>((sum, n) => sum + (n ?? 0), 0);
+}
 
 const SURENESS = { named: 0, size: 1, perhaps: 2 } as const;
 
@@ -351,6 +371,8 @@ export function groupMappings(
         pfnmap: vma.vmFlags === null ? null : vma.vmFlags.includes('pf'),
         sample: samples.find((s) => s.known) ?? samples[0] ?? NOT_SAMPLED,
         start: u64ToHex(vma.start),
+        memslots: slotsOf(group),
+        resident: residentOf(group),
       },
     ];
   });

@@ -54,7 +54,9 @@ async function traced(
   tasks = ['100', '179'],
 ): Promise<Diagnosis> {
   const trace = reduceTrace(text).text;
-  return diagnose(gather(await collect(describedHost(hostWith(host, trace, tasks)), null, trace)));
+  return diagnose(
+    gather(await collect(describedHost(hostWith(host, trace, tasks)), null, { trace })),
+  );
 }
 
 const HOST = load('ept-6.12-self-snoop');
@@ -118,7 +120,7 @@ describe('a trace, joined with the page flags', () => {
 
   test('without page flags it is said what is missing', async () => {
     const trace = reduceTrace(FORCED).text;
-    const d = diagnose(gather(await collect(describedHost(HOST), null, trace)));
+    const d = diagnose(gather(await collect(describedHost(HOST), null, { trace })));
     expect(codesOf(d)).not.toContain('MT620');
     expect(d.unknowns.map((u) => u.what)).toContain(
       'the type on the host of 5 of 5 pages of the trace',

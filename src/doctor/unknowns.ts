@@ -107,21 +107,33 @@ function sampleUnknowns(vm: VmFacts): readonly UnknownItem[] {
   }));
 }
 
+function unreadOptions(vm: VmFacts): readonly UnknownItem[] {
+  return (ifKnown(vm.options)?.unread ?? []).map((where) => ({
+    what: `VM ${vm.pid}: ${where}`,
+    why: 'doctor does not read it',
+    remedy: 'look there yourself',
+  }));
+}
+
 function vmUnknowns(vm: VmFacts): readonly UnknownItem[] {
   const name = `VM ${vm.pid}`;
   return [
     ...item(`${name}: its open files`, vm.files),
-    ...item(`${name}: its options`, vm.qemu),
+    ...item(`${name}: its options`, vm.options),
+    ...unreadOptions(vm),
+    ...item(`${name}: its domain of libvirt`, vm.libvirt),
     ...item(`${name}: its memory regions`, vm.regions),
     ...vm.devices.flatMap((d) => item(`${name}: whether ${d.name} is made to snoop`, d.snoop)),
     ...vm.missingRam.map((size) => ({
       what: `${name}: its RAM of ${size / 2 ** 20} MiB`,
       why: 'the VMM was told to make it, and no mapping is that large or named so',
-      remedy: 'QEMU monitor: info memdev and info mtree -f',
+      remedy: ASK_QEMU,
     })),
     ...sampleUnknowns(vm),
   ];
 }
+
+const ASK_QEMU = 'of a QEMU: memtype doctor --qmp SOCKET, with the path of its monitor';
 
 const TRACE = 'kvm_mmu_set_spte and kvm_tdp_mmu_spte_changed, traced: doctor --trace FILE';
 
@@ -129,21 +141,23 @@ const TRACE = 'kvm_mmu_set_spte and kvm_tdp_mmu_spte_changed, traced: doctor --t
 function neverKnown(facts: HostFacts): readonly UnknownItem[] {
   if (facts.vms.length === 0) return [];
   const paging = ifKnown(facts.kvm.paging);
-  const told = facts.vms.every((vm) => vm.qemu.known && vm.qemu.value !== null);
+  const told = facts.vms.every((vm) => ifKnown(vm.options) !== null);
+  const listed = facts.vms.every((vm) => vm.monitor?.memslots?.every((s) => s.hva !== null));
   const shown = facts.vms.every((vm) => tracedIpat(facts, vm.pid) !== null);
   const quirk = {
     what: 'which quirks a running VMM has disabled',
-    why: 'KVM shows it nowhere; taken from the options of QEMU, open for other VMMs',
+    why: 'KVM shows it nowhere; taken from the options of the VMM and from the version that was read',
     remedy: `the IPAT bit (6) of RAM SPTEs: ${TRACE}`,
   };
+  const memslots = {
+    what: 'memslots',
+    why:
+      'no file lists them; regions are told by name, size and place in the VMM, and RAM below 16 MiB ' +
+      'is left out where only its size would tell it',
+    remedy: `${ASK_QEMU}; or the trace of the VM from its start`,
+  };
   return [
-    {
-      what: 'memslots',
-      why:
-        'no file lists them; regions are told by name, size and place in the VMM, and RAM below 16 MiB ' +
-        'is left out where only its size would tell it',
-      remedy: 'QEMU monitor: info mtree -f; or the trace of the VM from its start',
-    },
+    ...(listed ? [] : [memslots]),
     {
       what: "the guest's page tables, PAT, MTRRs and CR0.CD",
       why: 'they are inside of the guest; the tables say what each type would give',

@@ -2,7 +2,10 @@ import type { BackingId } from '../linux/backing.ts';
 import type { RamMemtype } from '../linux/text/kpageflags.ts';
 import type { MtrrType, PatType } from '../x86/types.ts';
 import type { Fact } from './fact.ts';
-import type { QemuOptions } from './qemu.ts';
+import type { LibvirtDomain } from './vmms/libvirt.ts';
+import type { Memslot } from './vmms/memslots.ts';
+import type { VmmOptions } from './vmms/options.ts';
+import type { QemuVersion } from './vmms/qemu-monitor.ts';
 
 export const VMM_NAMES = [
   'qemu',
@@ -29,12 +32,33 @@ export interface VmFacts {
   readonly vms: number;
   readonly vcpus: number;
   readonly files: Fact<VmFiles>;
-  /** What a QEMU was told; null as a value: no QEMU. */
-  readonly qemu: Fact<QemuOptions | null>;
+  /** What it was told; null as a value: a program that is not known here. */
+  readonly options: Fact<VmmOptions | null>;
+  /** The domain of libvirt that it is; null as a value: none that libvirt runs as root. */
+  readonly libvirt: Fact<LibvirtDomain | null>;
+  /** What its monitor says; null: no monitor was asked. */
+  readonly monitor: MonitorFacts | null;
+  /** Other processes that have its guest memory mapped, or hold its file. */
+  readonly sharers: readonly Sharer[];
   readonly devices: readonly AssignedDevice[];
   readonly regions: Fact<readonly Region[]>;
   /** RAM that the VMM was told to make and that is in no mapping: sizes in bytes. */
   readonly missingRam: readonly number[];
+}
+
+/** What the monitor of a QEMU said. */
+export interface MonitorFacts {
+  readonly version: QemuVersion | null;
+  /** Null: no list of memslots was had. Some may be without a place in the VMM (`hva`). */
+  readonly memslots: readonly Memslot[] | null;
+}
+
+/** A process beside the VMM that reaches guest memory: a vhost-user back end, a device of crosvm. */
+export interface Sharer {
+  readonly pid: number;
+  readonly program: string;
+  /** What tells: it has the memory mapped, or a descriptor of it. */
+  readonly by: 'mapping' | 'descriptor';
 }
 
 /** Open files of a VMM that bear on memory types. */
@@ -45,10 +69,15 @@ export interface VmFiles {
   readonly vfio: readonly string[];
   /** vhost-vdpa: a physical device reads and writes guest memory. */
   readonly vdpa: boolean;
+  /** /dev/vfio/vfio, the container of VFIO groups. */
+  readonly vfioContainer: boolean;
+  /** /dev/iommu. */
+  readonly iommufd: boolean;
   /** Nodes of GPUs: "/dev/dri/renderD128". */
   readonly gpuNodes: readonly string[];
   readonly udmabuf: boolean;
   readonly dmabufs: number;
+  readonly memfds: number;
 }
 
 /** A device behind VFIO. */
@@ -105,6 +134,10 @@ export interface Region {
   readonly sample: Fact<PageSample>;
   /** Where the first mapping starts in the VMM, hexadecimal. */
   readonly start: string;
+  /** Its memslots, in the order of the guest's addresses; null: no monitor told. */
+  readonly memslots: readonly Memslot[] | null;
+  /** Bytes in memory now, of all mappings; null: smaps was not read. */
+  readonly resident: number | null;
 }
 
 export interface PageOverrides {

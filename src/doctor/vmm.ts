@@ -7,6 +7,9 @@ const KVM_VFIO = /^anon_inode:\[?kvm-vfio\]?$/;
 /** "/dev/vfio/12", "/dev/vfio/noiommu-0"; the container "/dev/vfio/vfio" is none. */
 const VFIO_GROUP = /\/vfio\/((?:noiommu-)?\d+)$/;
 const VFIO_CDEV = /\/vfio\/devices\/(vfio\d+)$/;
+const VFIO_CONTAINER = /\/vfio\/vfio$/;
+const IOMMUFD = /^\/dev\/iommu$/;
+export const MEMFD = /^\/memfd:/;
 const VDPA = /\/vhost-vdpa-\d+$/;
 /** A node of a GPU; its name is in the first or second group. */
 export const GPU_NODE = /^\/dev\/(?:dri\/((?:card|renderD)\d+)|(nvidia[\w-]*))$/;
@@ -64,6 +67,9 @@ export function vmFiles(links: readonly NamedLink[]): VmFiles {
     gpuNodes: [...new Set(nodes)],
     udmabuf: has(UDMABUF),
     dmabufs: dmabufFds(links).length,
+    vfioContainer: has(VFIO_CONTAINER),
+    iommufd: has(IOMMUFD),
+    memfds: links.filter(({ target }) => MEMFD.test(target)).length,
   };
 }
 

@@ -1,5 +1,5 @@
-import { parseAmount } from '../facts/layout.ts';
 import type { AmdgpuGem } from '../linux/text/amdgpu-gem.ts';
+import type { Vma } from '../linux/text/maps.ts';
 import { parseMaps } from '../linux/text/maps.ts';
 import { clientBuffers, exportedBuffer } from './buffers.ts';
 import { assignedDevices } from './devices.ts';
@@ -7,12 +7,17 @@ import { type Fact, ifKnown, known, refused, unknown } from './fact.ts';
 import type { Gpu, IommuUnit, KernelFacts, ProcessSurvey } from './host-facts.ts';
 import type { Gathering } from './parse.ts';
 import { barPage, devmemPage, type PhysicalMaps } from './physical.ts';
-import { parseQemu, type QemuOptions } from './qemu.ts';
 import type { LinksReading, Readings } from './reading.ts';
 import { groupMappings, guestMappings, type Mapping, type RegionContext } from './regions.ts';
 import { isSampled, sampleOf } from './sample.ts';
-import type { AssignedDevice, VmFacts } from './vm-facts.ts';
-import { argvOf, baseName, countVcpus, countVms, dmabufFds, vmFiles, vmmOf } from './vmm.ts';
+import { sharersOf } from './sharers.ts';
+import { mappingsBySlots } from './slot-regions.ts';
+import type { AssignedDevice, MonitorFacts, VmFacts } from './vm-facts.ts';
+import { countVcpus, countVms, dmabufFds, vmFiles, vmmOf } from './vmm.ts';
+import { LIBVIRT_STATUS, type LibvirtDomain, parseLibvirtDomain } from './vmms/libvirt.ts';
+import { memslotsOf } from './vmms/memslots.ts';
+import { HMP_COMMANDS, monitorKey, monitorVersion, QMP_COMMANDS } from './vmms/qemu-monitor.ts';
+import { explicitRam, programOf, SAME_USER, type Told, told, vmmOfProcess } from './vmms/told.ts';
 
 /** What the search for VMs needs to know of the host. */
 export interface VmContext {
@@ -38,8 +43,6 @@ export function pidsOf(readings: Readings): readonly number[] {
     .sort((a, b) => a - b);
 }
 
-const SAME_USER = { denied: 'run doctor as root, or as the user of the process' } as const;
-
 /** Why a process counts as a VM; null when it does not. */
 export function evidenceOf(
   links: LinksReading,
@@ -50,15 +53,6 @@ export function evidenceOf(
   if (links.reason === 'absent') return null;
   if (vmmOf(program) !== 'other') return 'name';
   return asked ? 'asked' : null;
-}
-
-/** The program of a process: the file it runs, else its first argument, else its (short) name. */
-export function programOf(readings: Readings, pid: number): string {
-  const exe = readings.link(`/proc/${pid}/exe`);
-  if (exe.ok) return baseName(exe.target);
-  const cmdline = readings.text(`/proc/${pid}/cmdline`);
-  const [argument = ''] = cmdline.ok ? argvOf(cmdline.text) : [];
-  return argument === '' ? (readings.word(`/proc/${pid}/comm`) ?? '') : baseName(argument);
 }
 
 /** A thread of the kernel has no arguments, and no VM. */
@@ -79,57 +73,6 @@ export function surveyOf(readings: Readings): Fact<ProcessSurvey> {
   });
   const complete = readings.word('/proc/2/comm') === 'kthreadd' && list.ok && !list.cut;
   return known({ total: pids.length, closed: closed.length, complete, only }, '/proc');
-}
-
-// ---- what it was told -------------------------------------------------------------------------
-
-/** "--memory size=4G", "--mem 2048", "-m 4G": what other VMMs than QEMU take. Units: MiB when bare. */
-function otherSizes(argv: readonly string[]): readonly number[] {
-  return argv.flatMap((word, i) => {
-    if (!/^(?:-m|--mem(?:ory)?)$/.test(word)) return [];
-    const text = /(?:^|size=)([^,=]+)/.exec(argv[i + 1] ?? '')?.[1] ?? '';
-    const bytes = parseAmount(text);
-    if (bytes === null) return [];
-    return [/^\d+$/.test(text) ? bytes * 2 ** 20 : bytes];
-  });
-}
-
-interface Told {
-  readonly qemu: Fact<QemuOptions | null>;
-  readonly sizes: readonly number[];
-  readonly memoryPaths: readonly string[];
-  readonly memfds: RegionContext['memfds'];
-}
-
-const READCONFIG = /^--?readconfig$/;
-
-function told(readings: Readings, pid: number, isQemu: boolean): Told {
-  const path = `/proc/${pid}/cmdline`;
-  const reading = readings.text(path);
-  if (!reading.ok) {
-    const qemu = isQemu ? refused(path, reading, SAME_USER) : known(null, 'no QEMU');
-    return { qemu, sizes: [], memoryPaths: [], memfds: [] };
-  }
-  const argv = argvOf(reading.text);
-  if (!isQemu) {
-    const qemu = known(null, 'no QEMU');
-    return { qemu, sizes: otherSizes(argv), memoryPaths: [], memfds: [] };
-  }
-  if (argv.length < 2 || reading.cut) {
-    const qemu = unknown(`${path} is ${reading.cut ? 'too long' : 'empty'}`, 'ask its monitor');
-    return { qemu, sizes: [], memoryPaths: [], memfds: [] };
-  }
-  const options = parseQemu(argv);
-  const elsewhere = argv.some((word) => READCONFIG.test(word));
-  const ram = elsewhere && !options.ramGiven ? null : options.ram;
-  const sizes = [ram, ...options.backends.map((b) => b.size)].filter((s) => s !== null);
-  const paths = [options.memPath, ...options.backends.map((b) => b.path)];
-  const memoryPaths = paths.filter((p) => p !== null && p !== '/dev/shm').map(String);
-  const memfds = options.backends.filter((b) => b.kind === 'memfd');
-  const qemu = elsewhere
-    ? unknown('they stand in a file (-readconfig), which doctor does not read', 'ask its monitor')
-    : known(options, path);
-  return { qemu, sizes, memoryPaths, memfds };
 }
 
 // ---- its memory -------------------------------------------------------------------------------
@@ -162,8 +105,8 @@ export function regionContext(
   context: VmContext,
   devices: readonly AssignedDevice[],
 ): RegionContext {
-  const isQemu = vmmOf(programOf(readings, pid)) === 'qemu';
-  const { sizes, memoryPaths, memfds } = told(readings, pid, isQemu);
+  const vmm = vmmOfProcess(readings, pid);
+  const { sizes, memoryPaths, memfds } = told(readings, pid);
   const names = exporters(readings, pid, readings.links(`/proc/${pid}/fd`));
   const { amdgpu } = context;
   const [device, second] = devices;
@@ -171,7 +114,8 @@ export function regionContext(
     sizes,
     memoryPaths,
     memfds,
-    isQemu,
+    sizesAreAll: vmm !== 'libkrun',
+    isQemu: vmm === 'qemu',
     hugetlbMounts: mountPoints(readings, 'hugetlbfs'),
     gpuDriver: (node) => ifKnown(context.gpus)?.find((g) => g.name === node)?.driver ?? null,
     gpuDrivers: (ifKnown(context.gpus) ?? []).map((g) => g.driver),
@@ -195,16 +139,6 @@ export function assignedTo(
   return vmFiles(links.links).vfio.flatMap((name) => assignedDevices(readings, name, iommu));
 }
 
-/** Sizes of guest RAM on the command line of a QEMU, without what it takes by default. */
-function explicitRam(readings: Readings, pid: number): readonly number[] {
-  const { qemu } = told(readings, pid, vmmOf(programOf(readings, pid)) === 'qemu');
-  const options = ifKnown(qemu);
-  if (options === null) return [];
-  const ram = options.ramGiven && !options.ramFromBackends ? [options.ram] : [];
-  const sizes = [...ram, ...options.backends.map((b) => b.size)];
-  return [...new Set(sizes.filter((s) => s !== null))];
-}
-
 /** Sizes that no mapping has, nor all that bear a name of guest memory together. */
 function missingRam(mappings: readonly Mapping[], sizes: readonly number[]): readonly number[] {
   const named = mappings.filter((m) => m.isGuestMemory === 'named');
@@ -226,12 +160,62 @@ function regionsOf(
   const vmas = gathering.fact(reading, path, parseMaps, 'partial', SAME_USER);
   if (!vmas.known) return { regions: vmas, missingRam: [] };
   const c = regionContext(readings, pid, context, devices);
-  const mappings = guestMappings(vmas.value.vmas, c);
+  const slots = memslotsOf(readings, pid, gathering);
+  const mappings =
+    slots === null ? guestMappings(vmas.value.vmas, c) : mappingsBySlots(vmas.value.vmas, slots, c);
   const regions = groupMappings(mappings, (m) => sampleOf(readings, pid, m, context.kernel));
-  return {
-    regions: known(regions, path),
-    missingRam: missingRam(mappings, explicitRam(readings, pid)),
-  };
+  const missing = slots === null ? missingRam(mappings, explicitRam(told(readings, pid))) : [];
+  return { regions: known(regions, path), missingRam: missing };
+}
+
+/** The mappings of which a page is looked up: those that will be regions. */
+export function regionMappings(
+  readings: Readings,
+  pid: number,
+  vmas: readonly Vma[],
+  context: VmContext,
+): readonly Mapping[] {
+  const c = regionContext(readings, pid, context, assignedTo(readings, pid, context.iommu));
+  const slots = memslotsOf(readings, pid);
+  return slots === null ? guestMappings(vmas, c) : mappingsBySlots(vmas, slots, c);
+}
+
+// ---- who else tells ---------------------------------------------------------------------------
+
+function monitorOf(readings: Readings, pid: number): MonitorFacts | null {
+  const asked = [...QMP_COMMANDS, ...HMP_COMMANDS].some((c) => {
+    const reading = readings.text(monitorKey(pid, c));
+    return reading.ok || reading.reason !== 'not read';
+  });
+  if (!asked) return null;
+  return { version: monitorVersion(readings, pid), memslots: memslotsOf(readings, pid) };
+}
+
+const AS_ROOT = { denied: 'run doctor as root', absent: 'nothing: it does not run here' } as const;
+
+/** The domain that runs as this process, by the status files of the system's libvirt. */
+function libvirtOf(
+  readings: Readings,
+  pid: number,
+  { options }: Told,
+  gathering: Gathering,
+): Fact<LibvirtDomain | null> {
+  const list = readings.list(LIBVIRT_STATUS);
+  const byLibvirt = ifKnown(options)?.qemu?.byLibvirt === true;
+  if (!list.ok) {
+    if (!byLibvirt) return known(null, 'no options of libvirt');
+    return refused(LIBVIRT_STATUS, list, AS_ROOT);
+  }
+  for (const name of list.names.filter((n) => n.endsWith('.xml'))) {
+    const file = `${LIBVIRT_STATUS}/${name}`;
+    const reading = readings.text(file);
+    if (!reading.ok) continue;
+    const { value, problems } = parseLibvirtDomain(reading.text, file);
+    if (value?.pid === pid) return known(value, file);
+    if (value === null && byLibvirt) gathering.keep(problems);
+  }
+  if (!byLibvirt) return known(null, LIBVIRT_STATUS);
+  return unknown(`no file of ${LIBVIRT_STATUS} that can be read has its PID`, 'run doctor as root');
 }
 
 // ---- the VM -----------------------------------------------------------------------------------
@@ -246,7 +230,8 @@ function vmOf(
   const program = programOf(readings, pid);
   const evidence = evidenceOf(links, program, readings.capture.pid === pid);
   if (evidence === null) return [];
-  const vmm = vmmOf(program);
+  const vmm = vmmOfProcess(readings, pid);
+  const what = told(readings, pid);
   const files = links.ok
     ? known(vmFiles(links.links), `/proc/${pid}/fd`)
     : refused(`/proc/${pid}/fd`, links, SAME_USER);
@@ -261,7 +246,10 @@ function vmOf(
       vms: links.ok ? countVms(links.links) : 0,
       vcpus: links.ok ? countVcpus(links.links) : 0,
       files,
-      qemu: told(readings, pid, vmm === 'qemu').qemu,
+      options: what.options,
+      libvirt: libvirtOf(readings, pid, what, gathering),
+      monitor: monitorOf(readings, pid),
+      sharers: sharersOf(readings, pid),
       devices,
       ...regionsOf(readings, gathering, pid, context, devices),
     },

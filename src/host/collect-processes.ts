@@ -1,5 +1,5 @@
 import { Readings } from '../doctor/reading.ts';
-import { guestMappings, mayHidePages } from '../doctor/regions.ts';
+import { mayHidePages } from '../doctor/regions.ts';
 import {
   firstFrame,
   isSampled,
@@ -9,15 +9,11 @@ import {
   probeOffsets,
 } from '../doctor/sample.ts';
 import { dmabufFds, PCI_ADDRESS, vmFiles } from '../doctor/vmm.ts';
-import {
-  assignedTo,
-  evidenceOf,
-  pidsOf,
-  programOf,
-  regionContext,
-  type VmContext,
-} from '../doctor/vms.ts';
+import { programOf } from '../doctor/vmms/told.ts';
+import { evidenceOf, pidsOf, regionMappings, type VmContext } from '../doctor/vms.ts';
 import { parseMaps } from '../linux/text/maps.ts';
+import { collectSharers } from './collect-sharers.ts';
+import { askMonitors, type Monitor } from './monitor.ts';
 import type { Recorder } from './recorder.ts';
 
 /** Regions of one VMM of which a page is looked up. */
@@ -25,7 +21,11 @@ const SAMPLES_MAX = 32;
 const DMABUFS_MAX = 256;
 
 /** Finds the processes that run VMs and reads what doctor wants to know of them. */
-export async function collectProcesses(recorder: Recorder, context: VmContext): Promise<void> {
+export async function collectProcesses(
+  recorder: Recorder,
+  context: VmContext,
+  monitors: readonly Monitor[],
+): Promise<void> {
   if (recorder.capture.pid === null) await recorder.list('/proc');
   for (const pid of pidsOf(new Readings(recorder.capture))) {
     const links = await recorder.links(`/proc/${pid}/fd`);
@@ -37,8 +37,10 @@ export async function collectProcesses(recorder: Recorder, context: VmContext): 
     const { capture } = recorder;
     const program = programOf(new Readings(capture), pid);
     if (evidenceOf(links, program, capture.pid === pid) === null) continue;
+    await askMonitors(recorder, pid, monitors);
     await collectVm(recorder, pid, context);
   }
+  await collectSharers(recorder);
 }
 
 async function collectVm(recorder: Recorder, pid: number, context: VmContext): Promise<void> {
@@ -54,10 +56,7 @@ async function collectVm(recorder: Recorder, pid: number, context: VmContext): P
   const { vmas } = parseMaps(maps.text, `/proc/${pid}/maps`).value;
   if (vmas.some(mayHidePages)) await recorder.text(`/proc/${pid}/smaps`);
   const readings = new Readings(recorder.capture);
-  const mappings = guestMappings(
-    vmas,
-    regionContext(readings, pid, context, assignedTo(readings, pid, context.iommu)),
-  );
+  const mappings = regionMappings(readings, pid, vmas, context);
   for (const mapping of mappings.filter(isSampled).slice(0, SAMPLES_MAX)) {
     await collectSample(recorder, pid, probeOffsets(mapping));
   }

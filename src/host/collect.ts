@@ -7,9 +7,12 @@ import { type Capture, Readings } from '../doctor/reading.ts';
 import { GPU_FILES, MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
 import { KPAGEFLAGS } from '../doctor/sample.ts';
 import { runBytes, TRACE, tasksPath } from '../doctor/trace-facts.ts';
+import { NONCOHERENT_DMA_CAPS } from '../doctor/vmm-findings.ts';
+import { LIBVIRT_STATUS } from '../doctor/vmms/libvirt.ts';
 import { pidsOf } from '../doctor/vms.ts';
 import { KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2 } from '../kvm/quirks.ts';
 import { collectProcesses } from './collect-processes.ts';
+import type { Monitor } from './monitor.ts';
 import type { HostReader } from './reader.ts';
 import { Recorder } from './recorder.ts';
 
@@ -75,7 +78,7 @@ async function collectDevices(recorder: Recorder): Promise<void> {
 
 /** The page flags of the frames in a trace, and whose threads are in it. */
 async function collectTrace(recorder: Recorder, trace: string): Promise<void> {
-  recorder.given(TRACE, trace);
+  recorder.keep(TRACE, { ok: true, text: trace, cut: false });
   const readings = new Readings(recorder.capture);
   for (const run of tracedFrames(readings)) {
     const { offset, length } = runBytes(run);
@@ -86,36 +89,56 @@ async function collectTrace(recorder: Recorder, trace: string): Promise<void> {
   }
 }
 
+/** More domains than a machine runs. */
+const DOMAINS_MAX = 1024;
+
+async function collectLibvirt(recorder: Recorder): Promise<void> {
+  const names = await recorder.names(LIBVIRT_STATUS);
+  const files = names.filter((name) => name.endsWith('.xml')).slice(0, DOMAINS_MAX);
+  await recorder.texts(files.map((name) => `${LIBVIRT_STATUS}/${name}`));
+}
+
+/** What a user gives doctor beside the machine itself. */
+export interface Asked {
+  /** A reduced trace (see `TraceReducer`) whose page frames are looked up. */
+  readonly trace?: string | null;
+  /** Monitors of QEMUs, to be asked as soon as their process is found. */
+  readonly monitors?: readonly Monitor[];
+}
+
+const NOTHING: Asked = {};
+
 /**
  * Reads everything that doctor looks at, and nothing else (see `READS`). What comes back is masked: a
  * capture gives the same answer as the machine because both are of what is left.
  *
  * @param pid the only process to look at; null: every process
- * @param trace a reduced trace (see `TraceReducer`) whose page frames are looked up; null: none
+ * @param asked what the user gave beside the machine itself
  */
 export async function collect(
   reader: HostReader,
   pid: number | null,
-  trace: string | null = null,
+  asked: Asked = NOTHING,
 ): Promise<Capture> {
-  return reduce(await collectUnmasked(reader, pid, trace));
+  return reduce(await collectUnmasked(reader, pid, asked));
 }
 
 /** The same, as it was read: not to be shown or written. */
 export async function collectUnmasked(
   reader: HostReader,
   pid: number | null,
-  trace: string | null = null,
+  { trace = null, monitors = [] }: Asked = NOTHING,
 ): Promise<Capture> {
   const recorder = new Recorder(reader, pid);
   await recorder.texts(MACHINE_TEXTS);
   await recorder.log();
-  await recorder.kvm([KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2]);
+  await recorder.kvm([KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2, ...NONCOHERENT_DMA_CAPS]);
   await collectModules(recorder);
   await collectFirmware(recorder);
   await collectDevices(recorder);
   await recorder.text(memtypeListPath(new Readings(recorder.capture)));
-  await collectProcesses(recorder, machineContext(new Readings(recorder.capture)));
+  await collectLibvirt(recorder);
+  await collectProcesses(recorder, machineContext(new Readings(recorder.capture)), monitors);
   if (trace !== null) await collectTrace(recorder, trace);
   return recorder.capture;
 }

@@ -36,9 +36,9 @@ export class Recorder {
     for (const path of paths) await this.text(path);
   }
 
-  /** Keeps a text that was given, not read. */
-  given(key: string, text: string): void {
-    this.#texts.set(key, { ok: true, text, cut: false });
+  /** Something that is no file of the host: an answer of a monitor, a trace that was given. */
+  keep(key: string, reading: TextReading): void {
+    this.#texts.set(key, reading);
   }
 
   list(path: string): Promise<ListReading> {

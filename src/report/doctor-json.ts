@@ -3,8 +3,9 @@ import type { Fact } from '../doctor/fact.ts';
 import type { DoctorFinding } from '../doctor/findings.ts';
 import type { HostFacts } from '../doctor/host-facts.ts';
 import type { Policy } from '../doctor/policy.ts';
-import type { QemuOptions } from '../doctor/qemu.ts';
 import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
+import type { VmmOptions } from '../doctor/vmms/options.ts';
+import type { QemuOptions } from '../doctor/vmms/qemu.ts';
 
 /** Version of the JSON that `doctor` prints; it grows when a field changes its meaning or goes. */
 export const DOCTOR_SCHEMA_VERSION = 1;
@@ -19,11 +20,23 @@ function mapped<T>(fact: Fact<T>, value: (v: T) => unknown): object {
  */
 function qemuJson(qemu: QemuOptions | null, holdsVm: boolean): object | null {
   if (qemu === null) return null;
-  const { memPath: _, backends, ...rest } = qemu;
+  const { memPath: _, monitors: _monitors, backends, ...rest } = qemu;
   return {
     ...rest,
     ram: holdsVm || qemu.ramGiven ? qemu.ram : null,
     firmware: holdsVm ? qemu.firmware : null,
+    backends: backends.map(({ path: _path, ...backend }) => backend),
+  };
+}
+
+/** What is the same for every VMM; the rest of a QEMU stands under `qemu`. */
+function optionsJson(options: VmmOptions | null, holdsVm: boolean): object | null {
+  if (options === null) return null;
+  const { memPath: _, qemu: _qemu, backends, ...rest } = options;
+  return {
+    ...rest,
+    ram: holdsVm || options.ramGiven ? options.ram : null,
+    firmware: holdsVm ? options.firmware : null,
     backends: backends.map(({ path: _path, ...backend }) => backend),
   };
 }
@@ -50,15 +63,17 @@ function regionJson({ region, prospective, answers, undetermined }: RegionDiagno
   return { ...region, prospective, answers, undetermined };
 }
 
-function vmJson({ vm, coherency, quirk, regions }: VmDiagnosis): object {
-  const { regions: source, qemu, ...rest } = vm;
+function vmJson({ vm, coherency, quirk, quirkWhy, regions }: VmDiagnosis): object {
+  const { regions: source, options, ...rest } = vm;
   return {
     ...rest,
-    qemu: mapped(qemu, (options) => qemuJson(options, vm.evidence === 'fd')),
+    options: mapped(options, (o) => optionsJson(o, vm.evidence === 'fd')),
+    qemu: mapped(options, (o) => qemuJson(o?.qemu ?? null, vm.evidence === 'fd')),
     noncoherentDma: coherency.noncoherent,
     noncoherentWhy: coherency.why,
     mayNotSnoop: coherency.mayNotSnoop,
     quirkIgnoreGuestPat: quirk,
+    quirkWhy,
     regionsFrom: mapped(source, () => undefined),
     regions: regions.map(regionJson),
   };

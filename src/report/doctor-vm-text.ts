@@ -1,43 +1,12 @@
 import type { GuestAnswer } from '../doctor/answers.ts';
 import type { VmDiagnosis } from '../doctor/diagnose.ts';
 import { ifKnown } from '../doctor/fact.ts';
-import type { QemuOptions } from '../doctor/qemu.ts';
 import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
 import type { VmFiles } from '../doctor/vm-facts.ts';
 import { backingClass } from '../linux/backing.ts';
+import { optionWords, sharerWords, slotWords, toldWords } from './doctor-vmm-words.ts';
 import { agreementWords, bytes, count, factWords, leafWords, typeWords } from './doctor-words.ts';
 import { labelled, table, wrap } from './wrap.ts';
-
-/** Of a process that may be no VM: only what stands on its command line. */
-function toldWords(qemu: QemuOptions | null): string {
-  const told = [
-    ...(qemu?.ramGiven && qemu.ram !== null ? [`RAM ${bytes(qemu.ram)}`] : []),
-    ...(qemu?.backends ?? []).map((b) => `memory-backend-${b.kind}`),
-    ...(qemu?.honorGuestPat ? [`honor-guest-pat ${qemu.honorGuestPat}`] : []),
-    ...(qemu?.vfio.length ? [`vfio ${qemu.vfio.join(' ')}`] : []),
-  ];
-  return told.length === 0 ? 'none that tells' : told.join(', ');
-}
-
-function qemuWords(qemu: QemuOptions | null): string {
-  if (qemu === null) return 'no QEMU; its options are not read';
-  const honour = qemu.honorGuestPat === null ? 'not given (off)' : qemu.honorGuestPat;
-  const backends = qemu.backends.map((b) => `memory-backend-${b.kind}`);
-  const gpus = qemu.gpus.map((g) => {
-    const window = g.hostmem === null ? '' : ` hostmem=${bytes(g.hostmem)}`;
-    return `${g.driver}${g.blob ? ' blob=on' : ''}${window}`;
-  });
-  return [
-    `${qemu.machine ?? 'default machine'}`,
-    `${qemu.firmware === 'another' ? 'own firmware' : qemu.firmware}`,
-    `RAM ${qemu.ram === null ? 'not read' : bytes(qemu.ram)}`,
-    ...backends,
-    `accel ${qemu.accel ?? 'not given'}`,
-    `honor-guest-pat ${honour}`,
-    ...gpus,
-    ...(qemu.vfio.length > 0 ? [`vfio ${qemu.vfio.join(' ')}`] : []),
-  ].join(', ');
-}
 
 const EVIDENCE = {
   fd: '',
@@ -75,17 +44,17 @@ function vmHead(d: VmDiagnosis, hasQuirk: boolean, width: number): readonly stri
   const vcpus = vm.files.known ? `, ${count(vm.vcpus, 'vCPU')}` : '';
   const title = `VM ${vm.pid}: ${vm.program || 'unknown program'}${vcpus}${several}${EVIDENCE[vm.evidence]}`;
   const state = d.quirk.map((q) => (q === 'on' ? 'in force' : 'disabled')).join(' or ');
-  const tdx = ifKnown(vm.qemu)?.tdx === true ? ' (Intel TDX)' : '';
   return [
     ...wrap(title, width, '  '),
     ...labelled(
       '  options  ',
-      factWords(vm.qemu, vm.evidence === 'fd' ? qemuWords : toldWords),
+      factWords(vm.options, vm.evidence === 'fd' ? optionWords : toldWords),
       width,
     ),
     ...labelled('  devices  ', deviceWords(d), width),
     ...(opened === '' ? [] : labelled('  files    ', opened, width)),
-    ...(hasQuirk ? labelled('  quirk    ', `IGNORE_GUEST_PAT ${state}${tdx}`, width) : []),
+    ...(vm.sharers.length === 0 ? [] : labelled('  shared   ', sharerWords(vm.sharers), width)),
+    ...(hasQuirk ? labelled('  quirk    ', `IGNORE_GUEST_PAT ${state}: ${d.quirkWhy}`, width) : []),
   ];
 }
 
@@ -113,6 +82,7 @@ function regionFacts({ region }: RegionDiagnosis, width: number): readonly strin
   const host = `${types.join(' or ')} (class ${backings.join(', ')})${mtrr}${looked}`;
   return [
     ...labelled('    is     ', `${GUEST_MEMORY[isGuestMemory]}${why}`, width),
+    ...(region.memslots === null ? [] : labelled('    guest  ', slotWords(region.memslots), width)),
     ...labelled('    host   ', host, width),
   ];
 }

@@ -1,23 +1,17 @@
 import { writeFileSync } from 'node:fs';
-import { InputError, printable, refuse } from '../../base/diagnostic.ts';
+import { InputError, printable } from '../../base/diagnostic.ts';
 import { captureJson } from '../../doctor/capture-file.ts';
 import { refused } from '../../doctor/fact.ts';
 import { MASKED, reduce } from '../../doctor/mask.ts';
 import type { Capture, Refusal } from '../../doctor/reading.ts';
 import { listedAs, READS } from '../../doctor/reads.ts';
-import { collectUnmasked } from '../../host/collect.ts';
-import { liveHost } from '../../host/live.ts';
 import { complainTo, type Io } from '../io.ts';
-import { readTrace } from '../trace-file.ts';
+import { type LiveOptions, takeLive } from '../take-live.ts';
 import { captureScript, packageVersion } from '../version.ts';
-import { pidOf, wrongProcess } from './doctor.ts';
 
-export interface CaptureOptions {
+export interface CaptureOptions extends LiveOptions {
   /** File to write; standard output without. */
   readonly output?: string | undefined;
-  readonly pid?: string | undefined;
-  /** A file with a trace of KVM's page-table events of this machine. */
-  readonly trace?: string | undefined;
   /** Print the shell script. */
   readonly script: boolean;
 }
@@ -122,20 +116,11 @@ export async function runCapture(options: CaptureOptions, io: Io): Promise<numbe
 }
 
 async function take(options: CaptureOptions, io: Io): Promise<number> {
-  const pid = options.pid === undefined ? null : pidOf(options.pid);
-  const trace = options.trace === undefined ? null : await readTrace(options.trace);
-  const host = liveHost();
-  try {
-    const unmasked = await collectUnmasked(host, pid, trace);
-    const wrong = pid === null ? null : wrongProcess(unmasked);
-    if (wrong !== null) refuse(wrong, 'leave out --pid to look at every process');
-    const tool = `memtype ${packageVersion()}`;
-    const text = captureJson(reduce(unmasked), { tool, by: 'node', masked: MASKED });
-    if (!put(text, options.output, io)) return USAGE;
-    io.error(account(unmasked));
-    if (options.output !== undefined) io.error(`written: ${printable(options.output)}\n`);
-    return isWithheld(unmasked) ? PRIVILEGES_MISSING : DONE;
-  } finally {
-    host.close();
-  }
+  const unmasked = await takeLive(options);
+  const tool = `memtype ${packageVersion()}`;
+  const text = captureJson(reduce(unmasked), { tool, by: 'node', masked: MASKED });
+  if (!put(text, options.output, io)) return USAGE;
+  io.error(account(unmasked));
+  if (options.output !== undefined) io.error(`written: ${printable(options.output)}\n`);
+  return isWithheld(unmasked) ? PRIVILEGES_MISSING : DONE;
 }

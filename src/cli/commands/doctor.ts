@@ -1,8 +1,6 @@
-import { InputError, printable, refuse } from '../../base/diagnostic.ts';
+import { InputError, refuse } from '../../base/diagnostic.ts';
 import type { Diagnosis } from '../../doctor/diagnose.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/exit-code.ts';
-import type { Capture } from '../../doctor/reading.ts';
-import { countVms } from '../../doctor/vmm.ts';
 import { FLEET_FORMATS } from '../../report/doctor-fleet.ts';
 import { doctorJson } from '../../report/doctor-json.ts';
 import { doctorMarkdown } from '../../report/doctor-markdown.ts';
@@ -14,16 +12,12 @@ import { type FleetOptions, runFleet, runSummary } from '../fleet.ts';
 import type { DoctorFormat } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
 import { namesFrom, parseShard, sharded } from '../names.ts';
-import { readTrace } from '../trace-file.ts';
+import type { LiveOptions } from '../take-live.ts';
 import { packageVersion } from '../version.ts';
 
-export interface DoctorOptions {
+export interface DoctorOptions extends LiveOptions {
   readonly format: DoctorFormat;
   readonly 'fail-on'?: FailOn;
-  /** Look at this process only. */
-  readonly pid?: string | undefined;
-  /** A file with a trace of KVM's page-table events of this machine. */
-  readonly trace?: string | undefined;
   /** A file with the names of capture files. */
   readonly 'files-from'?: string | undefined;
   /** "I/N". */
@@ -32,24 +26,7 @@ export interface DoctorOptions {
   readonly summarize?: boolean;
 }
 
-const LARGEST_PID = 2 ** 22;
 const USAGE = 2;
-
-/** Decimal digits and nothing else. @throws InputError for what is no process number */
-export function pidOf(word: string): number {
-  const pid = /^[1-9]\d{0,6}$/.test(word) ? Number(word) : null;
-  if (pid !== null && pid <= LARGEST_PID) return pid;
-  return refuse(`not a process number: ${printable(word)}`, 'give the PID of a VMM');
-}
-
-/** Why the process that was named is not one to look at; null when it is. */
-export function wrongProcess(capture: Capture): string | null {
-  const { pid } = capture;
-  const links = pid === null ? undefined : capture.linkLists.get(`/proc/${pid}/fd`);
-  if (links === undefined) return null;
-  if (!links.ok) return links.reason === 'absent' ? `there is no process ${pid} to be seen` : null;
-  return countVms(links.links) === 0 ? `process ${pid} runs no VM (no kvm-vm descriptor)` : null;
-}
 
 function render(d: Diagnosis, format: DoctorFormat): string {
   switch (format) {
@@ -73,19 +50,18 @@ function render(d: Diagnosis, format: DoctorFormat): string {
   }
 }
 
+/** What is asked of this machine cannot be asked of a file. */
+function refuseLive(options: LiveOptions): void {
+  for (const flag of ['pid', 'trace', 'qmp'] as const) {
+    if (options[flag] === undefined) continue;
+    refuse(`--${flag} is of this machine, and a file was given`, `capture with --${flag} instead`);
+  }
+}
+
 /** One host: this machine, or a capture file. */
 async function runOne(options: DoctorOptions, file: string | undefined, io: Io): Promise<number> {
-  const pid = options.pid === undefined ? null : pidOf(options.pid);
-  if (pid !== null && file !== undefined) {
-    refuse('--pid is of this machine, and a file was given', 'capture with --pid instead');
-  }
-  if (options.trace !== undefined && file !== undefined) {
-    refuse('--trace is of this machine, and a file was given', 'capture with --trace instead');
-  }
-  const trace = options.trace === undefined ? null : await readTrace(options.trace);
-  const taken = await (file === undefined ? liveSource(pid, trace) : fileSource(file)).read();
-  const wrong = pid === null ? null : wrongProcess(taken.capture);
-  if (wrong !== null) refuse(wrong, 'leave out --pid to look at every process');
+  if (file !== undefined) refuseLive(options);
+  const taken = await (file === undefined ? liveSource(options) : fileSource(file)).read();
   const diagnosis = diagnosisOf(taken);
   io.write(render(diagnosis, options.format));
   return exitCodeFor(diagnosis, options['fail-on'] ?? FAIL_ON_DEFAULT);
@@ -97,8 +73,7 @@ function fleetOptions(options: DoctorOptions): FleetOptions {
   if (format === undefined) {
     refuse(`--format ${options.format} is of one host`, `of many: ${FLEET_FORMATS.join(', ')}`);
   }
-  if (options.pid !== undefined) refuse('--pid is of this machine, and files were given');
-  if (options.trace !== undefined) refuse('--trace is of this machine, and files were given');
+  refuseLive(options);
   return { format, failOn: options['fail-on'] ?? FAIL_ON_DEFAULT };
 }
 

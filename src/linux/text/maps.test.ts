@@ -77,6 +77,7 @@ describe('samples', () => {
       path: '/dev/dri/card0',
       deleted: false,
       vmFlags: null,
+      resident: null,
       line: 10,
     });
     expect(vmaAt(vmas, '0x7f13e1200000')).toMatchObject({ path: '/anon_hugepage', deleted: true });

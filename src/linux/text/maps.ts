@@ -28,6 +28,8 @@ export interface Vma {
   readonly deleted: boolean;
   /** The two-letter flags of smaps; null when the text is maps. "??" is a flag the kernel cannot name. */
   readonly vmFlags: readonly string[] | null;
+  /** Bytes of it that are in memory, by smaps; null when the text is maps. */
+  readonly resident: number | null;
   readonly line: number;
 }
 
@@ -92,6 +94,7 @@ function readMapping(f: Fields): Vma {
     path: path === '' ? null : name,
     deleted,
     vmFlags: null,
+    resident: null,
     line: f.line.number,
   };
 }
@@ -101,6 +104,8 @@ const FORMS: readonly Form<Vma>[] = [{ pattern: MAPPING, read: readMapping }];
 const VM_FLAGS = /^VmFlags:(?: \S\S)*$/;
 /** "Rss: 4 kB", "THPeligible: 0" and their like. */
 const DETAIL = /^[A-Z]\w*: +\d+(?: kB)?$/;
+
+const RSS = /^Rss: +(\d{1,13}) kB$/;
 
 /** What stands above a detail line of smaps: nothing yet, a mapping of the value, or a line in error. */
 type Above = 'nothing' | 'mapping' | 'error';
@@ -122,6 +127,11 @@ function readDetail(line: Line, above: Above, vmas: Vma[], problems: Problems): 
     return true;
   }
   if (!DETAIL.test(line.text)) return false;
+  const resident = RSS.exec(line.text)?.[1];
+  const owner = vmas.at(-1);
+  if (above === 'mapping' && owner !== undefined && resident !== undefined) {
+    vmas[vmas.length - 1] = { ...owner, resident: Number(resident) * 1024 };
+  }
   if (above === 'nothing') {
     problems.error(
       line,
@@ -133,8 +143,8 @@ function readDetail(line: Line, above: Above, vmas: Vma[], problems: Problems): 
 }
 
 /**
- * /proc/PID/maps and smaps: fs/proc/task_mmu.c, `show_map_vma` and `show_smap_vma_flags`. The sizes
- * that smaps adds are read over.
+ * /proc/PID/maps and smaps: fs/proc/task_mmu.c, `show_map_vma` and `show_smap_vma_flags`. Of the
+ * sizes that smaps adds only Rss is kept.
  */
 export function parseMaps(text: string, file: string): Parsed<Vmas> {
   const problems = new Problems(file, FORMAT);

@@ -1,23 +1,11 @@
-import { parseAmount } from '../facts/layout.ts';
-
-/** A -object memory-backend-*. */
-export interface MemoryBackend {
-  /** "ram", "file", "memfd", "shm", ... */
-  readonly kind: string;
-  readonly id: string | null;
-  readonly size: number | null;
-  readonly path: string | null;
-  readonly hugetlb: boolean;
-}
-
-/** A virtio GPU among the devices. */
-export interface VirtualGpu {
-  readonly driver: string;
-  /** Blob resources: without them there is no host memory to map. */
-  readonly blob: boolean;
-  /** Size of the window for host blobs, bytes; null without one. */
-  readonly hostmem: number | null;
-}
+import {
+  type GuestPatSwitch,
+  isOn,
+  type MemoryBackend,
+  sizeOf,
+  type VirtualGpu,
+  type VmmOptions,
+} from './options.ts';
 
 /** What a QEMU was told on its command line, as far as it bears on memory types. */
 export interface QemuOptions {
@@ -32,8 +20,18 @@ export interface QemuOptions {
   readonly machine: string | null;
   /** First accelerator; null when none is named (TCG then). */
   readonly accel: string | null;
+  /** Which option named it. */
+  readonly accelFrom: '-accel' | '-machine' | '-enable-kvm' | null;
   /** An Intel TDX guest (-object tdx-guest): KVM disables the quirk as it makes the VM. */
   readonly tdx: boolean;
+  /** Any kind of confidential guest, by the object that makes it. */
+  readonly confidential: VmmOptions['confidential'];
+  /** libvirt started it: its monitor is the chardev "charmonitor". */
+  readonly byLibvirt: boolean;
+  /** Options stand in a file (-readconfig), which is not read. */
+  readonly elsewhere: boolean;
+  /** Paths of its monitor sockets, as given. */
+  readonly monitors: readonly string[];
   readonly honorGuestPat: 'on' | 'off' | 'auto' | null;
   readonly gpus: readonly VirtualGpu[];
   /** Assigned devices as named: "0000:01:00.0", a sysfs path, or "by descriptor". */
@@ -84,18 +82,6 @@ function yesNo(value: unknown): string {
   return value === false ? 'off' : String(value);
 }
 
-function isOn(value: string | undefined): boolean {
-  return value === 'on' || value === 'true' || value === 'yes';
-}
-
-/** A size; a bare number counts in `unit`. */
-function sizeOf(text: string | undefined, unit: number): number | null {
-  if (text === undefined) return null;
-  const bytes = parseAmount(text);
-  if (bytes === null) return null;
-  return /^\d+$/.test(text) ? bytes * unit : bytes;
-}
-
 function ramOf(text: string | null): number | null {
   if (text === null) return DEFAULT_RAM;
   const options = parseOptions(text);
@@ -119,9 +105,33 @@ function backendOf(text: string): readonly MemoryBackend[] {
   ];
 }
 
-function isTdx(text: string): boolean {
-  const options = readOptions(text, 'qom-type');
-  return (options.get('') ?? options.get('qom-type')) === 'tdx-guest';
+const CONFIDENTIAL: Readonly<Record<string, VmmOptions['confidential']>> = {
+  'tdx-guest': 'tdx',
+  'sev-snp-guest': 'snp',
+  'sev-guest': 'sev',
+};
+
+function confidentialOf(objects: readonly string[]): VmmOptions['confidential'] {
+  const kinds = objects.map((text) => {
+    const options = readOptions(text, 'qom-type');
+    return CONFIDENTIAL[options.get('') ?? options.get('qom-type') ?? ''] ?? null;
+  });
+  return kinds.find((kind) => kind !== null) ?? null;
+}
+
+/** "-qmp unix:PATH,server=on", "-monitor unix:PATH", and sockets of -chardev. */
+function monitorsOf(args: Arguments): readonly string[] {
+  const plain = args.all('qmp', 'qmp-pretty', 'monitor').flatMap((text) => {
+    const path = /^unix:([^,]+)/.exec(text)?.[1];
+    return path === undefined ? [] : [path];
+  });
+  const named = args.all('mon').map((text) => parseOptions(text));
+  const ids = new Set(named.map((mon) => mon.get('chardev') ?? mon.get('')));
+  const chardevs = args.all('chardev').map(parseOptions);
+  return [
+    ...plain,
+    ...chardevs.flatMap((c) => (ids.has(c.get('id')) ? (c.get('path') ?? []) : [])),
+  ];
 }
 
 const GPU = /^(?:vhost-user-)?virtio-(?:gpu|vga)/;
@@ -188,6 +198,12 @@ function accelOf(args: Arguments, machine: Options): Options {
   return named === '' ? new Map() : new Map([['', named]]);
 }
 
+function accelFrom(args: Arguments, machine: Options): QemuOptions['accelFrom'] {
+  if (args.has('accel')) return '-accel';
+  if (machine.has('accel')) return '-machine';
+  return args.has('enable-kvm') ? '-enable-kvm' : null;
+}
+
 function honorOf(word: string | undefined): QemuOptions['honorGuestPat'] {
   if (word === 'auto') return 'auto';
   if (word === undefined) return null;
@@ -203,6 +219,7 @@ export function parseQemu(argv: readonly string[]): QemuOptions {
   const machine = new Map(args.all('machine', 'M').flatMap((text) => [...parseOptions(text)]));
   const type = machine.get('type') ?? machine.get('') ?? null;
   const accel = accelOf(args, machine);
+  const confidential = confidentialOf(args.all('object'));
   const devices = args.all('device').map((text) => readOptions(text, 'driver'));
   return {
     ram: ramOf(args.last('m')),
@@ -213,10 +230,59 @@ export function parseQemu(argv: readonly string[]): QemuOptions {
     memPath: args.last('mem-path'),
     machine: type,
     accel: accel.get('accel') ?? accel.get('') ?? null,
-    tdx: args.all('object').some(isTdx),
+    accelFrom: accelFrom(args, machine),
+    tdx: confidential === 'tdx',
+    confidential,
+    byLibvirt: args.all('mon').some((text) => text.split(',').includes('chardev=charmonitor')),
+    elsewhere: args.has('readconfig'),
+    monitors: monitorsOf(args),
     honorGuestPat: honorOf(accel.get('honor-guest-pat')),
     gpus: devices.flatMap(gpuOf),
     vfio: devices.flatMap(vfioOf),
     firmware: firmwareOf(args, type === null ? machine : new Map([...machine, ['', type]])),
+  };
+}
+
+/** The first release of QEMU with honor-guest-pat. Source: qemu/honor-guest-pat. */
+export const FIRST_WITH_SWITCH = 11;
+
+function switchOf(qemu: QemuOptions, hasSwitch: boolean | null): GuestPatSwitch {
+  if (hasSwitch === false) return 'never';
+  return qemu.honorGuestPat ?? 'default';
+}
+
+const WHY: Readonly<Record<GuestPatSwitch, string>> = {
+  on: 'honor-guest-pat=on',
+  off: 'honor-guest-pat=off',
+  auto: 'honor-guest-pat=auto: where this KVM can',
+  default: 'honor-guest-pat is not given: off',
+  never: 'this QEMU has no honor-guest-pat, which came with 11.0',
+};
+
+/**
+ * A QEMU's options in the shape common to all VMMs.
+ *
+ * @param hasSwitch whether this QEMU has honor-guest-pat; null: not known, as without its monitor
+ */
+export function qemuAsVmm(qemu: QemuOptions, hasSwitch: boolean | null): VmmOptions {
+  const windows = qemu.gpus.some((g) => g.blob && g.hostmem !== null);
+  const guestPat = switchOf(qemu, hasSwitch);
+  return {
+    vmm: 'qemu',
+    ram: qemu.ram,
+    ramGiven: qemu.ramGiven,
+    ramFromBackends: qemu.ramFromBackends,
+    backends: qemu.backends,
+    memPath: qemu.memPath,
+    gpus: qemu.gpus,
+    blobs: windows ? (hasSwitch === false ? 'slot-per-blob' : 'either') : 'none',
+    vfio: qemu.vfio,
+    firmware: qemu.firmware,
+    accel: qemu.accel,
+    guestPat,
+    guestPatWhy: WHY[guestPat],
+    confidential: qemu.confidential,
+    unread: qemu.elsewhere ? ['the file of -readconfig'] : [],
+    qemu,
   };
 }

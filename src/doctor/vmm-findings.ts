@@ -1,0 +1,59 @@
+import { ifKnown } from './fact.ts';
+import { type DoctorFinding, finding } from './findings.ts';
+import { isQuirkOffered } from './quirk-state.ts';
+import { BELOW, isNested, type RegionDiagnosis, type VmScene } from './region-diagnosis.ts';
+
+/** Memory of a GPU is there, or the guest can ask for it. */
+function hasHostBlobs({ vm }: VmScene, regions: readonly RegionDiagnosis[]): boolean {
+  const options = ifKnown(vm.options);
+  const mapped = regions.some(({ region }) => region.kind === 'gpu' || region.kind === 'dma-buf');
+  return mapped || (options?.gpus.some((g) => g.blob) ?? false);
+}
+
+function noSwitch(scene: VmScene): readonly DoctorFinding[] {
+  const { vm, facts, policy } = scene;
+  const options = ifKnown(vm.options);
+  if (options?.guestPat !== 'never' || options.confidential === 'tdx') return [];
+  if (!(policy.rules?.some((r) => r.hasPatQuirk) ?? true)) return [];
+  const doubts = [
+    ...(vm.evidence === 'fd' ? [] : ['it runs a VM']),
+    ...(options.qemu === null ? ['its version is like the one read'] : []),
+    ...(isNested(facts) ? [BELOW] : []),
+  ];
+  const text = `${options.guestPatWhy}.`;
+  return [
+    finding('noSwitch', `VM ${vm.pid}`, text, { when: doubts.join('; '), agents: ['VMM', 'KVM'] }),
+  ];
+}
+
+/** KVM_CAP_USER_CONFIGURE_NONCOHERENT_DMA of ChromeOS kernels; upstream other capabilities. */
+export const NONCOHERENT_DMA_CAPS = [236, 239] as const;
+
+function slotFlag(scene: VmScene): readonly DoctorFinding[] {
+  const { vm, facts } = scene;
+  if (vm.vmm !== 'crosvm') return [];
+  const caps = NONCOHERENT_DMA_CAPS.map((n) => ifKnown(facts.kvm.slotFlag[n]));
+  if (caps.every((value) => value === 0)) return [];
+  const doubts = [
+    'crosvm was built with noncoherent-dma, which cannot be seen from outside',
+    'the kernel is not one of ChromeOS',
+    ...(caps.includes(null) ? ['KVM reports capability 236 or 239'] : []),
+  ];
+  const told = NONCOHERENT_DMA_CAPS.map((n, i) => `${n}: ${caps[i] ?? 'not known'}`).join(', ');
+  const text = `Capabilities that crosvm takes for the memslot flag: ${told}.`;
+  return [
+    finding('slotFlag', `VM ${vm.pid}`, text, { when: doubts.join('; '), agents: ['VMM', 'KVM'] }),
+  ];
+}
+
+/** What the kind of VMM brings with it, where the guest can reach host memory of another type. */
+export function vmmFindings(
+  scene: VmScene,
+  regions: readonly RegionDiagnosis[],
+): readonly DoctorFinding[] {
+  const paging = ifKnown(scene.facts.kvm.paging);
+  if (paging !== null && paging !== 'ept') return [];
+  if (!hasHostBlobs(scene, regions)) return [];
+  const offered = isQuirkOffered(scene.facts) !== false;
+  return [...(offered ? noSwitch(scene) : []), ...slotFlag(scene)];
+}
