@@ -1,0 +1,1024 @@
+#!/bin/sh
+# Captures what memtype doctor reads of a Linux host, for machines without Node:
+#
+#   sh memtype-capture.sh > host.json         every process that runs a VM
+#   sh memtype-capture.sh --pid PID > host.json
+#   sh memtype-capture.sh --list              the paths that are read
+#
+# and, where Node is: memtype doctor host.json
+#
+# Needs sh, awk, sed, od, dd, ls, readlink, cat, sleep and uname (those of busybox will do); perl or python3 ask
+# /dev/kvm and read MSRs, and without them these are said to be not read. Nothing is written but standard
+# output. What identifies people is masked, and the file says what.
+
+LC_ALL=C
+export LC_ALL
+TOOL='memtype @VERSION@'
+# Another root directory, for tests.
+ROOT=${MEMTYPE_ROOT-}
+# Seconds that one read of a process may take.
+PATIENCE=4
+# Places of a mapping that are tried until one holds a page; mappings of which one is looked up.
+PROBES=8
+SAMPLES=48
+
+list() {
+  cat <<'LIST'
+/proc/cpuinfo
+/proc/version
+/proc/version_signature
+/proc/cmdline
+/proc/modules
+/proc/self/mounts
+/proc/mtrr
+/proc/iomem
+/proc/2/comm
+/dev/kmsg
+/dev/cpu/0/msr
+/dev/kvm
+/sys/firmware/memmap
+/sys/firmware/memmap/N/start
+/sys/firmware/memmap/N/end
+/sys/firmware/memmap/N/type
+/sys/module
+/sys/module/MODULE/parameters/NAME
+/sys/devices
+/sys/bus/pci
+/sys/class/iommu
+/sys/class/iommu/UNIT/intel-iommu/ecap
+/sys/class/drm
+/sys/class/drm/CARD/device/driver
+/sys/bus/virtio/devices
+/sys/bus/virtio/devices/NAME/device
+/sys/bus/virtio/devices/NAME/features
+/sys/bus/pci/drivers/vfio-pci
+/sys/bus/pci/devices/ADDRESS/iommu
+/sys/bus/pci/devices/ADDRESS/driver
+/sys/bus/pci/devices/ADDRESS/resource
+/sys/kernel/iommu_groups/GROUP/devices
+/sys/class/vfio-dev/NAME/device
+MOUNT/x86/pat_memtype_list
+/proc
+/proc/PID/comm
+/proc/PID/cmdline
+/proc/PID/exe
+/proc/PID/fd
+/proc/PID/fdinfo/FD
+/proc/PID/maps
+/proc/PID/smaps
+/proc/PID/pagemap
+/proc/kpageflags
+LIST
+}
+
+ONLY=
+case ${1-} in
+  '') ;;
+  --list)
+    list
+    exit 0
+    ;;
+  --pid)
+    case ${2-} in
+      '' | 0* | *[!0-9]* | ????????*)
+        echo "error: --pid takes the number of a process" >&2
+        exit 2
+        ;;
+    esac
+    ONLY=$2
+    ;;
+  *)
+    echo "usage: sh memtype-capture.sh [--pid PID | --list]" >&2
+    exit 2
+    ;;
+esac
+
+# ---- what is read, as lines for the program at the end --------------------------------------------
+# A line of content begins with a blank, any other line is a mark of this script:
+#   T PATH FORM   a text begins; D PATH  a list of names; F PATH  links of a directory ("NAME TARGET")
+#   .             it ends;       X REASON DETAIL  it could not be read
+#   L PATH TARGET, B KEY HEX, V NAME NUMBER, U NAME VALUE: single values; R KIND PATH REASON DETAIL
+
+TAB=$(printf '\t')
+mark() {
+  out=$1
+  shift
+  for word; do
+    case $word in *[!\ -~]*) word=x ;; esac
+    out=$out$TAB$word
+  done
+  printf '%s\n' "$out"
+}
+
+# Why a file cannot be read: sets REASON and DETAIL.
+why() {
+  case $1 in
+    *'No such file'*) REASON=absent DETAIL=ENOENT ;;
+    *'No such process'*) REASON=absent DETAIL=ESRCH ;;
+    *'No such device or address'*) REASON=absent DETAIL=ENXIO ;;
+    *'No such device'*) REASON=absent DETAIL=ENODEV ;;
+    *'Not a directory'*) REASON=absent DETAIL=ENOTDIR ;;
+    *'Permission denied'*) REASON=denied DETAIL=EACCES ;;
+    *'not permitted'*) REASON=denied DETAIL=EPERM ;;
+    *'nput/output'* | *'I/O error'*) REASON=error DETAIL=EIO ;;
+    *) REASON=error DETAIL=EINVAL ;;
+  esac
+}
+
+TICKS=0
+READ_LINES='BEGIN { f = ENVIRON["F"]; while ((r = (getline line < f)) > 0) print " " line; if (r < 0) exit 9 }'
+
+# Waits for the job that was started last, and leaves it behind when it does not end: STATUS is then timeout.
+await() {
+  job=$!
+  end=$((TICKS + PATIENCE + 1))
+  while :; do
+    wait "$job" 2>/dev/null
+    STATUS=$?
+    [ "$STATUS" -le 128 ] && return
+    if [ "$TICKS" -ge "$end" ]; then
+      kill -9 "$job" 2>/dev/null
+      STATUS=timeout
+      return
+    fi
+    kill -0 "$job" 2>/dev/null || return
+  done
+}
+
+# Reads a file: $1 is lines or hex.
+patiently() {
+  F=$2
+  export F
+  if [ "$1" = hex ]; then
+    od -An -v -tx1 "$F" 2>/dev/null &
+  else
+    awk "$READ_LINES" 2>/dev/null &
+  fi
+  await
+  case $STATUS in
+    0)
+      mark .
+      return 0
+      ;;
+    timeout)
+      mark X timeout "$PATIENCE s"
+      return 1
+      ;;
+  esac
+  why "$(cat "$F" 2>&1 >/dev/null)"
+  mark X "$REASON" "$DETAIL"
+  return 1
+}
+
+# text PATH FORM
+text() {
+  mark T "$1" "$2"
+  if [ -e "$ROOT$1" ]; then
+    patiently lines "$ROOT$1"
+  else
+    mark X absent ENOENT
+  fi
+}
+
+# names PATH: the names in a directory, as lines; they stay in NAMES, too.
+names() {
+  mark D "$1"
+  NAMES=
+  if [ ! -d "$ROOT$1" ]; then
+    mark X absent ENOENT
+  elif [ ! -r "$ROOT$1" ] || [ ! -x "$ROOT$1" ]; then
+    mark X denied EACCES
+  else
+    for entry in "$ROOT$1"/*; do
+      [ -e "$entry" ] || [ -h "$entry" ] || continue
+      name=${entry##*/}
+      case $name in *[!A-Za-z0-9_.:-]*) continue ;; esac
+      NAMES="$NAMES $name"
+      printf ' %s\n' "$name"
+    done
+    mark .
+  fi
+}
+
+# link PATH: sets TARGET
+link() {
+  TARGET=
+  if [ -h "$ROOT$1" ]; then
+    if TARGET=$(readlink "$ROOT$1" 2>/dev/null); then
+      mark L "$1" "$TARGET"
+    else
+      mark R links "$1" denied EACCES
+    fi
+  else
+    mark R links "$1" absent ENOENT
+  fi
+}
+
+machine() {
+  text /proc/self/mounts mounts
+  text /proc/cpuinfo cpuinfo
+  text /proc/version version
+  text /proc/version_signature signature
+  text /proc/cmdline options
+  text /proc/modules modules
+  text /proc/mtrr plain
+  text /proc/iomem iomem
+  text /proc/2/comm kthreadd
+}
+
+# Each read of /dev/kmsg gives a record, and the one after the last waits: it is ended after two seconds.
+kernel_log() {
+  F=$ROOT/dev/kmsg
+  mark T /dev/kmsg log
+  if [ ! -e "$F" ]; then
+    mark X absent ENOENT
+  elif [ ! -c "$F" ]; then
+    patiently lines "$F"
+  elif why "$(dd if="$F" bs=8192 count=1 2>&1 >/dev/null)" && [ "$REASON" = denied ]; then
+    mark X "$REASON" "$DETAIL"
+  else
+    {
+      dd if="$F" bs=8192 2>/dev/null &
+      job=$!
+      sleep 2
+      kill "$job" 2>/dev/null
+    } | sed 's/^/ /'
+    mark .
+  fi
+}
+
+PYTHON='
+import fcntl, os, sys
+def say(name, value): print("V\t%s\t%d" % (name, value))
+try:
+    fd = os.open("/dev/kvm", os.O_RDWR)
+    say("api", fcntl.ioctl(fd, 0xAE00, 0))
+    for n in (116, 213): say(n, fcntl.ioctl(fd, 0xAE03, n))
+except OSError: pass
+try:
+    fd = os.open("/dev/cpu/0/msr", os.O_RDONLY)
+    for n in (0x277, 0x2ff):
+        b = os.pread(fd, 8, n)
+        print("B\t/dev/cpu/0/msr %d 8\t%s" % (n, "".join("%02x" % c for c in b)))
+except OSError: pass
+'
+PERL='
+if (sysopen(F, "/dev/kvm", 2)) {
+  print "V\tapi\t", ioctl(F, 0xAE00, 0) + 0, "\n";
+  for (116, 213) { $v = ioctl(F, 0xAE03, $_); print "V\t$_\t", $v + 0, "\n" if defined $v }
+}
+if (open(M, "<", "/dev/cpu/0/msr")) {
+  for (0x277, 0x2ff) {
+    print "B\t/dev/cpu/0/msr $_ 8\t", unpack("H*", $b), "\n" if sysseek(M, $_, 0) && sysread(M, $b, 8) == 8
+  }
+}
+'
+
+refuse_kvm() {
+  for name in api 116 213; do mark R kvm "$name" "$1" "$2"; done
+}
+
+# Questions that only a program with ioctl and pread can ask.
+ask() {
+  answers=
+  if [ -z "$ROOT" ]; then
+    if command -v python3 >/dev/null 2>&1; then
+      answers=$(python3 -c "$PYTHON" 2>/dev/null)
+    fi
+    if [ -z "$answers" ] && command -v perl >/dev/null 2>&1; then
+      answers=$(perl -e "$PERL" 2>/dev/null)
+    fi
+  fi
+  [ -z "$answers" ] || printf '%s\n' "$answers"
+  case $answers in
+    *api*) ;;
+    *)
+      if [ ! -e "$ROOT/dev/kvm" ]; then
+        refuse_kvm absent ENOENT
+      elif [ ! -r "$ROOT/dev/kvm" ] || [ ! -w "$ROOT/dev/kvm" ]; then
+        refuse_kvm denied EACCES
+      else
+        refuse_kvm error 'the ioctl needs perl or python3'
+      fi
+      ;;
+  esac
+  case $answers in
+    *cpu/0/msr*) ;;
+    *)
+      if [ ! -e "$ROOT/dev/cpu/0/msr" ]; then
+        REASON=absent DETAIL=ENOENT
+      elif [ ! -r "$ROOT/dev/cpu/0/msr" ]; then
+        REASON=denied DETAIL=EACCES
+      else
+        REASON=error DETAIL='needs perl or python3, and CAP_SYS_RAWIO'
+      fi
+      mark R bytes '/dev/cpu/0/msr 631 8' "$REASON" "$DETAIL"
+      mark R bytes '/dev/cpu/0/msr 767 8' "$REASON" "$DETAIL"
+      ;;
+  esac
+}
+
+modules() {
+  names /sys/module
+  for module in kvm $NAMES; do
+    case $module in
+      kvm | kvm_*)
+        for name in ept npt nested tdp_mmu; do
+          text "/sys/module/$module/parameters/$name" word
+        done
+        ;;
+    esac
+  done
+}
+
+firmware() {
+  names /sys/firmware/memmap
+  for n in $NAMES; do
+    for file in start end type; do text "/sys/firmware/memmap/$n/$file" plain; done
+  done
+}
+
+devices() {
+  names /sys/devices
+  names /sys/bus/pci
+  names /sys/class/iommu
+  for unit in $NAMES; do
+    case $unit in dmar*) text "/sys/class/iommu/$unit/intel-iommu/ecap" word ;; esac
+  done
+  names /sys/class/drm
+  for card in $NAMES; do
+    case $card in
+      *-*) ;;
+      card[0-9]* | renderD[0-9]*) link "/sys/class/drm/$card/device/driver" ;;
+    esac
+  done
+  names /sys/bus/virtio/devices
+  for name in $NAMES; do
+    text "/sys/bus/virtio/devices/$name/device" word
+    text "/sys/bus/virtio/devices/$name/features" word
+  done
+  names /sys/bus/pci/drivers/vfio-pci
+}
+
+# Where debugfs is mounted: on its usual place, else on the first other.
+debugfs() {
+  [ -r "$ROOT/proc/self/mounts" ] || {
+    echo /sys/kernel/debug
+    return
+  }
+  awk '$3 == "debugfs" && $2 ~ /^\// { if (first == "") first = $2; if ($2 == "/sys/kernel/debug") first = $2; }
+    first == "/sys/kernel/debug" { exit }
+    END { print first == "" ? "/sys/kernel/debug" : first }' "$ROOT/proc/self/mounts"
+}
+
+# ---- processes ------------------------------------------------------------------------------------
+
+pci() {
+  case $1 in *:*:*.*) ;; *) return ;; esac
+  link "/sys/bus/pci/devices/$1/iommu"
+  link "/sys/bus/pci/devices/$1/driver"
+  text "/sys/bus/pci/devices/$1/resource" plain
+}
+
+# The devices behind a VFIO descriptor.
+vfio() {
+  case $1 in
+    */vfio/devices/vfio[0-9]*)
+      link "/sys/class/vfio-dev/${1##*/}/device"
+      [ -z "$TARGET" ] || pci "${TARGET##*/}"
+      ;;
+    */vfio/*[0-9])
+      group=${1##*/}
+      group=${group#noiommu-}
+      case $group in *[!0-9]*) return ;; esac
+      names "/sys/kernel/iommu_groups/$group/devices"
+      for device in $NAMES; do pci "$device"; done
+      ;;
+  esac
+}
+
+# The links of an open VMM, one by one: what ls prints may hold line ends.
+descriptors() {
+  found=
+  mark F "/proc/$1/fd"
+  for entry in "$ROOT/proc/$1/fd"/*; do
+    [ -h "$entry" ] || continue
+    target=$(readlink "$entry" 2>/dev/null) || continue
+    case $target in
+      *[!\ -~]*) continue ;;
+      anon_inode:*kvm-* | */vfio/* | */vhost-vdpa-* | /dev/dri/* | /dev/nvidia* | /dev/udmabuf | /dmabuf:* | anon_inode:*dmabuf*) ;;
+      *) continue ;;
+    esac
+    printf ' %s\t%s\n' "${entry##*/}" "$target"
+    found="$found ${entry##*/}"
+  done
+  mark .
+  for fd in $found; do
+    target=$(readlink "$ROOT/proc/$1/fd/$fd" 2>/dev/null) || continue
+    case $target in
+      */vfio/*) vfio "$target" ;;
+      /dmabuf:* | anon_inode:*dmabuf*) text "/proc/$1/fdinfo/$fd" fdinfo ;;
+    esac
+  done
+}
+
+# The lines of maps whose memory may be the guest's: start, end, and how many pages lie between probes.
+CANDIDATES='
+function hex(s,   i, n) { n = 0; for (i = 1; i <= length(s); i++) n = n * 16 + index("123456789abcdef", substr(s, i, 1)); return n }
+$2 ~ /^rw/ {
+  split($1, a, "-"); pages = (hex(a[2]) - hex(a[1])) / 4096
+  named = $6 ~ /^\/(memfd:|dev\/shm|dev\/zero|SYSV|anon_hugepage|.*huge)/ || $6 ~ /kvm-gmem/
+  if (pages < 4096 && !named && !($6 ~ /^\/[^s]/ && $2 == "rw-s")) next
+  if ($6 ~ /^\/(dev\/(mem|dri|nvidia|vfio|dax)|sys\/|proc\/|dmabuf:)/ || $6 ~ /^anon_inode:.*vfio/) next
+  step = int(pages / probes); if (step < 64) step = 64
+  printf "%s %.0f %.0f\n", a[1], pages, step
+  if (++count >= samples) exit
+}'
+
+# The first page that is there, of the places tried in each mapping, and what /proc/kpageflags says of it.
+sample() {
+  map=$ROOT/proc/$1/pagemap
+  [ -e "$map" ] || return
+  awk -v probes="$PROBES" -v samples="$SAMPLES" "$CANDIDATES" "$ROOT/proc/$1/maps" 2>/dev/null |
+    while read -r start pages step; do
+      page=$((0x$start / 4096))
+      at=0
+      tried=0
+      while [ "$at" -lt "$pages" ] && [ "$tried" -lt "$PROBES" ]; do
+        key="/proc/$1/pagemap $(((page + at) * 8)) 512"
+        entry=$(dd if="$map" bs=8 skip="$((page + at))" count=64 2>/dev/null | od -An -v -tx1 | awk '
+          { for (i = 8; i <= NF; i += 8) if ($i ~ /^[89ab]/) {
+              s = ""; for (k = i - 7; k <= i; k++) s = s $k; print s; exit } }') || break
+        if [ ! -r "$map" ]; then
+          mark R bytes "$key" denied EACCES
+          break
+        fi
+        mark B "$key" "$entry"
+        if [ -n "$entry" ]; then
+          rest=$entry
+          pfn=
+          while [ -n "$rest" ]; do
+            tail=${rest#??}
+            pfn=${rest%"$tail"}$pfn
+            rest=$tail
+          done
+          pfn=$((0x$pfn & 0x7fffffffffffff))
+          [ "$pfn" = 0 ] || flags "$pfn"
+          break
+        fi
+        at=$((at + step))
+        tried=$((tried + 1))
+      done
+    done
+}
+
+flags() {
+  key="/proc/kpageflags $(($1 * 8)) 8"
+  file=$ROOT/proc/kpageflags
+  if [ ! -e "$file" ]; then
+    mark R bytes "$key" absent ENOENT
+  elif [ ! -r "$file" ]; then
+    mark R bytes "$key" denied EACCES
+  else
+    word=$(dd if="$file" bs=8 skip="$1" count=1 2>/dev/null | od -An -v -tx1 | sed 's/[^0-9a-f]//g')
+    mark B "$key" "$word"
+  fi
+}
+
+# A file that a VMM may hide behind VM_PFNMAP: worth a look at smaps.
+HIDES='$6 ~ /^\/(sys\/.*\/resource[0-9]|dev\/(mem$|dri\/|nvidia|vfio\/)|dmabuf:)/ || $6 ~ /^anon_inode:.?(vfio-device|dmabuf)/ { found = 1; exit } END { exit !found }'
+
+vm() {
+  mark T "/proc/$1/comm" comm
+  patiently lines "$ROOT/proc/$1/comm"
+  mark T "/proc/$1/cmdline" arguments
+  patiently hex "$ROOT/proc/$1/cmdline"
+  mark T "/proc/$1/maps" maps
+  if patiently lines "$ROOT/proc/$1/maps"; then
+    if awk "$HIDES" "$ROOT/proc/$1/maps" 2>/dev/null; then
+      mark T "/proc/$1/smaps" maps
+      patiently lines "$ROOT/proc/$1/smaps"
+    fi
+    sample "$1" &
+    await
+  fi
+}
+
+FIRST_WORD='
+BEGIN { for (i = 32; i < 127; i++) char[sprintf("%02x", i)] = sprintf("%c", i) }
+{ for (i = 1; i <= NF; i++) { if ($i == "00") exit; printf "%s", ($i in char) ? char[$i] : "?" } }'
+
+is_vmm() {
+  case $1 in
+    qemu-system-* | qemu-kvm | kvm | crosvm* | cloud-hyperviso* | firecracker* | krunvm* | muvm* | libkrun*) return 0 ;;
+  esac
+  return 1
+}
+
+# A process whose descriptors are closed: is it called like a VMM?
+closed() {
+  program=$(readlink "$ROOT/proc/$1/exe" 2>/dev/null)
+  [ -z "$program" ] || mark L "/proc/$1/exe" "${program##*/}"
+  if [ -z "$program" ]; then
+    mark R links "/proc/$1/exe" denied EACCES
+    program=$(od -An -v -tx1 "$ROOT/proc/$1/cmdline" 2>/dev/null | awk "$FIRST_WORD")
+    [ -n "$program" ] || program=$(cat "$ROOT/proc/$1/comm" 2>/dev/null)
+  fi
+  program=${program% (deleted)}
+  if is_vmm "${program##*/}" || [ "$ONLY" = "$1" ]; then
+    vm "$1"
+  else
+    mark T "/proc/$1/cmdline" emptiness
+    patiently hex "$ROOT/proc/$1/cmdline"
+  fi
+}
+
+process() {
+  directory=$ROOT/proc/$1
+  if [ ! -d "$directory" ]; then
+    mark R linkLists "/proc/$1/fd" absent ENOENT
+    return
+  fi
+  if [ -r "$directory/fd" ] && [ -x "$directory/fd" ]; then
+    if open=$(ls -l "$directory/fd" 2>&1); then
+      case $open in
+        *anon_inode:kvm-vm* | *'anon_inode:[kvm-vm'*)
+          descriptors "$1"
+          link "/proc/$1/exe"
+          vm "$1"
+          ;;
+        *)
+          mark F "/proc/$1/fd"
+          mark .
+          ;;
+      esac
+      return
+    fi
+    why "$open"
+  else
+    REASON=denied DETAIL=EACCES
+  fi
+  [ -d "$directory" ] || REASON=absent DETAIL=ENOENT
+  mark R linkLists "/proc/$1/fd" "$REASON" "$DETAIL"
+  [ "$REASON" = absent ] || closed "$1"
+}
+
+processes() {
+  if [ -n "$ONLY" ]; then
+    process "$ONLY"
+    return
+  fi
+  pids=
+  mark D /proc
+  for directory in "$ROOT/proc"/[0-9]*; do
+    [ -d "$directory" ] || continue
+    pid=${directory##*/}
+    case $pid in *[!0-9]*) continue ;; esac
+    pids="$pids $pid"
+    printf ' %s\n' "$pid"
+  done
+  mark .
+  for pid in $pids; do process "$pid"; done
+}
+
+collect() {
+  # This shell itself, not the one that started it: it gets a signal every second, which ends a wait.
+  read -r me rest </proc/self/stat
+  trap 'TICKS=$((TICKS + 1))' USR1
+  while sleep 1; do kill -USR1 "$me" 2>/dev/null || exit; done >/dev/null 2>&1 &
+  ticker=$!
+  machine
+  kernel_log
+  ask
+  modules
+  firmware
+  devices
+  text "$(debugfs)/x86/pat_memtype_list" plain
+  processes
+  kill "$ticker" 2>/dev/null
+  mark Z
+}
+
+# ---- the file -------------------------------------------------------------------------------------
+
+# Masks what was read and prints it as JSON.
+program() {
+  cat <<'AWK'
+BEGIN {
+  FS = "\t"; NONE = "\002"
+  split("texts lists links linkLists bytes kvm", sections, " ")
+  for (i = 0; i < 256; i++) char[sprintf("%02x", i)] = i >= 32 && i < 127 ? sprintf("%c", i) : "?"
+  words("bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB hugepages1G hugepages2M hugetlbfs huge kernel libvirt mdev mnt pci proc qemu ram run shm sys tmp tracing usr var zero mem", common)
+  qemu("m", ":amount size:amount slots:amount maxmem:amount")
+  qemu("machine", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:switch nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
+  qemu("M", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:switch nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
+  qemu("accel", ":accel accel:accel honor-guest-pat:switch kernel-irqchip:switch")
+  qemu("object", ":object qom-type:object id:id size:amount mem-path:path hugetlb:switch hugetlbsize:amount share:switch pmem:switch readonly:switch prealloc:switch align:amount")
+  qemu("device", ":device driver:device blob:switch hostmem:amount venus:switch context_init:switch drm_native_context:switch x-no-mmap:switch snoop-control:switch caching-mode:switch memdev:id host:address sysfsdev:address")
+  qemu("numa", ":numa memdev:id mem:amount")
+  qemu("mem-path", "=path"); qemu("bios", "=firmware"); qemu("pflash", "=firmware")
+  qemu("drive", "=drive"); qemu("blockdev", "=blockdev")
+  words("enable-kvm readconfig cpu smp name uuid kernel initrd append netdev nic net chardev serial monitor mon qmp display vga vnc spice sandbox rtc boot global msg pidfile daemonize S nodefaults no-user-config nographic no-reboot no-shutdown no-hpet overcommit mem-prealloc audiodev smbios acpitable fw_cfg usb usbdevice add-fd incoming loadvm snapshot runas chroot user run-with compat trace D d hda hdb cdrom full-screen k fsdev virtfs", qemu_names)
+  sizes = ":amount size:amount shared:switch hugepages:switch hugepage_size:amount mergeable:switch prefault:switch thp:switch hotplug_size:amount"
+  other("m", sizes); other("mem", sizes); other("memory", sizes); other("memory-zone", sizes)
+  other("vram", "=amount")
+  other("gpu", ":backend backend:backend context-types:contexts vulkan:switch udmabuf:switch pci-bar-size:amount external-blob:switch system-blob:switch fixed-blob-mapping:switch")
+  assigned = ":address path:address iommu:iommu"
+  other("vfio", assigned); other("vfio-platform", assigned); other("device", assigned)
+  other("hugepages", "=switch"); other("protected-vm", "=switch")
+  other("cpus", ":amount num:amount boot:amount max:amount num-cores:amount")
+  words("hugepages protected-vm protected-vm-without-firmware unprotected-vm-with-firmware udmabuf params initrd kernel cmdline disk rwdisk root rwroot serial socket shared-dir tap-name net console api-socket api-sock config-file id no-api platform rng fs pmem vsock gpu-display gpu-render-server wayland-sock cid disable-sandbox no-legacy vcpu-affinity interactive privileged", other_names)
+}
+
+function words(list, set,   n, a, i) { n = split(list, a, " "); for (i = 1; i <= n; i++) set[a[i]] = 1 }
+function qemu(option, keys) { qemu_keys[option] = keys }
+function other(option, keys) { other_keys[option] = keys }
+
+# ---- masks
+
+function masked(name) { if (!(name in masks)) masks[name] = ++mask_count; return "masked-" masks[name] }
+function mask_path(path,   n, parts, i, out) {
+  n = split(path, parts, "/")
+  out = ""
+  for (i = 1; i <= n; i++) out = out (i > 1 ? "/" : "") (parts[i] == "" || (parts[i] in common) ? parts[i] : masked(parts[i]))
+  return out
+}
+
+function last_part(path,   n, parts) { n = split(path, parts, "/"); return parts[n] }
+function is_address(name) { return name ~ /^[0-9a-f]+:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]\.[0-7]$/ || name ~ /^[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]\.[0-7]$/ }
+
+# What is kept of a value; NONE: nothing.
+function kept(kind, value,   name) {
+  if (kind == "amount") return value ~ /^[0-9]+(\.[0-9]+)?[kKmMgGtTpPeE]?(i?[bB])?$/ ? value : NONE
+  if (kind == "switch") return value ~ /^(on|off|auto|true|false|yes|no)$/ ? value : NONE
+  if (kind == "flag") return "x"
+  if (kind == "path") return mask_path(value)
+  if (kind == "id") return value ~ /^(pc\.ram|ram-node[0-9]+|(mem|ram|dimm|m)[0-9]*)$/ ? value : masked(value)
+  if (kind == "machine") return value ~ /^(pc|q35|microvm|isapc|none|xenfv|xenpv|nitro-enclave|pc-(i440fx|q35)-[A-Za-z0-9_.+-]+)$/ ? value : NONE
+  if (kind == "accel") return value ~ /^((kvm|tcg|xen|hvf|whpx|nvmm|mshv|qtest|nitro):?)+$/ ? value : NONE
+  if (kind == "object") return value ~ /^(memory-backend-(ram|file|memfd|shm|epc)|tdx-guest|sev-guest|sev-snp-guest|iommufd)$/ ? value : NONE
+  if (kind == "device") return value ~ /^(VGA|qxl|nvdimm|ivshmem|pc-dimm|intel-iommu|amd-iommu|bochs-display|((vhost-(user|vdpa)-)?virtio-|vhost-|vfio-|ivshmem-|qxl-|pcie?-)[A-Za-z0-9_.-]*)$/ ? value : NONE
+  if (kind == "numa") return value ~ /^(node|cpu|dist)$/ ? value : NONE
+  if (kind == "backend") return value ~ /^(2d|3d|virglrenderer|gfxstream|stub)$/ ? value : NONE
+  if (kind == "contexts") return value ~ /^[a-z0-9:]+$/ ? value : NONE
+  if (kind == "iommu") return value ~ /^(on|off|viommu|coiommu|pkvm-iommu)$/ ? value : NONE
+  if (kind == "address") {
+    name = last_part(value)
+    if (is_address(name)) return value == name ? name : "/sys/bus/pci/devices/" name
+    return value ~ /\// ? "/sys/bus/mdev/devices/" masked(name) : NONE
+  }
+  if (kind == "firmware") return tolower(value) ~ /ovmf|edk2|uefi/ ? "OVMF.fd" : "x"
+  if (kind == "drive") return value !~ /pflash/ ? "x" : tolower(value) ~ /ovmf|edk2|uefi/ ? "if=pflash,file=OVMF.fd" : "if=pflash"
+  if (kind == "blockdev") {
+    name = (value ~ /pflash/ ? ",pflash" : "") (tolower(value) ~ /ovmf|edk2|uefi/ ? ",OVMF.fd" : "")
+    return name == "" ? "x" : substr(name, 2)
+  }
+  return NONE
+}
+
+# "a=b,c" or JSON, by a table "KEY:KIND ..."; the first bare word goes by the empty key.
+function options(value, table, typed,   n, rules, i, parts, count, colon, key, kind, given, text, out, type) {
+  n = split(table, rules, " ")
+  if (value ~ /^\{/) return json_options(value, rules, n, typed)
+  text = value
+  gsub(/,,/, "\001", text)
+  count = split(text, parts, ",")
+  out = ""; type = ""
+  for (i = 1; i <= count; i++) {
+    colon = index(parts[i], "=")
+    key = colon > 0 ? substr(parts[i], 1, colon - 1) : i == 1 ? "" : parts[i] ~ /^no/ ? substr(parts[i], 3) : parts[i]
+    given = colon > 0 ? substr(parts[i], colon + 1) : i == 1 ? parts[i] : parts[i] ~ /^no/ ? "off" : "on"
+    gsub(/\001/, ",", given)
+    kind = kind_of(key, rules, n)
+    if (kind == "") continue
+    given = kept(kind, given)
+    if (given == NONE) continue
+    if (key == "" || key == typed) type = given
+    out = out "," (key == "" ? given : key "=" given)
+  }
+  if (out == "" || (typed != "" && type == "")) return "x"
+  return substr(out, 2)
+}
+function kind_of(key, rules, n,   i, colon) {
+  for (i = 1; i <= n; i++) {
+    colon = index(rules[i], ":")
+    if (substr(rules[i], 1, colon - 1) == key) return substr(rules[i], colon + 1)
+  }
+  return ""
+}
+function json_options(value, rules, n, typed,   i, colon, key, found, given, out, type) {
+  out = ""; type = ""
+  for (i = 1; i <= n; i++) {
+    colon = index(rules[i], ":")
+    key = substr(rules[i], 1, colon - 1)
+    if (key == "" || !match(value, "\"" key "\" *: *(\"[^\"\\\\]*\"|[0-9]+|true|false)")) continue
+    found = substr(value, RSTART, RLENGTH)
+    given = substr(found, length(key) + 3)
+    sub(/^ *: */, "", given)
+    if (given ~ /^"/) given = substr(given, 2, length(given) - 2)
+    if (given == "true") given = "on"
+    if (given == "false") given = "off"
+    given = kept(substr(rules[i], colon + 1), given)
+    if (given == NONE) continue
+    if (key == typed) type = given
+    out = out "," key "=" given
+  }
+  if (out == "" || (typed != "" && type == "")) return "x"
+  return substr(out, 2)
+}
+
+function read_value(option, value, is_qemu,   table) {
+  if (option == "") return "x"
+  table = is_qemu ? qemu_keys[option] : other_keys[option]
+  if (table == "") return "x"
+  if (table ~ /^=/) { value = kept(substr(table, 2), value); return value == NONE ? "x" : value }
+  return options(value, table, !is_qemu ? "" : option == "object" ? "qom-type" : option == "device" ? "driver" : "")
+}
+
+# ---- one line of a text; sets OUT and says whether the line is kept
+
+function kernel_words(line,   n, a, i, out, eq, k, m, v) {
+  n = split(line, a, /[ \t]+/)
+  out = ""
+  for (i = 1; i <= n; i++) {
+    if (a[i] !~ /^(nopat|debugpat|mtrr(=.*)?|(en|dis)able_mtrr_(cleanup|trim)|mtrr_[a-z_]+=.*|(intel_|amd_)?iommu(\.[a-z_]+)?=.*|mem(map)?=.*|kvm[a-z_-]*\.[a-z_]+=.*|vfio[a-z_-]*\.[a-z_]+=.*|lockdown=.*|(default_)?hugepages(z)?=.*)$/) continue
+    eq = index(a[i], "=")
+    if (eq > 0) {
+      m = split(substr(a[i], eq + 1), v, ",")
+      a[i] = substr(a[i], 1, eq)
+      for (k = 1; k <= m; k++) a[i] = a[i] (k > 1 ? "," : "") (v[k] ~ /^([0-9xa-fA-FKMGTkmgt$@!#%:+.-]*|[YyNn]|on|off|debug|force|pt|nopt|soft|strict|lazy|sm_on|sm_off|integrity|confidentiality|exactmap)$/ ? v[k] : "x")
+    }
+    out = out (out == "" ? "" : " ") a[i]
+  }
+  return out
+}
+
+function keep(line) { OUT = line; return 1 }
+
+function log_line(line,   n, a) {
+  if (line ~ /^ /) return 0
+  n = index(line, ";")
+  if (n > 0 && line ~ /^[0-9]+,[0-9]+,/) line = substr(line, n + 1)
+  if (line ~ /^Linux version /) { split(line, a, " "); return keep("Linux version " a[3]) }
+  if (line ~ /^(Kernel c|C)ommand line:/) { n = kernel_words(line); return keep(substr(line, 1, index(line, ":")) (n == "" ? "" : " " n)) }
+  if (line ~ /^Hypervisor detected: (KVM|VMware|Microsoft Hyper-V|Xen PV|Xen PVH|Xen HVM|ACRN|Jailhouse|[Bb]hyve)$/) return keep(line)
+  if (line ~ /(conflicting memory types [0-9a-f]|map pfn (RAM range|expected))/) {
+    sub(/^(x86\/PAT: )?.*:/, "", line)
+    return line ~ /^[0-9]+ (conflicting|map)[]A-Za-z0-9 ,:<>[-]*$/ ? keep("x86/PAT: x:" line) : 0
+  }
+  if (line !~ /^[]A-Za-z0-9 .,:;()<>=+*\/_[-]*$/) return 0
+  if (line ~ /^(BIOS-[a-z0-9]+|user|modified|extended|reserve setup_data|[Xx]en): (\[(mem|gap) 0x|[0-9a-f]+ - )/) return keep(line)
+  if (line ~ /^e820:? (update|remove) (range: |\[mem )/) return keep(line)
+  if (line ~ /^(DMAR|dmar|IOMMU).*: reg_base_addr / || line ~ /^(DMAR|dmar): DRHD base:/ || line ~ /^DMAR: IOMMU feature [a-z_]*_support incons/) return keep(line)
+  if (line ~ /^(x86\/PAT: )?(Configuration \[|PAT configuration|PAT not supported|PAT support disabled|MTRRs disabled, skip)/ || line ~ /^x86 PAT enabled:/) return keep(line)
+  if (line ~ /^(x86\/PAT: )?(memtype_reserve|reserve_memtype|reserve_ram_pages_type) failed/ || line ~ /^ioremap (error|memtype_reserve|reserve_memtype)/) return keep(line)
+  if (line ~ /^ *[0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F]-[0-9A-F][0-9A-F][0-9A-F][0-9A-F][0-9A-F] [a-z-]+$/) return keep(line)
+  if (line ~ /^ *[0-9]+ (base [0-9A-F]+ mask [0-9A-F]+ [a-z-]+|disabled)$/ || line ~ /^ *[0-9]+: [0-9a-f]+-[0-9a-f]+ [a-z-]+$/) return keep(line)
+  if (line ~ /^(MTRR default type|MTRR fixed ranges|MTRR variable ranges|MTRR map|MTRRs? ?:? [Dd]isabled|MTRRs set to read-only|TOM2)/) return keep(line)
+  if (line ~ /^(mtrr: )?(your CPUs had inconsistent|type mismatch for [0-9a-f]+,)/) return keep(line)
+  return 0
+}
+
+function map_line(line,   n, a, head, name, deleted, i, rest) {
+  if (line ~ /^VmFlags:/) { sub(/ +$/, "", line); return above ? keep(line) : 0 }
+  if (line ~ /^[A-Z][A-Za-z_]*: /) return 0
+  if (line !~ /^[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][sp] [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+/) { above = 0; return 0 }
+  match(line, /^[^ ]+ [^ ]+ [^ ]+ [^ ]+ [0-9]+/)
+  head = substr(line, 1, RLENGTH)
+  name = substr(line, RLENGTH + 1)
+  sub(/^ +/, "", name)
+  above = 1
+  if (name == "") return keep(head)
+  deleted = name ~ / \(deleted\)$/ ? " (deleted)" : ""
+  if (deleted != "") name = substr(name, 1, length(name) - 10)
+  if (head ~ /^[^ ]+ r-[x-][sp] / && name ~ /^\// && name !~ /^\/(dev\/|sys\/|proc\/|memfd:|dmabuf:|anon_)/) { above = 0; return 0 }
+  return keep(head " " map_name(name) deleted)
+}
+function map_name(name,   rest) {
+  if (name ~ /^\[(heap|stack|vdso|vvar|vvar_vclock|vsyscall|uprobes)\]$/) return name
+  if (name ~ /^\/dev\/((mem|zero|kvm|udmabuf)$|dax[0-9]+\.[0-9]+$|dri\/(card|renderD)[0-9]+$|nvidia[a-z0-9-]*$|vfio\/devices\/vfio[0-9]+$)/ || name == "/anon_hugepage") return name
+  if (name ~ /^\[anon/) return "[anon:" masked(name) "]"
+  if (name ~ /^\[/) return "[x]"
+  if (name ~ /^\/dmabuf:/ || name ~ /^anon_inode:\[?dmabuf/) return "/dmabuf:"
+  if (name ~ /kvm-gmem/) return "anon_inode:[kvm-gmem]"
+  if (name ~ /^\/memfd:/) {
+    if (match(name, /^\/memfd:(memory-backend-memfd|crosvm_guest|ch_ram|guest[-_]?(mem|ram))/)) {
+      rest = substr(name, RLENGTH + 1)
+      return rest ~ /^[_-]?[0-9]*$/ ? name : substr(name, 1, RLENGTH) "-" masked(rest)
+    }
+    return "/memfd:" masked(substr(name, 8))
+  }
+  if (name ~ /^\/sys\/.*\/[0-9a-f]+:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]\.[0-7]\/resource[0-9]+(_wc)?$/) {
+    match(name, /[0-9a-f]+:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]\.[0-7]\/resource[0-9]+(_wc)?$/)
+    return "/sys/bus/pci/devices/" substr(name, RSTART)
+  }
+  if (name ~ /^anon_inode:\[?[a-z][a-z0-9_-]*(:[0-9]+)?\]?$/) return name
+  if (name ~ /^\/SYSV/) return "/SYSV00000000"
+  return name ~ /^\// ? mask_path(name) : masked(name)
+}
+
+function reduced(line,   a, n, i, out) {
+  if (form == "log") return log_line(line)
+  if (form == "maps") return map_line(line)
+  if (form == "iomem") return line ~ / : Kernel (code|rodata|data|bss)$/ ? 0 : keep(line)
+  if (form == "options") return keep(kernel_words(line))
+  if (form == "mounts") {
+    n = split(line, a, " ")
+    return a[3] ~ /^(debugfs|hugetlbfs|tracefs)$/ ? keep(a[3] " " mask_path(a[2]) " " a[3] " rw 0 0") : 0
+  }
+  if (form == "modules") return match(line, /^(kvm[A-Za-z0-9_]*|vfio[A-Za-z0-9_]*|msr|udmabuf|virtio_gpu|vgem) [0-9]+ [0-9]+ /) ? keep(substr(line, 1, RLENGTH) "-") : 0
+  if (form == "version") {
+    out = "Linux version x"
+    while (match(line, /Debian [0-9]+\.[0-9]+(\.[0-9]+)?[-~+]/)) { out = out " " substr(line, RSTART, RLENGTH); line = substr(line, RSTART + RLENGTH) }
+    return keep(out)
+  }
+  if (form == "signature") return keep(line ~ /^Ubuntu [^ ]+ [0-9]+\.[0-9]+\.[0-9]+$/ ? "Ubuntu x " substr(line, index(substr(line, 8), " ") + 8) : "x")
+  if (form == "kthreadd") return keep(line == "kthreadd" ? line : "x")
+  if (form == "comm") return keep(line ~ /^(qemu-system-|qemu-kvm$|kvm$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)/ ? line : "x")
+  if (form == "fdinfo") return line ~ /^(ino:[ \t]*[0-9]+|exp_name:[ \t]*[A-Za-z0-9_]+)$/ ? keep(line) : 0
+  if (form == "word") return keep(line ~ /^[A-Za-z0-9_-]*$/ ? line : "x")
+  return keep(line ~ /^[]A-Za-z0-9 \t.,:;()<>=@_[-]*$/ ? line : "x")
+}
+
+# ---- whole texts
+
+function put_line(line) { lines[++line_count] = line }
+
+# Of a processor that is like the first only its number.
+function cpuinfo(   i, n, key, block, first, number, same, text, at) {
+  n = 0
+  for (i = 1; i <= raw_count; i++) {
+    key = raw[i]
+    sub(/[ \t]*:.*/, "", key)
+    if (key == "processor") { n++; title[n] = raw[i]; body[n] = "" }
+    else if (n > 0 && key ~ /^(vendor_id|cpu family|model|stepping|model name|flags|address sizes)$/) body[n] = body[n] raw[i] "\n"
+  }
+  for (i = 1; i <= n; i++) {
+    put_line(title[i])
+    if (i > 1 && body[i] == body[1]) continue
+    text = body[i]
+    while ((at = index(text, "\n")) > 0) { put_line(substr(text, 1, at - 1)); text = substr(text, at + 1) }
+  }
+}
+
+# Words of a command line, from bytes in hexadecimal: each ends with NUL.
+function decode(   i, n, a, k, word, open) {
+  word_count = 0; word = ""; open = 0
+  for (i = 1; i <= raw_count; i++) {
+    n = split(raw[i], a, " ")
+    for (k = 1; k <= n; k++) {
+      if (a[k] == "00") { list[++word_count] = word; word = ""; open = 0 }
+      else { word = word char[a[k]]; open = 1 }
+    }
+  }
+  if (open) list[++word_count] = word
+}
+
+function arguments(   i, is_qemu, option, name, value, word, eq, known, out, program) {
+  decode()
+  if (word_count == 0) return "\"\""
+  program = last_part(list[1])
+  is_qemu = program ~ /^(qemu-system-|qemu-kvm$|kvm$)/
+  out = quoted(program)
+  option = ""
+  for (i = 2; i <= word_count; i++) {
+    word = list[i]
+    if (word !~ /^--?[A-Za-z][A-Za-z0-9_-]*(=|$)/) {
+      out = out ", " quoted(i == 2 && word ~ /^(run|start|device|devices)$/ ? word : read_value(option, word, is_qemu))
+      if (!(i == 2 && word ~ /^(run|start|device|devices)$/)) option = ""
+      continue
+    }
+    eq = index(word, "=")
+    name = eq > 0 ? substr(word, 1, eq - 1) : word
+    option = name
+    sub(/^--?/, "", option)
+    known = is_qemu ? (option in qemu_keys) || (option in qemu_names) : (option in other_keys) || (option in other_names)
+    if (!known) { out = out ", \"-x\""; option = ""; continue }
+    if (eq > 0) { out = out ", " quoted(name "=" read_value(option, substr(word, eq + 1), is_qemu)); option = "" }
+    else out = out ", " quoted(name)
+  }
+  return "{\"words\": [" out "]}"
+}
+
+# ---- JSON
+
+function quoted(s,   i, c, out) {
+  gsub(/[^ -~\t]/, "?", s)
+  if (s !~ /["\\\t]/) return "\"" s "\""
+  out = ""
+  for (i = 1; i <= length(s); i++) {
+    c = substr(s, i, 1)
+    out = out (c == "\t" ? "\\t" : c == "\"" || c == "\\" ? "\\" c : c)
+  }
+  return "\"" out "\""
+}
+function put(section, key, value) { count[section]++; item[section, count[section]] = quoted(key) ": " value }
+function put_text(value) { if (path == "/dev/kmsg") log_value = value; else put("texts", path, value) }
+function refusal(reason, detail) { return "{\"refused\": " quoted(reason) ", \"detail\": " quoted(detail) "}" }
+function all_lines(   i, out) {
+  if (line_count == 0) return "\"\""
+  if (line_count == 1) return "[" quoted(lines[1]) "]"
+  out = "["
+  for (i = 1; i <= line_count; i++) out = out (i > 1 ? "," : "") "\n   " quoted(lines[i])
+  return out "\n  ]"
+}
+function print_lines(   i) {
+  if (line_count < 200) return all_lines()
+  # In pieces: joining many lines to one string takes quadratic time.
+  big++
+  for (i = 1; i <= line_count; i++) big_line[big, i] = lines[i]
+  big_count[big] = line_count
+  return "\001" big
+}
+function shown(value,   n, i, at, head) {
+  at = index(value, "\001")
+  if (at == 0) { printf "%s", value; return }
+  n = substr(value, at + 1)
+  printf "%s[", substr(value, 1, at - 1)
+  for (i = 1; i <= big_count[n]; i++) printf "%s\n   %s", (i > 1 ? "," : ""), quoted(big_line[n, i])
+  printf "\n  ]"
+}
+
+function begin(what) { kind = what; path = $2; form = $3; raw_count = 0; line_count = 0; above = 0; dropped = 0 }
+
+function finish(   i, out) {
+  if (kind == "T") {
+    if (form == "cpuinfo") cpuinfo()
+    else if (form == "arguments") { put_text(arguments()); return }
+    else if (form == "emptiness") { put_text(raw_count == 0 ? "\"\"" : "{\"words\": [\"x\"]}"); return }
+    if (form == "log" && dropped) put_line("(lines that say nothing of memory types are left out)")
+    if (path ~ /\/x86\/pat_memtype_list$/) path = mask_path(substr(path, 1, length(path) - 21)) "/x86/pat_memtype_list"
+    put_text(print_lines())
+    return
+  }
+  out = ""
+  for (i = 1; i <= raw_count; i++) {
+    at = index(raw[i], "\t")
+    out = out (i > 1 ? ", " : "") (kind == "D" ? quoted(name_of(raw[i])) : quoted(substr(raw[i], 1, at - 1)) ": " quoted(fd_target(substr(raw[i], at + 1))))
+  }
+  if (kind == "D") put("lists", path, "[" out "]")
+  else put("linkLists", path, "{" out "}")
+}
+function name_of(name) {
+  if (path !~ /^\/sys\/kernel\/iommu_groups\//) return name
+  return is_address(name) ? name : masked(name)
+}
+function fd_target(target) {
+  if (target ~ /^\/dmabuf:/) return "/dmabuf:"
+  if (target ~ /^anon_inode:\[?dmabuf/) return "anon_inode:dmabuf"
+  if (target ~ /\/vfio\/devices\/vfio[0-9]+$/) return "/dev/vfio/devices/" last_part(target)
+  if (target ~ /\/vfio\/(noiommu-)?[0-9]+$/) return "/dev/vfio/" last_part(target)
+  if (target ~ /\/vhost-vdpa-[0-9]+$/) return "/dev/" last_part(target)
+  if (target ~ /^anon_inode:\[?kvm-[a-z]+(:[0-9]+)?\]?$/) return target
+  if (target ~ /^\/dev\/(dri\/(card|renderD)[0-9]+|nvidia[A-Za-z0-9_-]*|udmabuf)$/) return target
+  return "x"
+}
+function link_target(target,   name) {
+  name = last_part(target)
+  if (path ~ /\/exe$/) { sub(/ \(deleted\)$/, "", name); return substr(name, 1, 64) }
+  if (path ~ /\/vfio-dev\//) return is_address(name) ? name : masked(name)
+  return name ~ /^[A-Za-z0-9_.:-]+$/ ? name : "x"
+}
+
+/^ / {
+  line = substr($0, 2)
+  sub(/\r$/, "", line)
+  if (kind != "T" || form == "cpuinfo" || form == "arguments" || form == "emptiness") raw[++raw_count] = line
+  else if (reduced(line)) put_line(OUT)
+  else dropped = 1
+  next
+}
+$1 == "T" || $1 == "D" || $1 == "F" { begin($1); next }
+$1 == "." { finish(); next }
+$1 == "X" {
+  section = kind == "T" ? "texts" : kind == "D" ? "lists" : "linkLists"
+  if (kind == "T") put_text(refusal($2, $3))
+  else put(section, path, refusal($2, $3))
+  next
+}
+$1 == "R" { put($2, $3, refusal($4, $5)); next }
+$1 == "L" { path = $2; put("links", path, quoted(link_target($3))); next }
+$1 == "B" { put("bytes", $2, quoted($3)); next }
+$1 == "V" { put("kvm", $2, $3); next }
+$1 == "Z" { exit }
+
+END {
+  printf "{\n \"memtypeCapture\": 1,\n \"tool\": %s,\n \"by\": \"sh\",\n", quoted(ENVIRON["TOOL"])
+  printf " \"masked\": [\n  \"as memtype capture masks, but names in /proc/iomem are kept\"\n ],\n"
+  printf " \"uname\": {\"sysname\": %s, \"release\": %s, \"machine\": %s},\n", quoted(ENVIRON["SYSNAME"]), quoted(ENVIRON["RELEASE"]), quoted(ENVIRON["MACHINE"])
+  printf " \"pid\": %s,\n", (ENVIRON["ONLY"] == "" ? "null" : ENVIRON["ONLY"])
+  printf " \"log\": "
+  shown((log_value == "" ? refusal("not read", "") : log_value))
+  for (s = 1; s <= 6; s++) {
+    printf ",\n \"%s\": {", sections[s]
+    for (i = 1; i <= count[sections[s]]; i++) { printf "%s\n  ", (i > 1 ? "," : ""); shown(item[sections[s], i]) }
+    printf "\n }"
+  }
+  printf "\n}\n"
+}
+AWK
+}
+
+SYSNAME=$(uname -s) RELEASE=$(uname -r) MACHINE=$(uname -m)
+export TOOL SYSNAME RELEASE MACHINE ONLY
+collect | awk "$(program)"
