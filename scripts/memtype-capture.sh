@@ -200,11 +200,20 @@ names() {
   fi
 }
 
+NL='
+'
+# Sets LINK to the target of a symbolic link, also one with a line end at its end.
+follow() {
+  LINK=$(readlink "$1" 2>/dev/null && echo .) || return 1
+  LINK=${LINK%"$NL."}
+}
+
 # link PATH: sets TARGET
 link() {
   TARGET=
   if [ -h "$ROOT$1" ]; then
-    if TARGET=$(readlink "$ROOT$1" 2>/dev/null); then
+    if follow "$ROOT$1"; then
+      TARGET=$LINK
       mark L "$1" "$TARGET"
     else
       mark R links "$1" denied EACCES
@@ -320,14 +329,14 @@ ask() {
 
 modules() {
   names /sys/module
-  for module in kvm $NAMES; do
-    case $module in
-      kvm | kvm_*)
-        for name in ept npt nested tdp_mmu; do
-          text "/sys/module/$module/parameters/$name" word
-        done
-        ;;
-    esac
+  vendors=
+  for module in $NAMES; do
+    case $module in kvm_*) vendors="$vendors $module" ;; esac
+  done
+  for module in kvm $vendors; do
+    for name in ept npt nested tdp_mmu; do
+      text "/sys/module/$module/parameters/$name" word
+    done
   done
 }
 
@@ -403,7 +412,8 @@ descriptors() {
   mark F "/proc/$1/fd"
   for entry in "$ROOT/proc/$1/fd"/*; do
     [ -h "$entry" ] || continue
-    target=$(readlink "$entry" 2>/dev/null) || continue
+    follow "$entry" || continue
+    target=$LINK
     case $target in
       *[!\ -~]*) continue ;;
       anon_inode:*kvm-* | */vfio/* | */vhost-vdpa-* | /dev/dri/* | /dev/nvidia* | /dev/udmabuf | /dmabuf:* | anon_inode:*dmabuf*) ;;
@@ -414,7 +424,8 @@ descriptors() {
   done
   mark .
   for fd in $found; do
-    target=$(readlink "$ROOT/proc/$1/fd/$fd" 2>/dev/null) || continue
+    follow "$ROOT/proc/$1/fd/$fd" || continue
+    target=$LINK
     case $target in
       */vfio/*) vfio "$target" ;;
       /dmabuf:* | anon_inode:*dmabuf*) text "/proc/$1/fdinfo/$fd" fdinfo ;;
@@ -435,10 +446,14 @@ $2 ~ /^rw/ {
   if (++count >= samples) exit
 }'
 
+FIRST_PRESENT='
+{ for (i = 8; i <= NF; i += 8) if ($i ~ /^[89ab]/) {
+    s = ""; for (k = i - 7; k <= i; k++) s = s $k
+    print s; exit } }'
+
 # The first page that is there, of the places tried in each mapping, and what /proc/kpageflags says of it.
 sample() {
   map=$ROOT/proc/$1/pagemap
-  [ -e "$map" ] || return
   awk -v probes="$PROBES" -v samples="$SAMPLES" "$CANDIDATES" "$ROOT/proc/$1/maps" 2>/dev/null |
     while read -r start pages step; do
       page=$((0x$start / 4096))
@@ -446,30 +461,37 @@ sample() {
       tried=0
       while [ "$at" -lt "$pages" ] && [ "$tried" -lt "$PROBES" ]; do
         key="/proc/$1/pagemap $(((page + at) * 8)) 512"
-        entry=$(dd if="$map" bs=8 skip="$((page + at))" count=64 2>/dev/null | od -An -v -tx1 | awk '
-          { for (i = 8; i <= NF; i += 8) if ($i ~ /^[89ab]/) {
-              s = ""; for (k = i - 7; k <= i; k++) s = s $k; print s; exit } }') || break
-        if [ ! -r "$map" ]; then
+        if [ ! -e "$map" ]; then
+          mark R bytes "$key" absent ENOENT
+          break
+        elif [ ! -r "$map" ]; then
           mark R bytes "$key" denied EACCES
           break
         fi
+        entry=$(dd if="$map" bs=8 skip="$((page + at))" count=64 2>/dev/null | od -An -v -tx1 | awk "$FIRST_PRESENT")
         mark B "$key" "$entry"
         if [ -n "$entry" ]; then
-          rest=$entry
-          pfn=
-          while [ -n "$rest" ]; do
-            tail=${rest#??}
-            pfn=${rest%"$tail"}$pfn
-            rest=$tail
-          done
-          pfn=$((0x$pfn & 0x7fffffffffffff))
-          [ "$pfn" = 0 ] || flags "$pfn"
+          frame "$entry"
+          [ "$FRAME" = 0 ] || flags "$FRAME"
           break
         fi
         at=$((at + step))
         tried=$((tried + 1))
       done
     done
+}
+
+# The frame in an entry of pagemap: bits 0 to 54 of eight bytes, the lowest first. Some shells count no
+# further than 2^63, so that the highest byte is left out.
+frame() {
+  rest=$1
+  FRAME=
+  while [ -n "$rest" ]; do
+    tail=${rest#??}
+    FRAME=${rest%"$tail"}$FRAME
+    rest=$tail
+  done
+  FRAME=$((0x${FRAME#??} & 0x7fffffffffffff))
 }
 
 flags() {
@@ -517,7 +539,8 @@ is_vmm() {
 
 # A process whose descriptors are closed: is it called like a VMM?
 closed() {
-  program=$(readlink "$ROOT/proc/$1/exe" 2>/dev/null)
+  program=
+  if follow "$ROOT/proc/$1/exe"; then program=$LINK; fi
   [ -z "$program" ] || mark L "/proc/$1/exe" "${program##*/}"
   if [ -z "$program" ]; then
     mark R links "/proc/$1/exe" denied EACCES
@@ -540,18 +563,21 @@ process() {
     return
   fi
   if [ -r "$directory/fd" ] && [ -x "$directory/fd" ]; then
-    if open=$(ls -l "$directory/fd" 2>&1); then
-      case $open in
-        *anon_inode:kvm-vm* | *'anon_inode:[kvm-vm'*)
-          descriptors "$1"
-          link "/proc/$1/exe"
-          vm "$1"
-          ;;
-        *)
-          mark F "/proc/$1/fd"
-          mark .
-          ;;
-      esac
+    open=$(ls -l "$directory/fd" 2>&1)
+    case $open in
+      *anon_inode:kvm-vm* | *'anon_inode:[kvm-vm'*)
+        descriptors "$1"
+        link "/proc/$1/exe"
+        vm "$1"
+        return
+        ;;
+      *' -> '*) open= ;;
+      *' denied'* | *'not permitted'* | *'No such'*) ;;
+      *) open= ;;
+    esac
+    if [ -z "$open" ]; then
+      mark F "/proc/$1/fd"
+      mark .
       return
     fi
     why "$open"
@@ -609,6 +635,7 @@ BEGIN {
   split("texts lists links linkLists bytes kvm", sections, " ")
   for (i = 0; i < 256; i++) char[sprintf("%02x", i)] = i >= 32 && i < 127 ? sprintf("%c", i) : "?"
   words("bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB hugepages1G hugepages2M hugetlbfs huge kernel libvirt mdev mnt pci proc qemu ram run shm sys tmp tracing usr var zero mem", common)
+  words("aka and back base bios by cap combining command configuration conflicting count cpu default detected disabled ecap enabled expected failed fixed flags for got hypervisor inconsistent ioremap kernel linux list map mapping mask mem memory memtype minus mismatch mtrr mtrrs new not old only pages pat pfn protect protected ram range ranges read reg remove req reserve reserved resource set size skipping supported system through to track type types uc uncachable uncached update usable variable version wb wc wp write wt your error", vocabulary)
   qemu("m", ":amount size:amount slots:amount maxmem:amount")
   qemu("machine", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:switch nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
   qemu("M", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:switch nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
@@ -753,6 +780,22 @@ function kernel_words(line,   n, a, i, out, eq, k, m, v) {
   return out
 }
 
+# A line that no reader understands: its punctuation, and words of the kernel's formats.
+function odd(line,   out, word) {
+  if (match(line, /: (Input\/output error|No such file or directory|No such device or address|No such device|Permission denied|Operation not permitted|Invalid argument)\)?[ \t]*$/)) {
+    out = substr(line, RSTART)
+    sub(/\)?[ \t]*$/, "", out)
+    return "x" out
+  }
+  out = ""
+  while (match(line, /[^] \t:;,=()[@<>|-]+/)) {
+    word = substr(line, RSTART, RLENGTH)
+    out = out substr(line, 1, RSTART - 1) ((tolower(word) in vocabulary) ? word : "x")
+    line = substr(line, RSTART + RLENGTH)
+  }
+  return out line
+}
+
 function keep(line) { OUT = line; return 1 }
 
 function log_line(line,   n, a) {
@@ -782,7 +825,7 @@ function log_line(line,   n, a) {
 function map_line(line,   n, a, head, name, deleted, i, rest) {
   if (line ~ /^VmFlags:/) { sub(/ +$/, "", line); return above ? keep(line) : 0 }
   if (line ~ /^[A-Z][A-Za-z_]*: /) return 0
-  if (line !~ /^[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][sp] [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+/) { above = 0; return 0 }
+  if (line !~ /^[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][sp] [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+/) { above = 1; return keep(odd(line)) }
   match(line, /^[^ ]+ [^ ]+ [^ ]+ [^ ]+ [0-9]+/)
   head = substr(line, 1, RLENGTH)
   name = substr(line, RLENGTH + 1)
@@ -837,7 +880,7 @@ function reduced(line,   a, n, i, out) {
   if (form == "comm") return keep(line ~ /^(qemu-system-|qemu-kvm$|kvm$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)/ ? line : "x")
   if (form == "fdinfo") return line ~ /^(ino:[ \t]*[0-9]+|exp_name:[ \t]*[A-Za-z0-9_]+)$/ ? keep(line) : 0
   if (form == "word") return keep(line ~ /^[A-Za-z0-9_-]*$/ ? line : "x")
-  return keep(line ~ /^[]A-Za-z0-9 \t.,:;()<>=@_[-]*$/ ? line : "x")
+  return keep(line ~ /^[]A-Za-z0-9 \t.,:;()<>=@_[-]*$/ ? line : odd(line))
 }
 
 # ---- whole texts

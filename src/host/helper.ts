@@ -54,13 +54,17 @@ function readRecords(fd: number, limit: number): HelperAnswer {
 function readLinks(directory: string, limit: number): HelperAnswer {
   const { readdirSync, readlinkSync } = process.getBuiltinModule('node:fs');
   const names = readdirSync(directory);
+  let denied: unknown = null;
   const value = names.slice(0, limit).flatMap((name): [string, string][] => {
     try {
       return [[name, readlinkSync(`${directory}/${name}`)]];
-    } catch {
+    } catch (error) {
+      if (/^(?:EACCES|EPERM)$/.test((error as { code?: string }).code ?? '')) denied = error;
       return [];
     }
   });
+  // A process that may not be traced lists its descriptors and shows none of them.
+  if (denied !== null && value.length === 0) throw denied;
   return { value, cut: names.length > limit };
 }
 
