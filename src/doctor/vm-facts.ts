@@ -5,7 +5,7 @@ import type { Fact } from './fact.ts';
 import type { LibvirtDomain } from './vmms/libvirt.ts';
 import type { Memslot } from './vmms/memslots.ts';
 import type { VmmOptions } from './vmms/options.ts';
-import type { QemuVersion } from './vmms/qemu-monitor.ts';
+import type { Memdev, QemuVersion } from './vmms/qemu-monitor.ts';
 
 export const VMM_NAMES = [
   'qemu',
@@ -49,6 +49,10 @@ export interface VmFacts {
 /** What the monitor of a QEMU said. */
 export interface MonitorFacts {
   readonly version: QemuVersion | null;
+  /** KVM is in use; null: not asked of a human monitor. */
+  readonly kvm: boolean | null;
+  readonly running: boolean | null;
+  readonly memdevs: readonly Memdev[] | null;
   /** Null: no list of memslots was had. Some may be without a place in the VMM (`hva`). */
   readonly memslots: readonly Memslot[] | null;
 }

@@ -1,6 +1,6 @@
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
-import { isQuirkOffered } from './quirk-state.ts';
+import { honourCommands, isQuirkOffered } from './quirk-state.ts';
 import { BELOW, isNested, type RegionDiagnosis, type VmScene } from './region-diagnosis.ts';
 
 /** Memory of a GPU is there, or the guest can ask for it. */
@@ -46,14 +46,32 @@ function slotFlag(scene: VmScene): readonly DoctorFinding[] {
   ];
 }
 
-/** What the kind of VMM brings with it, where the guest can reach host memory of another type. */
+/** Asked for, and not had. */
+function misplacedSwitch({ vm, facts, policy }: VmScene): readonly DoctorFinding[] {
+  const options = ifKnown(vm.options);
+  const place = options?.qemu?.misplacedSwitch ?? null;
+  if (place === null || options?.guestPat !== 'default') return [];
+  const text =
+    place === '-accel'
+      ? 'It stands in an -accel behind the first.'
+      : 'It stands in -global, which knows no accelerators.';
+  const doubts = ['this QEMU takes the first -accel only, as 7.2 does'];
+  const base = finding('misplacedSwitch', `VM ${vm.pid}`, text, {
+    when: doubts.join('; '),
+    agents: ['VMM', 'KVM'],
+  });
+  return [{ ...base, commands: honourCommands(vm, facts, policy) }];
+}
+
+/** What the kind and the options of a VMM bring with them, with EPT. */
 export function vmmFindings(
   scene: VmScene,
   regions: readonly RegionDiagnosis[],
 ): readonly DoctorFinding[] {
   const paging = ifKnown(scene.facts.kvm.paging);
   if (paging !== null && paging !== 'ept') return [];
-  if (!hasHostBlobs(scene, regions)) return [];
+  const misplaced = misplacedSwitch(scene);
+  if (!hasHostBlobs(scene, regions)) return misplaced;
   const offered = isQuirkOffered(scene.facts) !== false;
-  return [...(offered ? noSwitch(scene) : []), ...slotFlag(scene)];
+  return [...misplaced, ...(offered ? noSwitch(scene) : []), ...slotFlag(scene)];
 }

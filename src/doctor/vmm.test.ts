@@ -58,8 +58,11 @@ describe('the quirk of VMMs that never disable it', () => {
     const line = '7f0000000000-7f0020000000 rw-p 00000000 00:00 0 ';
     const clear = { ...HOST, kvm: { api: 12, '213': 0x5ff } };
     for (const word of ['auto', 'on']) {
-      const host = mapping(clear, line, '-accel', `kvm,honor-guest-pat=${word}`);
-      expect((await examine(changed(host, { kvm: clear.kvm }))).vms[0]?.quirk).toEqual(['on']);
+      const argv = `qemu-system-x86_64\0-accel\0kvm,honor-guest-pat=${word}\0`;
+      const host = changed(mapping(clear, line), { files: { '/proc/100/cmdline': argv } });
+      expect((await examine(host)).vms[0]?.quirk).toEqual(['on']);
+      const offered = changed(mapping(HOST, line), { files: { '/proc/100/cmdline': argv } });
+      expect((await examine(offered)).vms[0]?.quirk).toEqual(['off']);
     }
     const closed = changed(mapping(clear, line, '-m', '1G'), {
       directories: { '/proc/100/fd': null },
@@ -86,6 +89,18 @@ describe('findings of the kind of VMM', () => {
     const argv = ['run', '--gpu', 'backend=virglrenderer', 'vmlinux'];
     const npt = as('crosvm', argv, [GUEST], load('npt-6.12'));
     expect(codesOf(await examine(npt)).filter((c) => c.startsWith('MT61'))).toEqual([]);
+  });
+
+  test.each([
+    [['-accel', 'kvm,honor-guest-pat=on'], '-accel behind the first'],
+    [['-global', 'kvm-accel.honor-guest-pat=on'], '-global'],
+  ])('%j behind -accel kvm does nothing', async (options, text) => {
+    const line = '7f0000000000-7f0020000000 rw-p 00000000 00:00 0 ';
+    const d = await examine(mapping(HOST, line, ...options));
+    const found = d.findings.find((f) => f.code === 'MT612');
+    expect(found?.text).toContain(text);
+    expect(found?.commands).toEqual(['# in place of -accel kvm:', '-accel kvm,honor-guest-pat=on']);
+    expect(d.vms[0]?.quirk).toEqual(['on']);
   });
 
   test('its options in the text', async () => {

@@ -16,7 +16,14 @@ import type { AssignedDevice, MonitorFacts, VmFacts } from './vm-facts.ts';
 import { countVcpus, countVms, dmabufFds, vmFiles, vmmOf } from './vmm.ts';
 import { LIBVIRT_STATUS, type LibvirtDomain, parseLibvirtDomain } from './vmms/libvirt.ts';
 import { memslotsOf } from './vmms/memslots.ts';
-import { HMP_COMMANDS, monitorKey, monitorVersion, QMP_COMMANDS } from './vmms/qemu-monitor.ts';
+import {
+  HMP_COMMANDS,
+  monitorFlag,
+  monitorKey,
+  monitorMemdevs,
+  monitorVersion,
+  QMP_COMMANDS,
+} from './vmms/qemu-monitor.ts';
 import { explicitRam, programOf, SAME_USER, type Told, told, vmmOfProcess } from './vmms/told.ts';
 
 /** What the search for VMs needs to know of the host. */
@@ -188,7 +195,13 @@ function monitorOf(readings: Readings, pid: number): MonitorFacts | null {
     return reading.ok || reading.reason !== 'not read';
   });
   if (!asked) return null;
-  return { version: monitorVersion(readings, pid), memslots: memslotsOf(readings, pid) };
+  return {
+    version: monitorVersion(readings, pid),
+    kvm: monitorFlag(readings, pid, 'query-kvm'),
+    running: monitorFlag(readings, pid, 'query-status'),
+    memdevs: monitorMemdevs(readings, pid),
+    memslots: memslotsOf(readings, pid),
+  };
 }
 
 const AS_ROOT = { denied: 'run doctor as root', absent: 'nothing: it does not run here' } as const;

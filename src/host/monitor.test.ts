@@ -117,11 +117,11 @@ describe('the two protocols', () => {
 describe('no monitor', () => {
   test.each([
     ['nobody listens', 'none', 'absent'],
-    ['silence, as when another client holds it', 'silent', 'timeout'],
-    ['something else', 'other', 'timeout'],
+    ['silence, as when another client holds it', 'silent', 'timeout', 300],
+    ['something else', 'other', 'timeout', 300],
     ['it hangs up', 'gone', 'error'],
     ['it never ends', 'flood', 'error'],
-  ])('%s', async (_, name, reason) => {
+  ])('%s', async (_, name, reason, deadline = 10_000) => {
     const talk: Readonly<Record<string, (s: Socket) => void>> = {
       silent: () => {},
       other: (s) => s.write('HTTP/1.1 400 Bad Request\r\n\r\n'),
@@ -130,7 +130,7 @@ describe('no monitor', () => {
     };
     const server = talk[name];
     const path = server === undefined ? join(directory, name) : await serve(name, server);
-    expect(await openMonitor(path, reader, 300)).toMatchObject({ ok: false, reason });
+    expect(await openMonitor(path, reader, deadline)).toMatchObject({ ok: false, reason });
   });
 
   test('of doctor that is wrong usage', async () => {

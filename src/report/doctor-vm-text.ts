@@ -4,7 +4,7 @@ import { ifKnown } from '../doctor/fact.ts';
 import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
 import type { VmFiles } from '../doctor/vm-facts.ts';
 import { backingClass } from '../linux/backing.ts';
-import { optionWords, sharerWords, slotWords, toldWords } from './doctor-vmm-words.ts';
+import { monitorWords, optionWords, sharerWords, slotWords, toldWords } from './doctor-vmm-words.ts';
 import { agreementWords, bytes, count, factWords, leafWords, typeWords } from './doctor-words.ts';
 import { labelled, table, wrap } from './wrap.ts';
 
@@ -51,6 +51,7 @@ function vmHead(d: VmDiagnosis, hasQuirk: boolean, width: number): readonly stri
       factWords(vm.options, vm.evidence === 'fd' ? optionWords : toldWords),
       width,
     ),
+    ...(vm.monitor === null ? [] : labelled('  monitor  ', monitorWords(vm.monitor), width)),
     ...labelled('  devices  ', deviceWords(d), width),
     ...(opened === '' ? [] : labelled('  files    ', opened, width)),
     ...(vm.sharers.length === 0 ? [] : labelled('  shared   ', sharerWords(vm.sharers), width)),

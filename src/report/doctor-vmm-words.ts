@@ -1,7 +1,7 @@
-import type { Sharer } from '../doctor/vm-facts.ts';
+import type { MonitorFacts, Sharer } from '../doctor/vm-facts.ts';
 import type { Memslot } from '../doctor/vmms/memslots.ts';
 import type { VmmOptions } from '../doctor/vmms/options.ts';
-import { bytes } from './doctor-words.ts';
+import { bytes, count } from './doctor-words.ts';
 
 /** Of a process that may be no VM: only what stands on its command line. */
 export function toldWords(options: VmmOptions | null): string {
@@ -62,6 +62,21 @@ export function optionWords(options: VmmOptions | null): string {
     ...gpuWords(options),
     ...(options.blobs === null ? [] : BLOBS[options.blobs]),
     ...(vfio.length > 0 ? [`vfio ${vfio.join(' ')}`] : []),
+  ].join(', ');
+}
+
+/** What a monitor said of the whole VM. */
+export function monitorWords({ version, kvm, running, memdevs, memslots }: MonitorFacts): string {
+  const name = version === null ? '' : ` ${version.major}.${version.minor}.${version.micro}`;
+  const backends = (memdevs ?? []).map(
+    (m) => `${m.id ?? 'a backend'} ${bytes(m.size)}${m.share ? ' shared' : ''}`,
+  );
+  return [
+    `QEMU${name}`,
+    ...(kvm === false ? ['KVM not in use'] : []),
+    ...(running === false ? ['not running now'] : []),
+    ...backends,
+    memslots === null ? 'no list of memslots' : count(memslots.length, 'memslot'),
   ].join(', ');
 }
 

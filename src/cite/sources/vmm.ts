@@ -37,4 +37,18 @@ export const VMM_SOURCES = {
     symbol: 'anonymous, memfd_backed; src/vmm: no use of KVM_CAP_DISABLE_QUIRKS2',
     evidence: 'read',
   },
+  'vmm/qemu-first-accel': {
+    kind: 'observation',
+    what: 'of two -accel the first that works is taken, with its properties alone; -global kvm-accel.X warns and does nothing',
+    where: 'QEMU 7.2.22, with kernel-irqchip=split as the property',
+    evidence: 'ran',
+    note: 'not run with 11.x',
+  },
+  'vmm/libvirt-accel': {
+    kind: 'code',
+    tree: 'libvirt c2ea8b2e7c70',
+    file: 'tests/qemuxmlconfdata/kvm-features.x86_64-latest.args',
+    symbol: '-accel kvm,dirty-ring-size=4096; docs/drvqemu.rst: qemu:commandline',
+    evidence: 'read',
+  },
 } as const satisfies Readonly<Record<string, Source>>;

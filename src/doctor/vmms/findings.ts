@@ -42,4 +42,17 @@ export const VMM_FINDINGS = {
     sources: ['vmm/crosvm', 'vmm/crosvm-noncoherent-dma'],
     example: 'crosvm run --gpu backend=virglrenderer on Linux 6.12, where capability 236 is 1.',
   },
+  misplacedSwitch: {
+    code: 'MT612',
+    severity: 'warning',
+    title: 'honor-guest-pat stands where QEMU does not look for it',
+    room: 'vmm',
+    cause:
+      'QEMU takes the first -accel that works and drops the next with all its properties; -global knows no ' +
+      'accelerators. libvirt writes -accel kvm in front of what <qemu:commandline> adds.',
+    consequence: 'The VM runs with the quirk in force, as if nothing had been given.',
+    fix: 'Put honor-guest-pat into the first -accel; under libvirt by a wrapper as the <emulator>.',
+    sources: ['vmm/qemu-first-accel', 'vmm/libvirt-accel', 'qemu/honor-guest-pat'],
+    example: 'qemu-system-x86_64 -accel kvm -accel kvm,honor-guest-pat=on',
+  },
 } as const satisfies Readonly<Record<string, VerdictKind>>;

@@ -1,6 +1,6 @@
 import { ifKnown } from '../fact.ts';
 import type { VmFacts } from '../vm-facts.ts';
-import type { VmmOptions } from './options.ts';
+import type { QemuOptions } from './qemu.ts';
 
 const OPTION = '-accel kvm,honor-guest-pat=on';
 const WRAPPER = '/usr/local/bin/qemu-honor-guest-pat';
@@ -40,15 +40,14 @@ function libvirtLines(domain: string, emulator: string): readonly string[] {
   ];
 }
 
-function qemuLines(options: VmmOptions): readonly string[] {
-  switch (options.qemu?.accelFrom) {
-    case '-machine':
-      return ['# leave accel= out of -machine, and add:', OPTION];
-    case '-enable-kvm':
-      return ['# in place of -enable-kvm:', OPTION];
-    default:
-      return ['# in place of -accel kvm:', OPTION];
-  }
+const IN_PLACE_OF = {
+  '-accel': 'in place of -accel kvm:',
+  '-machine': 'leave accel= out of -machine, and add:',
+  '-enable-kvm': 'in place of -enable-kvm:',
+} as const;
+
+function qemuLines({ accelFrom }: QemuOptions): readonly string[] {
+  return [`# ${IN_PLACE_OF[accelFrom ?? '-accel']}`, OPTION];
 }
 
 /** What makes a VM honour the guest PAT, as lines to run or to write; none where the VMM has no switch. */
@@ -59,7 +58,7 @@ export function optInCommand(
   const isOff = options?.guestPat === 'off' || options?.guestPat === 'default';
   if (options?.qemu === null || options === null || !isOff) return [];
   const domain = ifKnown(vm.libvirt);
-  if (domain === null && !options.qemu.byLibvirt) return qemuLines(options);
+  if (domain === null && !options.qemu.byLibvirt) return qemuLines(options.qemu);
   const emulator = domain?.emulator ?? `/usr/bin/${vm.program}`;
   return libvirtLines(domain === null ? 'DOMAIN' : shellWord(domain.name), emulator);
 }

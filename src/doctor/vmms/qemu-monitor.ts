@@ -279,6 +279,15 @@ export function parseQueryMemdev(text: string, file: string): Parsed<readonly Me
   return { value, problems: problems.list };
 }
 
+/** A member of an answer that is yes or no: `enabled` of query-kvm, `running` of query-status. */
+export function parseFlag(text: string, file: string, name: string): Parsed<boolean | null> {
+  const problems = new Problems(file, qmpFormat(file));
+  const value = objectOf(json(text, problems))[name];
+  if (typeof value === 'boolean') return { value, problems: problems.list };
+  badShape(text, problems, `{"${name}": true}`);
+  return { value: null, problems: problems.list };
+}
+
 /** Names of the properties in an answer to qom-list-properties. */
 export function parseProperties(text: string, file: string): Parsed<readonly string[] | null> {
   const problems = new Problems(file, qmpFormat('qom-list-properties'));
@@ -299,6 +308,23 @@ export function monitorVersion(readings: Readings, pid: number): QemuVersion | n
   if (qmp.ok) return parseQueryVersion(qmp.text, '').value;
   const hmp = readings.text(monitorKey(pid, 'info version'));
   return hmp.ok ? parseInfoVersion(hmp.text, '').value : null;
+}
+
+/** The answer to query-memdev; null: it was not asked, or is none. */
+export function monitorMemdevs(readings: Readings, pid: number): readonly Memdev[] | null {
+  const reading = readings.text(monitorKey(pid, 'query-memdev'));
+  return reading.ok ? parseQueryMemdev(reading.text, '').value : null;
+}
+
+/** `enabled` of query-kvm, `running` of query-status; null: not asked, or no answer. */
+export function monitorFlag(
+  readings: Readings,
+  pid: number,
+  command: 'query-kvm' | 'query-status',
+): boolean | null {
+  const reading = readings.text(monitorKey(pid, command));
+  const name = command === 'query-kvm' ? 'enabled' : 'running';
+  return reading.ok ? parseFlag(reading.text, command, name).value : null;
 }
 
 /** Whether this QEMU has honor-guest-pat: by its properties, else by its version; null: not known. */

@@ -33,6 +33,11 @@ export interface QemuOptions {
   /** Paths of its monitor sockets, as given. */
   readonly monitors: readonly string[];
   readonly honorGuestPat: 'on' | 'off' | 'auto' | null;
+  /**
+   * honor-guest-pat stands where QEMU does not look for it: in an -accel behind the one that it takes, or
+   * in -global, which knows no accelerators. Source: 7.2 run.
+   */
+  readonly misplacedSwitch: '-accel' | '-global' | null;
   readonly gpus: readonly VirtualGpu[];
   /** Assigned devices as named: "0000:01:00.0", a sysfs path, or "by descriptor". */
   readonly vfio: readonly string[];
@@ -198,6 +203,19 @@ function accelOf(args: Arguments, machine: Options): Options {
   return named === '' ? new Map() : new Map([['', named]]);
 }
 
+const SWITCH = /(?:^|[.,])honor-guest-pat=/;
+
+function misplacedSwitch(args: Arguments): QemuOptions['misplacedSwitch'] {
+  if (
+    args
+      .all('accel')
+      .slice(1)
+      .some((text) => SWITCH.test(text))
+  )
+    return '-accel';
+  return args.all('global').some((text) => SWITCH.test(text)) ? '-global' : null;
+}
+
 function accelFrom(args: Arguments, machine: Options): QemuOptions['accelFrom'] {
   if (args.has('accel')) return '-accel';
   if (machine.has('accel')) return '-machine';
@@ -237,6 +255,7 @@ export function parseQemu(argv: readonly string[]): QemuOptions {
     elsewhere: args.has('readconfig'),
     monitors: monitorsOf(args),
     honorGuestPat: honorOf(accel.get('honor-guest-pat')),
+    misplacedSwitch: misplacedSwitch(args),
     gpus: devices.flatMap(gpuOf),
     vfio: devices.flatMap(vfioOf),
     firmware: firmwareOf(args, type === null ? machine : new Map([...machine, ['', type]])),
