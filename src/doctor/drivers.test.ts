@@ -104,6 +104,30 @@ test('what i915 caches is exported to nobody', async () => {
   expect(d.unknowns.map((u) => u.what)).toContain('how i915 caches its buffers');
 });
 
+// ---- TTM and drm shmem ------------------------------------------------------------------------
+
+test.each([
+  ['6.8', true],
+  ['6.12.113', true],
+  ['6.13', false],
+  ['7.3.4', false],
+])('%s refuses a TTM buffer that the VMM maps: %s', async (release, refuses) => {
+  const host = changed(amd(client(100, 'GTT CPU_GTT_USWC')), { release, kvm: null });
+  const found = (await examine(host)).findings.find((f) => f.code === 'MT501');
+  expect(found !== undefined).toBe(refuses);
+  if (refuses) expect(found).toMatchObject({ severity: 'error', certain: false });
+});
+
+test.each([
+  ['7.0.9', null],
+  ['7.1', 'it is guest memory'],
+  ['7.3.4', 'it is guest memory'],
+  ['7.4', 'this kernel does not fault such pages in for writing; it is guest memory'],
+])('the first write to drm shmem on %s', async (release, when) => {
+  const { findings } = await examine(changed(HOST, { release }));
+  expect(findings.find((f) => f.code === 'MT605')?.when ?? null).toBe(when);
+});
+
 // ---- lockdown ---------------------------------------------------------------------------------
 
 test.each([

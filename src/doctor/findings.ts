@@ -86,11 +86,17 @@ export const DOCTOR_FINDINGS = {
     title: "The guest's first write to such a page goes through the VMM's mapping",
     room: 'kvm',
     cause:
-      'drm shmem mappings are write-protected until the host has written (pfn_mkwrite, seen in 7.3): KVM ' +
-      'gets KVM_PFN_ERR_RO_FAULT and emulates the store through the mapping of the VMM.',
+      'From 7.1 on drm shmem mappings are write-protected until the host has written (pfn_mkwrite): KVM ' +
+      'gets KVM_PFN_ERR_RO_FAULT and emulates the store through the mapping of the VMM. (Run on 7.3.4; on ' +
+      'other architectures the same kills the VM with EFAULT.)',
     consequence: "That store has the type of the VMM's mapping, not that of the guest's.",
     fix: 'Have the VMM write each page once before the guest uses it.',
-    sources: ['linux/drm_gem_shmem', 'linux/hva_to_pfn_remapped'],
+    sources: [
+      'linux/drm_gem_shmem',
+      'linux/hva_to_pfn_remapped',
+      'mail/shmem-mkwrite',
+      'mail/drm-misc-next-7.1',
+    ],
     example: 'A vgem buffer as a memslot on Linux 7.3.4.',
   },
   noSelfSnoop: {

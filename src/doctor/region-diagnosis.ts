@@ -50,6 +50,17 @@ function ofDevice(region: Region, f: DoctorFinding): DoctorFinding {
   return { ...f, certain: false, when: f.when === '' ? doubt : `${f.when}; ${doubt}` };
 }
 
+/**
+ * Of one page it is a remark, for it may be the first of its block; of a whole buffer it is what stops the VM:
+ * TTM takes blocks as large as it can get.
+ */
+function ofBuffer(f: DoctorFinding): DoctorFinding {
+  if (f.code !== 'MT501') return f;
+  const doubt = 'a buffer is larger than one page, and TTM did not get it page by page';
+  const when = f.when === '' ? doubt : `${f.when}; ${doubt}`;
+  return { ...f, severity: 'error', certain: false, when };
+}
+
 /** One region of one VM, with what a guest gets there. */
 export interface RegionDiagnosis {
   readonly region: Region;
@@ -207,17 +218,20 @@ function resolverFindings(
   });
 }
 
-// drm shmem pages are write-notify in 7.3 and were not in 6.12; the versions between were not read.
-const WRITE_NOTIFY_EARLIEST = '6.13-rc1';
-const WRITE_NOTIFY_SEEN = '7.3';
+// pfn_mkwrite came with the drm changes of 7.1, and was seen at work in 7.3.4. A change of KVM that faults such
+// pages in for writing was posted in August 2026; no release that was read has it.
+const WRITE_NOTIFY_FIRST = '7.1-rc1';
+const WRITE_NOTIFY_SEEN = '7.3.4';
 
 function emulatedWrite(scene: VmScene, place: string, region: Region): readonly DoctorFinding[] {
   const kernel = ifKnown(scene.facts.kernel);
   if (!region.backings.includes('vgem-wc') || kernel === null) return [];
   const from = (text: string): number => compareVersions(kernel.version, parseKernelVersion(text));
-  if (from(WRITE_NOTIFY_EARLIEST) < 0) return [];
+  if (from(WRITE_NOTIFY_FIRST) < 0) return [];
   const doubts = [
-    ...(from(WRITE_NOTIFY_SEEN) < 0 ? ['this kernel already has it'] : []),
+    ...(from(WRITE_NOTIFY_SEEN) > 0
+      ? ['this kernel does not fault such pages in for writing']
+      : []),
     ...(region.backings.length > 1 ? ['backed by vgem-wc'] : []),
     ...(region.isGuestMemory === 'perhaps' ? ['it is guest memory'] : []),
   ];
@@ -256,7 +270,7 @@ export function diagnoseRegion(
   const found = [
     ...expected
       .flatMap((e) => resolverFindings(place, region, e, honour))
-      .map((f) => ofDevice(region, f)),
+      .map((f) => ofBuffer(ofDevice(region, f))),
     ...emulatedWrite(scene, place, region),
   ];
   return {

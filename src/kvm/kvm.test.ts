@@ -243,3 +243,28 @@ describe('non-coherent DMA', () => {
     );
   });
 });
+
+describe('pages without a reference count', () => {
+  // Commit f8be156be163 and its way into the stable series; gone with the page references of 6.13.
+  test.each([
+    ['4.19.198', false],
+    ['4.19.199', true],
+    ['4.20', false],
+    ['5.4', false],
+    ['5.4.129', true],
+    ['5.10', false],
+    ['5.10.47', true],
+    ['5.12.13', false],
+    ['5.13-rc7', false],
+    ['5.13', true],
+    ['5.15', true],
+    ['5.19', true],
+    ['6.1', true],
+    ['6.12.113', true],
+    ['6.13', false],
+    ['7.3.4', false],
+  ])('%s refuses them: %s', (version, refuses) => {
+    const rules = rulesFor(parseKernelVersion(version));
+    expect(rules.map((r) => r.needsRefcountedPages)).toEqual(rules.map(() => refuses));
+  });
+});

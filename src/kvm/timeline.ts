@@ -120,9 +120,18 @@ const CD_QUIRK: readonly Mark<boolean>[] = [
   ['4.2-rc1', true],
 ];
 
+/** Since commit f8be156be163 (5.13), which went into the stable series of its day. */
 const REFCOUNTED_PAGES: readonly Mark<boolean>[] = [
   ['2.6.26-rc1', false],
-  ['5.10', true],
+  ['4.19.199', true],
+  ['4.20-rc1', false],
+  ['5.4.129', true],
+  ['5.5-rc1', false],
+  ['5.10.47', true],
+  ['5.11-rc1', false],
+  ['5.12.14', true],
+  ['5.13-rc1', false],
+  ['5.13', true],
   ['6.13-rc1', false],
 ];
 

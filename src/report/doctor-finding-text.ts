@@ -80,9 +80,7 @@ export interface ShownFindings {
 /** Those that a reader is shown: certain ones, and the first possible ones that are no mere remarks. */
 export function shownFindings(d: Diagnosis): ShownFindings {
   const certain = d.findings.filter((f) => f.certain);
-  const possible = d.findings.filter(
-    (f) => !f.certain && (f.severity !== 'info' || f.code === 'MT501'),
-  );
+  const possible = d.findings.filter((f) => !f.certain && f.severity !== 'info');
   return {
     shown: [...certain, ...possible.slice(0, POSSIBLE_SHOWN)],
     more: Math.max(0, possible.length - POSSIBLE_SHOWN),

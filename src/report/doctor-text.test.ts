@@ -159,7 +159,7 @@ test('a process known by its name is no VM in the headline, and MT501 is shown',
     const json = doctorJson(await examine({ ...host, links, ...more }));
     return (json as { vms: { qemu: { value: unknown } }[] }).vms[0]?.qemu.value;
   };
-  expect(await print({})).toContain('possible info MT501');
+  expect(await print({})).toContain('possible error MT501');
   const hidden = { directories: { ...host.directories, '/proc/100/fd': null } };
   const closed = await print(hidden);
   expect(closed).toContain('no VM was seen, 1 of');

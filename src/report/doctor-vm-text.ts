@@ -4,7 +4,13 @@ import { ifKnown } from '../doctor/fact.ts';
 import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
 import type { VmFiles } from '../doctor/vm-facts.ts';
 import { backingClass } from '../linux/backing.ts';
-import { monitorWords, optionWords, sharerWords, slotWords, toldWords } from './doctor-vmm-words.ts';
+import {
+  monitorWords,
+  optionWords,
+  sharerWords,
+  slotWords,
+  toldWords,
+} from './doctor-vmm-words.ts';
 import { agreementWords, bytes, count, factWords, leafWords, typeWords } from './doctor-words.ts';
 import { labelled, table, wrap } from './wrap.ts';
 

@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { u64ToHex } from '../base/u64.ts';
 import { KVMMMU_EVENTS, readTraceLine } from './events.ts';
 import { scanTraceLine } from './line.ts';
+import { reduceTrace } from './reduce.ts';
 
 /** The same two events of one kernel, as tools and trace options print them. All lines are real. */
 const VARIANTS: readonly (readonly [string, string, string, number | null, number | null])[] = [
@@ -140,6 +142,25 @@ test.each([
 
 test('every event that is read has a name of its own', () => {
   expect(KVMMMU_EVENTS.every((name) => scanTraceLine(`${name}: gfn 1`)?.event === name)).toBe(true);
+});
+
+test('any line is read without an error, and what is kept of a text is kept again', () => {
+  const line = fc.oneof(
+    fc.string({ maxLength: 80 }),
+    fc
+      .tuple(fc.constantFrom(...VARIANTS), fc.nat(), fc.string({ maxLength: 4 }))
+      .map(([[, requested, set], where, put]) => {
+        const text = where % 2 === 0 ? requested : set;
+        const index = where % text.length;
+        return text.slice(0, index) + put + text.slice(index + 1);
+      }),
+  );
+  fc.assert(
+    fc.property(fc.array(line, { maxLength: 20 }), (lines) => {
+      const once = reduceTrace(lines.join('\n')).text;
+      expect(reduceTrace(once).text).toBe(once);
+    }),
+  );
 });
 
 test('lines of any characters are read in a time that grows with their length only', () => {

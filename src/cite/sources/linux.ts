@@ -74,6 +74,33 @@ export const LINUX_SOURCES = {
     'hva_to_pfn_remapped',
     'Linux 5.10 to 7.3',
   ),
+  'kvm/f8be156be163': commit(
+    'f8be156be163',
+    'KVM: do not allow mapping valid but non-reference-counted pages',
+    '5.13; 5.12.14, 5.10.47, 5.4.129, 4.19.199',
+  ),
+  'mail/kvm-no-refcount': {
+    kind: 'mail',
+    id: '20240726235234.228822-85-seanjc@google.com',
+    subject:
+      '[PATCH v12 84/84] KVM: Don\'t grab reference on VM_MIXEDMAP pfns that have a "struct page"',
+    date: '2024-07-26',
+    evidence: 'archive',
+  },
+  'mail/shmem-mkwrite': {
+    kind: 'mail',
+    id: '20260227114509.165572-6-tzimmermann@suse.de',
+    subject: '[PATCH v4 5/6] drm/gem-shmem: Track folio accessed/dirty status in mmap',
+    date: '2026-02-27',
+    evidence: 'archive',
+  },
+  'mail/drm-misc-next-7.1': {
+    kind: 'mail',
+    id: '20260312075629.GA21234@linux.fritz.box',
+    subject: '[PULL] drm-misc-next (for v7.1)',
+    date: '2026-03-12',
+    evidence: 'archive',
+  },
   'linux/guest_force_mtrr_state': code(
     'arch/x86/kernel/kvm.c',
     'kvm_init_platform',

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Parsed, renderDiagnostic } from '../../base/diagnostic.ts';
+import { parseAmdgpuGem } from './amdgpu-gem.ts';
 import { parseCpuinfo } from './cpuinfo.ts';
 import { parseDmesg } from './dmesg.ts';
 import { parseFirmwareMemmap } from './firmware-memmap.ts';
@@ -63,6 +64,15 @@ const SUBJECTS: readonly Subject[] = [
     linesOf: (text) => parseMaps(text, 'f').value.vmas.map(lineOf),
   },
   { name: 'smaps', seeds: seedsOf('smaps'), parse: parseMaps, linesOf: null },
+  {
+    name: 'amdgpu_gem_info',
+    seeds: [
+      'pid     1204 command Xorg:\n\t\t0x00000001:      8294400 byte VRAM pin count 1 NO_CPU_ACCESS\n',
+      'pid  4711 command a b:\n\t\t0x00000002:  4096 byte GTT exported as ino:31338 CPU_GTT_USWC\tread fence:x\n',
+    ],
+    parse: parseAmdgpuGem,
+    linesOf: null,
+  },
   { name: 'cpuinfo', seeds: seedsOf('cpuinfo'), parse: parseCpuinfo, linesOf: null },
   { name: 'dmesg', seeds: seedsOf('dmesg'), parse: parseDmesg, linesOf: null },
 ];

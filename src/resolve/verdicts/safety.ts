@@ -52,14 +52,19 @@ export const SAFETY: readonly VerdictDefinition[] = [
   {
     code: 'MT501',
     severity: 'info',
-    title: 'KVM may refuse TTM pages of higher order (EFAULT), up to 6.12',
+    title: 'KVM refuses TTM pages of higher order (EFAULT), up to 6.12',
     room: 'kvm',
     cause:
-      'The tail pages of a TTM allocation carry no reference count, and hva_to_pfn() of 5.10 to 6.12 ' +
-      'demands one.',
-    consequence: 'The VMM sees EFAULT instead of a mapping; the guest dies or loses the blob.',
+      'TTM takes the pages of a buffer in blocks as large as it can get, and all pages of a block but the ' +
+      'first carry no reference count. hva_to_pfn() of 5.13 to 6.12 demands one, and so do 5.12.14, 5.10.47, ' +
+      '5.4.129, 4.19.199 and later ones of these series.',
+    consequence:
+      'A blob of one page works; of a larger one the first touch of the second page makes KVM_RUN fail with ' +
+      'EFAULT ("Bad address"), and the VMM stops the VM. Only where memory is so fragmented that TTM gets ' +
+      'single pages does a larger one work. From 6.13 on KVM maps them all, and what MT101 and MT201 say of ' +
+      'them holds.',
     fix: 'Host kernel 6.13 or later.',
-    sources: ['linux/hva_to_pfn_remapped'],
+    sources: ['linux/hva_to_pfn_remapped', 'kvm/f8be156be163', 'mail/kvm-no-refcount'],
     example: '--cpu amd --kernel 6.8 --paging npt --backing ttm-wc --guest WC',
     find: highOrder,
   },
