@@ -102,14 +102,14 @@ function readAll(fd: number, reading: Reading): Buffer {
   if (stat.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
   if (stat.isFile() && stat.size > reading.max) throw new TooLarge(reading);
   const chunks: Buffer[] = [];
+  const chunk = stat.isFile() ? Buffer.alloc(stat.size + 1) : Buffer.alloc(64 * 1024);
   let length = 0;
   for (;;) {
-    const chunk = Buffer.alloc(64 * 1024);
     const count = readSome(fd, chunk);
     if (count === 0) return Buffer.concat(chunks);
     length += count;
     if (length > reading.max) throw new TooLarge(reading);
-    chunks.push(chunk.subarray(0, count));
+    chunks.push(Buffer.from(chunk.subarray(0, count)));
   }
 }
 

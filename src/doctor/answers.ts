@@ -47,8 +47,8 @@ function copied(text: string): string {
   return [...text].join('');
 }
 
-/** Answers kept for the hosts to come; beyond that many they are forgotten, and asked again. */
-const ANSWERS_MAX = 2000;
+/** Answers kept for the hosts to come, 6 KB each; beyond that many they are forgotten, and asked again. */
+const ANSWERS_MAX = 8000;
 
 /** Answers of the resolver, by all that the question holds: hosts that are alike share them. */
 export class Answers {

@@ -48,7 +48,7 @@ async function traced(host: HostDescription, run: string, scenario: string): Pro
   );
   const tasks = [...new Set([...trace.matchAll(/task-(\d+)/g)].map(([, tid = '']) => tid))];
   const described = { ...changed(host, { directories: { '/proc/100/task': tasks } }), bytes };
-  return diagnose(gather(await collect(describedHost(described), null, trace)));
+  return diagnose(gather(await collect(describedHost(described), null, { trace })));
 }
 
 describe.skipIf(folder === '')('whole traces of EPT hosts', () => {

@@ -192,7 +192,7 @@ async function ask(name: string, answers: Readonly<Record<string, unknown>>) {
   const path = await serve(name, talkQmp(answers));
   const host = describedHost(qemuHost(path, '-m', '512M'));
   const monitor = await opened(path, host);
-  const capture = await collect(host, null, [monitor]);
+  const capture = await collect(host, null, { monitors: [monitor] });
   monitor.close();
   return { monitor, capture, d: diagnose(gather(capture)) };
 }
@@ -294,7 +294,7 @@ describe.skipIf(!hasQemu())('a QEMU of this machine', () => {
           found = await openMonitor(path, host);
         }
         if (!found.ok) throw new Error(found.detail);
-        const capture = await collect(host, qemu.pid ?? 0, [found.monitor]);
+        const capture = await collect(host, qemu.pid ?? 0, { monitors: [found.monitor] });
         found.monitor.close();
         const { vms, facts } = diagnose(gather(capture));
         expect(facts.problems.filter((p) => p.place?.file.startsWith('monitor/'))).toEqual([]);

@@ -87,13 +87,9 @@ export function shownFindings(d: Diagnosis): ShownFindings {
   };
 }
 
-/** What tells most of what is open; null when nothing is open, or nothing would tell. */
+/** Where questions are open and root would know more, that; null otherwise. */
 export function nextStep(d: Diagnosis): string | null {
   if (d.undetermined.length === 0) return null;
-  const counts = new Map<string, number>();
-  for (const { remedy } of d.unknowns) {
-    if (!remedy.startsWith('nothing')) counts.set(remedy, (counts.get(remedy) ?? 0) + 1);
-  }
-  const [first] = [...counts].sort(([, a], [, b]) => b - a);
-  return first?.[0] ?? null;
+  const asRoot = d.unknowns.find(({ remedy }) => /^run doctor\b.*\broot\b/.test(remedy));
+  return asRoot?.remedy ?? null;
 }

@@ -94,7 +94,6 @@ function plainResult(rule: string, text: string, file: string | null): object {
 
 type HostOutcome = Pick<Outcome, 'undetermined'> & { readonly findings: readonly DoctorFinding[] };
 
-/** The results of one host; `file` is null for the machine that doctor runs on. */
 function hostResults(
   { findings, undetermined }: HostOutcome,
   file: string | null,
@@ -125,8 +124,9 @@ export class SarifLog {
     );
   }
 
-  host(outcome: HostOutcome): string {
-    return this.#lines(hostResults(outcome, null));
+  /** @param file null: the machine that doctor runs on */
+  host(outcome: HostOutcome, file: string | null): string {
+    return this.#lines(hostResults(outcome, file));
   }
 
   tail(): string {

@@ -28,7 +28,7 @@ export interface DoctorOptions extends LiveOptions {
 
 const USAGE = 2;
 
-function render(d: Diagnosis, format: DoctorFormat): string {
+function render(d: Diagnosis, format: DoctorFormat, file: string | null): string {
   switch (format) {
     case 'text':
       return doctorText(d);
@@ -40,7 +40,7 @@ function render(d: Diagnosis, format: DoctorFormat): string {
       return doctorMarkdown(d, packageVersion());
     case 'sarif': {
       const log = new SarifLog();
-      return log.head(packageVersion()) + log.host(d) + log.tail();
+      return log.head(packageVersion()) + log.host(d, file) + log.tail();
     }
     case 'prometheus': {
       const exposition = new Exposition(packageVersion());
@@ -63,7 +63,7 @@ async function runOne(options: DoctorOptions, file: string | undefined, io: Io):
   if (file !== undefined) refuseLive(options);
   const taken = await (file === undefined ? liveSource(options) : fileSource(file)).read();
   const diagnosis = diagnosisOf(taken);
-  io.write(render(diagnosis, options.format));
+  io.write(render(diagnosis, options.format, file ?? null));
   return exitCodeFor(diagnosis, options['fail-on'] ?? FAIL_ON_DEFAULT);
 }
 
