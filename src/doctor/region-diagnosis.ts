@@ -20,6 +20,7 @@ import type { Policy } from './policy.ts';
 import { honourCommands } from './quirk-state.ts';
 import { gpuBackings } from './regions.ts';
 import type { Region, VmFacts } from './vm-facts.ts';
+import { mapsHostBlobs } from './vmms/options.ts';
 
 /** Another hypervisor is below this KVM: it types the same pages last. Source: rule kvm/nested. */
 export function isNested(facts: HostFacts): boolean {
@@ -284,7 +285,9 @@ export function diagnoseRegion(
 
 /** Host memory that the guest can ask its virtio-gpu to map, while nothing of the kind is mapped. */
 export function prospectiveRegion(vm: VmFacts, facts: HostFacts): Region | null {
-  const windows = (ifKnown(vm.options)?.gpus ?? []).filter((g) => g.blob && g.hostmem !== null);
+  const options = ifKnown(vm.options);
+  if (!mapsHostBlobs(options)) return null;
+  const windows = (options?.gpus ?? []).filter((g) => g.blob);
   const [window] = windows;
   const mapped =
     ifKnown(vm.regions)?.some((r) => r.kind === 'gpu' || r.kind === 'dma-buf') ?? false;

@@ -2,12 +2,12 @@ import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
 import { honourCommands, isQuirkOffered } from './quirk-state.ts';
 import { BELOW, isNested, type RegionDiagnosis, type VmScene } from './region-diagnosis.ts';
+import { mapsHostBlobs } from './vmms/options.ts';
 
 /** Memory of a GPU is there, or the guest can ask for it. */
 function hasHostBlobs({ vm }: VmScene, regions: readonly RegionDiagnosis[]): boolean {
-  const options = ifKnown(vm.options);
   const mapped = regions.some(({ region }) => region.kind === 'gpu' || region.kind === 'dma-buf');
-  return mapped || (options?.gpus.some((g) => g.blob) ?? false);
+  return mapped || mapsHostBlobs(ifKnown(vm.options));
 }
 
 function noSwitch(scene: VmScene): readonly DoctorFinding[] {

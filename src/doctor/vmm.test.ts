@@ -83,6 +83,14 @@ describe('findings of the kind of VMM', () => {
     expect(found?.when).toContain('cannot be seen from outside');
   });
 
+  test('muvm: blobs are possible before any is mapped, whatever its window', async () => {
+    const d = await examine(as('muvm', ['--mem=512', 'sh']));
+    expect(codesOf(d)).toContain('MT610?');
+    expect(doctorText(d)).toContain('none mapped now, a window of');
+    const software = await examine(as('muvm', ['--gpu-mode=software', 'sh']));
+    expect(codesOf(software)).not.toContain('MT610?');
+  });
+
   test('not without a GPU, and not with NPT', async () => {
     const plain = as('crosvm', ['run', 'vmlinux']);
     expect(codesOf(await examine(plain)).filter((c) => c.startsWith('MT61'))).toEqual([]);

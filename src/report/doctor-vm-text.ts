@@ -74,7 +74,8 @@ const GUEST_MEMORY = {
 function regionTitle({ region, prospective }: RegionDiagnosis, width: number): readonly string[] {
   const { name, mappings, size } = region;
   const many = mappings > 1 ? ` in ${mappings} mappings` : '';
-  const title = `${name}, ${bytes(size)}${prospective ? ' window' : many}`;
+  const window = size === 0 ? 'a window of unknown size' : `${bytes(size)} window`;
+  const title = `${name}, ${prospective ? window : `${bytes(size)}${many}`}`;
   return wrap(title, width - 2, '    ').map((line, i) => (i === 0 ? `  ${line}` : line));
 }
 

@@ -59,6 +59,7 @@ export function optInCommand(
   if (options?.qemu === null || options === null || !isOff) return [];
   const domain = ifKnown(vm.libvirt);
   if (domain === null && !options.qemu.byLibvirt) return qemuLines(options.qemu);
-  const emulator = domain?.emulator ?? `/usr/bin/${vm.program}`;
+  const named = domain?.emulator ?? WRAPPER;
+  const emulator = named === WRAPPER ? `/usr/bin/${vm.program}` : named;
   return libvirtLines(domain === null ? 'DOMAIN' : shellWord(domain.name), emulator);
 }

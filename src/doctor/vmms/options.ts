@@ -71,6 +71,11 @@ export interface VmmOptions {
   readonly qemu: QemuOptions | null;
 }
 
+/** The guest can have host memory mapped: a virtio GPU with blobs, and a window to put them in. */
+export function mapsHostBlobs(options: VmmOptions | null): boolean {
+  return options !== null && options.blobs !== null && options.blobs !== 'none';
+}
+
 const MIB = 2 ** 20;
 
 /** A size; a bare number counts in `unit` bytes. Null for what is no size. */
