@@ -34,6 +34,7 @@ function libvirtLines(domain: string, emulator: string): readonly string[] {
     `exec ${shellWord(emulator)} "$@"`,
     'EOF',
     `chmod 755 ${WRAPPER}`,
+    '# where AppArmor or SELinux confines libvirt, allow it to run that file',
     `virsh edit ${domain}  # set <emulator>${WRAPPER}</emulator>`,
     `virsh shutdown ${domain}  # and when it is off:`,
     `virsh start ${domain}`,
