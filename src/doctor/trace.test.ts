@@ -147,7 +147,7 @@ describe('the reduced trace', () => {
       return `a-1 [000] ..... 1.0: kvm_mmu_set_spte: gfn ${gfn} spte 6000001${gfn.padStart(5, '0')}b77 (rwxu) level 1 at 0`;
     });
     const reduced = reduceTrace(lines.join('\n'));
-    expect(reduced.counts).toEqual({ events: pages, unreadable: 0, leftOut: 10 });
+    expect(reduced.counts).toEqual({ events: pages, unreadable: 0, dropped: 10 });
     expect(reduced.pages[0]?.gfn).toBe(10);
     expect(reduceTrace(reduced.text).counts).toEqual(reduced.counts);
   });

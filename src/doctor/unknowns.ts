@@ -179,9 +179,9 @@ function traceUnknowns({ trace }: HostFacts): readonly UnknownItem[] {
       remedy: 'run doctor as root',
     });
   }
-  if (trace.leftOut > 0) {
+  if (trace.dropped > 0) {
     items.push({
-      what: `${trace.leftOut} more pages of the trace`,
+      what: 'earlier pages of the trace',
       why: `the last ${TRACED_PAGES_MAX} were looked at`,
       remedy: 'a trace of the one VM, over the time that matters',
     });

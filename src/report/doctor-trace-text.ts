@@ -28,10 +28,10 @@ function vmLines({ vm, rows }: TraceDiagnosis): readonly string[] {
 export function traceLines(d: Diagnosis, width: number): readonly string[] {
   const { trace } = d.facts;
   if (trace === null) return [];
-  const { events, unreadable, leftOut, pages } = trace;
+  const { events, unreadable, dropped, pages } = trace;
   const head = [
     `${count(events, 'event')} of page-table entries, ${count(pages.length, 'guest page')} looked up`,
-    ...(leftOut > 0 ? [`${leftOut} earlier ones left out`] : []),
+    ...(dropped > 0 ? ['earlier ones left out'] : []),
     ...(unreadable > 0
       ? [
           `${count(unreadable, 'event')} without readable fields (trace options raw and hex lose them)`,

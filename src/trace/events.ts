@@ -1,4 +1,4 @@
-import { type U64, u64FromHex, u64ToNumber } from '../base/u64.ts';
+import { type U64, u64ToNumber } from '../base/u64.ts';
 import { decimalAt, fieldAt, hexAt, scanTraceLine, type TraceLine } from './line.ts';
 
 interface Common {
@@ -43,13 +43,13 @@ const PFN_LIMIT = 2 ** 40;
 
 function number(line: string, payload: number, name: string): number | null {
   const at = fieldAt(line, payload, name);
-  const value = at < 0 ? null : u64FromHex(hexAt(line, at));
+  const value = at < 0 ? null : hexAt(line, at);
   return value === null || value.hi >= 2 ** 20 ? null : u64ToNumber(value);
 }
 
 function word(line: string, payload: number, name: string): U64 | null {
   const at = fieldAt(line, payload, name);
-  return at < 0 ? null : u64FromHex(hexAt(line, at));
+  return at < 0 ? null : hexAt(line, at);
 }
 
 function level(line: string, payload: number): number | null {

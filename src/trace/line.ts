@@ -1,3 +1,5 @@
+import type { U64 } from '../base/u64.ts';
+
 /** A line of a trace text, cut into its parts. Offsets count from 0 into the line. */
 export interface TraceLine {
   /** Name of the event without the system before it: "kvm_mmu_set_spte" of "kvmmmu:kvm_mmu_set_spte". */
@@ -149,17 +151,31 @@ export function fieldAt(line: string, payload: number, name: string): number {
   return -1;
 }
 
-/** The hexadecimal digits at an offset, without "0x"; empty when there are none, or more than 16. */
-export function hexAt(line: string, at: number): string {
+/** Value of a hexadecimal digit; -1 for another character. */
+function digitOf(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  const lower = code | 32;
+  return lower >= 97 && lower <= 102 ? lower - 87 : -1;
+}
+
+/** The hexadecimal number at an offset, with or without "0x"; null when there is none, or past 64 bits. */
+export function hexAt(line: string, at: number): U64 | null {
   const start = line.charCodeAt(at) === 48 && (line.charCodeAt(at + 1) | 32) === 120 ? at + 2 : at;
+  let hi = 0;
+  let lo = 0;
   let end = start;
-  for (; end < line.length; end += 1) {
-    const code = line.charCodeAt(end) | 32;
-    if (!isDigit(line.charCodeAt(end)) && !(code >= 97 && code <= 102)) break;
+  for (
+    let digit = digitOf(line.charCodeAt(end));
+    digit >= 0;
+    digit = digitOf(line.charCodeAt(end))
+  ) {
+    hi = ((hi << 4) | (lo >>> 28)) >>> 0;
+    lo = ((lo << 4) | digit) >>> 0;
+    end += 1;
   }
   const stop = line.charCodeAt(end);
   const apart = Number.isNaN(stop) || stop === BLANK || stop === 44 || stop === 13;
-  return apart && end - start <= 16 ? line.slice(start, end) : '';
+  return apart && end > start && end - start <= 16 ? { hi, lo } : null;
 }
 
 /** A decimal number at an offset, also in parentheses (trace option fields); null when there is none. */

@@ -18,14 +18,14 @@ export interface TraceCounts {
   readonly events: number;
   /** Of these, lines whose fields could not be read. */
   readonly unreadable: number;
-  /** Guest pages that were dropped for others that came later. */
-  readonly leftOut: number;
+  /** How often a guest page was dropped for one that came later; the same page may be dropped again. */
+  readonly dropped: number;
 }
 
-const HEADER = /^# memtype: (\d{1,15}) events, (\d{1,15}) unreadable, (\d{1,15}) pages left out$/;
+const HEADER = /^# memtype: (\d{1,15}) events, (\d{1,15}) unreadable, (\d{1,15}) pages dropped$/;
 
-function headerOf({ events, unreadable, leftOut }: TraceCounts): string {
-  return `# memtype: ${events} events, ${unreadable} unreadable, ${leftOut} pages left out`;
+function headerOf({ events, unreadable, dropped }: TraceCounts): string {
+  return `# memtype: ${events} events, ${unreadable} unreadable, ${dropped} pages dropped`;
 }
 
 /**
@@ -66,18 +66,18 @@ export class TraceReducer {
   #line = 0;
   #events = 0;
   #unreadable = 0;
-  #leftOut = 0;
+  #dropped = 0;
   #isReduced = false;
 
   push(line: string): void {
     this.#line += 1;
     const header = this.#line === 1 ? HEADER.exec(line) : null;
     if (header !== null) {
-      const [, events, unreadable, leftOut] = header.map(Number);
+      const [, events, unreadable, dropped] = header.map(Number);
       this.#isReduced = true;
       this.#events = events ?? 0;
       this.#unreadable = unreadable ?? 0;
-      this.#leftOut = leftOut ?? 0;
+      this.#dropped = dropped ?? 0;
       return;
     }
     const read = readTraceLine(line, this.#line);
@@ -88,17 +88,19 @@ export class TraceReducer {
   }
 
   get counts(): TraceCounts {
-    return { events: this.#events, unreadable: this.#unreadable, leftOut: this.#leftOut };
+    this.#drop();
+    return { events: this.#events, unreadable: this.#unreadable, dropped: this.#dropped };
   }
 
   /** In the order of their last event. */
   get pages(): readonly TracedGfn[] {
+    this.#drop();
     return [...this.#pages.values()];
   }
 
   /** As a text that `TraceReducer` reads again; names of tasks are left out. */
   get text(): string {
-    const lines = this.pages.flatMap(linesOf);
+    const lines = this.pages.flatMap((page) => linesOf(page));
     return `${[headerOf(this.counts), ...lines].join('\n')}\n`;
   }
 
@@ -112,10 +114,18 @@ export class TraceReducer {
     const page = before ?? { tid, tgid, gfn, requested: null, leaf: null };
     this.#pages.delete(key);
     this.#pages.set(key, isRequest ? { ...page, requested: event } : { ...page, leaf: event });
-    if (this.#pages.size <= TRACED_PAGES_MAX) return;
-    const [oldest = ''] = this.#pages.keys();
-    this.#pages.delete(oldest);
-    this.#leftOut += 1;
+    if (this.#pages.size >= 2 * TRACED_PAGES_MAX) this.#drop();
+  }
+
+  /** Drops the oldest pages, many at a time: a Map that loses its first key again and again is slow. */
+  #drop(): void {
+    let left = this.#pages.size - TRACED_PAGES_MAX;
+    for (const key of this.#pages.keys()) {
+      if (left <= 0) return;
+      this.#pages.delete(key);
+      this.#dropped += 1;
+      left -= 1;
+    }
   }
 }
 
