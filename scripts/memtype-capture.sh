@@ -632,6 +632,7 @@ program() {
   cat <<'AWK'
 BEGIN {
   FS = "\t"; NONE = "\002"
+  vmm_names = "^(qemu-system-|qemu-kvm$|kvm$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)"
   split("texts lists links linkLists bytes kvm", sections, " ")
   for (i = 0; i < 256; i++) char[sprintf("%02x", i)] = i >= 32 && i < 127 ? sprintf("%c", i) : "?"
   words("bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB hugepages1G hugepages2M hugetlbfs huge kernel libvirt mdev mnt pci proc qemu ram run shm sys tmp tracing usr var zero mem", common)
@@ -877,7 +878,7 @@ function reduced(line,   a, n, i, out) {
   }
   if (form == "signature") return keep(line ~ /^Ubuntu [^ ]+ [0-9]+\.[0-9]+\.[0-9]+$/ ? "Ubuntu x " substr(line, index(substr(line, 8), " ") + 8) : "x")
   if (form == "kthreadd") return keep(line == "kthreadd" ? line : "x")
-  if (form == "comm") return keep(line ~ /^(qemu-system-|qemu-kvm$|kvm$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)/ ? line : "x")
+  if (form == "comm") return keep(line ~ vmm_names ? line : "x")
   if (form == "fdinfo") return line ~ /^(ino:[ \t]*[0-9]+|exp_name:[ \t]*[A-Za-z0-9_]+)$/ ? keep(line) : 0
   if (form == "word") return keep(line ~ /^[A-Za-z0-9_-]*$/ ? line : "x")
   return keep(line ~ /^[]A-Za-z0-9 \t.,:;()<>=@_[-]*$/ ? line : odd(line))
@@ -917,10 +918,13 @@ function decode(   i, n, a, k, word, open) {
   if (open) list[++word_count] = word
 }
 
-function arguments(   i, is_qemu, option, name, value, word, eq, known, out, program) {
+function arguments(   i, is_qemu, option, name, value, word, eq, known, out, program, pid) {
   decode()
   if (word_count == 0) return "\"\""
-  program = last_part(list[1])
+  pid = path
+  gsub(/[^0-9]/, "", pid)
+  program = (pid in programs) ? programs[pid] : last_part(list[1])
+  if (!(pid in programs) && program !~ vmm_names) program = program == "" ? "" : "x"
   is_qemu = program ~ /^(qemu-system-|qemu-kvm$|kvm$)/
   out = quoted(program)
   option = ""
@@ -1018,7 +1022,11 @@ function fd_target(target) {
 }
 function link_target(target,   name) {
   name = last_part(target)
-  if (path ~ /\/exe$/) { sub(/ \(deleted\)$/, "", name); return substr(name, 1, 64) }
+  if (path ~ /\/exe$/) {
+    sub(/ \(deleted\)$/, "", name)
+    match(path, /[0-9]+/)
+    return programs[substr(path, RSTART, RLENGTH)] = substr(name, 1, 64)
+  }
   if (path ~ /\/vfio-dev\//) return is_address(name) ? name : masked(name)
   return name ~ /^[A-Za-z0-9_.:-]+$/ ? name : "x"
 }

@@ -61,8 +61,9 @@ function refusalTree({ reason, detail }: Refusal): JsonTree {
 
 function withCut(tree: JsonTree, key: string, cut: boolean): JsonTree {
   if (!cut) return tree;
-  const inside: JsonTree = tree instanceof Map && key === 'lines' ? tree : new Map([[key, tree]]);
-  return new Map<string, JsonTree>([...(inside as ReadonlyMap<string, JsonTree>), ['cut', true]]);
+  const words = key === 'lines' && tree instanceof Map ? [...tree] : [];
+  const inside: readonly (readonly [string, JsonTree])[] = words.length > 0 ? words : [[key, tree]];
+  return new Map([...inside, ['cut', true]]);
 }
 
 function textReadingTree(reading: TextReading): JsonTree {

@@ -1,4 +1,5 @@
 import type { Parsed } from '../base/diagnostic.ts';
+import { refusalIn } from '../linux/text/common.ts';
 import { CPUINFO_KEYS } from '../linux/text/cpuinfo.ts';
 import { isAboutMemtypes, parseDmesg } from '../linux/text/dmesg.ts';
 import { kernelMessage } from '../linux/text/dmesg-line.ts';
@@ -31,9 +32,9 @@ function cpuinfo(text: string): string {
     const key = line.slice(0, Math.max(0, line.indexOf(':'))).trim();
     if (key === 'processor') blocks.push({ title: line, lines: [] });
     else if ((CPUINFO_KEYS as readonly string[]).includes(key)) blocks.at(-1)?.lines.push(line);
-    else if (line.trim() !== '' && !/^[a-zA-Z][\w ()/-]*$/.test(key)) {
-      blocks.at(-1)?.lines.push(odd(line));
-    }
+    else if (refusalIn(line.trim()) !== null) blocks.at(-1)?.lines.push(odd(line));
+    else if (line.trim() !== '' && !/^[a-zA-Z][\w ()/-]*$/.test(key))
+      blocks.at(-1)?.lines.push(MASK);
     return null;
   });
   const first = blocks[1]?.lines.join('\n');

@@ -8,10 +8,11 @@ import { doctorText } from '../report/doctor-text.ts';
 import { captureJson, parseCapture } from './capture-file.ts';
 import { diagnose } from './diagnose.ts';
 import { gather } from './gather.ts';
-import { reduce } from './mask.ts';
+import { RULED, reduce } from './mask.ts';
 import { reduceArguments } from './mask-argv.ts';
 import { Masks } from './mask-words.ts';
 import type { Capture } from './reading.ts';
+import { READS } from './reads.ts';
 
 const ORIGIN = { tool: 'memtype 0.0.0', by: 'node', masked: [] } as const;
 
@@ -100,7 +101,7 @@ describe('no secret is left', () => {
         expect(TRACES.exec(file)).toBe(null);
         expect(captureJson(reduce(reduced), ORIGIN)).toBe(file);
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     );
   });
 
@@ -144,6 +145,81 @@ describe('no secret is left', () => {
       '',
     ]);
     expect(reduced.texts.has('/masked-1/masked-2/debug/x86/pat_memtype_list')).toBe(true);
+  });
+});
+
+describe('any content', () => {
+  test('every path that is read has a rule', () => {
+    expect(READS.map((read) => read.path).filter((path) => !RULED.has(path))).toEqual([]);
+  });
+
+  const piece = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 30 }),
+    fc.constantFrom(
+      '\n',
+      '\0',
+      ' ',
+      '/',
+      ':',
+      '=',
+      ',',
+      '{',
+      '[anon:',
+      '/memfd:',
+      ' (deleted)',
+      'masked-1',
+    ),
+    fc.constantFrom('-m', '4G', '-object', 'memory-backend-file,id=a,mem-path=/a/b', '--vfio', 'x'),
+    fc.constantFrom(
+      '7f00-7f01 rw-s 0 0:0 1 /a',
+      'VmFlags: rd wr',
+      'processor\t: 0',
+      'kvm_intel 1 1 -',
+    ),
+    fc.constantFrom(
+      'x86/PAT: a:1 map pfn RAM range req write-back for [mem 0x1-0x2], got x',
+      'MTRR',
+    ),
+  );
+  const content = fc.array(piece, { maxLength: 12 }).map((parts) => parts.join(''));
+  const paths = READS.map(({ path }) =>
+    path
+      .replace('MOUNT', '/d')
+      .replace(/\b(?:PID|N|FD)\b/g, '7')
+      .replace(/[A-Z]{4,}/g, 'kvm'),
+  );
+  const some = <T>(value: fc.Arbitrary<T>) =>
+    fc
+      .array(fc.tuple(fc.constantFrom(...paths, 'trace', 'monitor/7/info mtree -f'), value))
+      .map((entries) => new Map(entries));
+  const ok = fc.constant(true as const);
+  const cut = fc.boolean();
+  const link = fc.record({
+    name: fc.oneof(content, fc.constant('3')),
+    target: fc.oneof(content, fc.constant('anon_inode:kvm-vm')),
+  });
+  const arbitrary: fc.Arbitrary<Capture> = fc.record({
+    uname: fc.record({ sysname: content, release: content, machine: content }),
+    pid: fc.constantFrom(null, 7),
+    texts: some(fc.record({ ok, text: content, cut })),
+    lists: some(fc.record({ ok, names: fc.array(fc.oneof(content, fc.constant('7'))), cut })),
+    links: some(fc.record({ ok, target: content })),
+    linkLists: some(fc.record({ ok, links: fc.array(link), cut })),
+    bytes: fc.constant(new Map()),
+    kvm: fc.constant(new Map()),
+    log: fc.record({ ok, text: content, cut }),
+  });
+
+  test('is reduced, and once is enough', () => {
+    fc.assert(
+      fc.property(arbitrary, (capture) => {
+        const once = reduce(capture);
+        const file = captureJson(once, ORIGIN);
+        expect(captureJson(reduce(parseCapture(file, 'c')), ORIGIN)).toBe(file);
+        expect(answer(reduce(once))).toBe(answer(once));
+      }),
+      { numRuns: Number(process.env['FC_RUNS'] ?? 300) },
+    );
   });
 });
 

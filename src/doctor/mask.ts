@@ -67,6 +67,15 @@ const LINK_RULES: Readonly<Record<string, NameRule>> = {
   '/sys/class/vfio-dev/NAME/device': pciOrMasked,
 };
 
+/** Paths of `READS` for which there is a rule here; of all others nothing is kept. */
+export const RULED: ReadonlySet<string> = new Set([
+  ...Object.keys(TEXT_REDUCERS),
+  ...Object.keys(LIST_RULES),
+  ...Object.keys(LINK_RULES),
+  ...['comm', 'cmdline', 'exe', 'fd', 'maps', 'smaps', 'pagemap'].map((f) => `/proc/PID/${f}`),
+  ...['/dev/kmsg', '/dev/kvm', '/dev/cpu/0/msr', KPAGEFLAGS],
+]);
+
 function ruleOf<T>(rules: Readonly<Record<string, T>>, path: string): T | null {
   const listed = listedAs(path);
   return listed !== null && Object.hasOwn(rules, listed) ? (rules[listed] ?? null) : null;
@@ -92,9 +101,12 @@ function reduceLinks(reading: LinksReading): LinksReading {
   if (!reading.ok) return reading;
   const links = [...reading.links]
     .sort((a, b) => byName(a.name, b.name))
-    .flatMap(({ name, target }) => {
+    .flatMap(({ name, target }, i) => {
       const kept = keptTarget(target);
-      return kept === null || !/^(?:0|[1-9]\d{0,8})$/.test(name) ? [] : [{ name, target: kept }];
+      const isNumber = /^(?:0|[1-9]\d{0,8}|x\d{9})$/.test(name);
+      return kept === null
+        ? []
+        : [{ name: isNumber ? name : `x${String(i + 1).padStart(9, '0')}`, target: kept }];
     });
   return { ...reading, links };
 }
@@ -128,10 +140,22 @@ function reduceOther(capture: Capture, to: Reduced, pid: number): void {
   move(capture.linkLists, to.linkLists, `/proc/${pid}/fd`, (r) => (r.ok ? { ...r, links: [] } : r));
 }
 
-function commandLine(text: string, program: string, masks: Masks): string {
+/** The file name of a program, of harmless characters. */
+function programName(path: string): string {
+  return baseName(path).replace(/[^\w.+-]/g, '?');
+}
+
+function isVmmName(comm: string): boolean {
+  return /^[\w.-]{1,15}$/.test(comm) && vmmOf(comm) !== 'other';
+}
+
+/** The first word is the name of the program, as its file has it or as it is known. */
+function commandLine(text: string, exe: LinkReading, program: string, masks: Masks): string {
   const [first, ...rest] = argvOf(text);
   if (first === undefined) return '';
-  const words = [baseName(first), ...reduceArguments(rest, vmmOf(program), masks)];
+  const isSafe = exe.ok || first === '' || vmmOf(baseName(first)) !== 'other';
+  const name = programName(exe.ok ? exe.target : first);
+  const words = [isSafe ? name : MASK, ...reduceArguments(rest, vmmOf(program), masks)];
   return words.map((word) => `${word}\0`).join('');
 }
 
@@ -146,11 +170,9 @@ function reducePid(capture: Capture, to: Reduced, pid: number, masks: Masks): vo
   }
   const text = (file: string, reduce: (text: string) => string): void =>
     move(capture.texts, to.texts, `${directory}/${file}`, (r) => reduceText(r, reduce));
-  text('comm', (name) => `${vmmOf(name.trim()) === 'other' ? MASK : name.trim()}\n`);
-  text('cmdline', (line) => commandLine(line, program, masks));
-  move(capture.links, to.links, `${directory}/exe`, (r) =>
-    reduceLink(r, (name) => baseName(name), masks),
-  );
+  text('comm', (name) => `${isVmmName(name.trim()) ? name.trim() : MASK}\n`);
+  text('cmdline', (line) => commandLine(line, readings.link(`${directory}/exe`), program, masks));
+  move(capture.links, to.links, `${directory}/exe`, (r) => reduceLink(r, programName, masks));
   move(capture.linkLists, to.linkLists, `${directory}/fd`, reduceLinks);
   move(capture.lists, to.lists, `${directory}/task`, (r) => reduceList(r, number, masks));
   text('maps', (maps) => reduceMaps(maps, masks));

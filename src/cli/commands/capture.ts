@@ -50,7 +50,8 @@ function refusalLines(asked: readonly Asked[]): readonly string[] {
   for (const { path, refusal } of asked) {
     if (refusal === null || refusal.reason === 'absent' || refusal.reason === 'not read') continue;
     const listed = listedAs(path) ?? path;
-    const needs = READS.find((read) => read.path === listed)?.needs ?? 'root';
+    const usual = READS.find((read) => read.path === listed)?.needs ?? 'root';
+    const needs = usual === 'anybody' ? 'root (here it is closed to others)' : usual;
     const { why } = refused(listed, refusal, {});
     const who = refusal.reason === 'denied' ? `; may read it: ${needs}` : '';
     const line = `${printable(why)}${who}`;
