@@ -15,14 +15,33 @@ const YAML_MAX = 256 * 1024;
 // A named pipe that nobody writes to must not keep a run over many files waiting for ever.
 const open = (path: string): number => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
 
+/** The parser and its reader call themselves for each level of nesting. */
+function isTooDeep(error: unknown): boolean {
+  return error instanceof RangeError;
+}
+
 async function fromCase(text: string, file: string): Promise<CaptureFile> {
+  try {
+    return await fromYaml(text, file);
+  } catch (error) {
+    if (!isTooDeep(error)) throw error;
+    throw new InputError([{ severity: 'error', message: `${file} is nested too deeply` }]);
+  }
+}
+
+async function fromYaml(text: string, file: string): Promise<CaptureFile> {
   if (text.length > YAML_MAX) {
     const message = `${file} is no JSON, and no case file is larger than ${YAML_MAX / 1024} KiB`;
     throw new InputError([{ severity: 'error', message }]);
   }
-  const { isNode, LineCounter, parseDocument } = await import('yaml');
+  const { isNode, LineCounter, parseDocument, visit } = await import('yaml');
   const lineCounter = new LineCounter();
-  const document = parseDocument(text, { lineCounter, prettyErrors: false });
+  const document = parseDocument(text, {
+    lineCounter,
+    prettyErrors: false,
+    // It compares every key with every other.
+    uniqueKeys: false,
+  });
   const lines = text.split('\n');
   const at = (start: number, end: number) => {
     const { line, col } = lineCounter.linePos(start);
@@ -35,6 +54,14 @@ async function fromCase(text: string, file: string): Promise<CaptureFile> {
     const place = at(error.pos[0], error.pos[1]);
     throw new InputError([{ severity: 'error', message: error.message, ...place }]);
   }
+  visit(document, {
+    Alias(_, { range }) {
+      const message = 'aliases are not read in a case file';
+      const help = 'write the value out';
+      const found = at(range?.[0] ?? 0, range?.[1] ?? 1);
+      throw new InputError([{ severity: 'error', message, help, ...found }]);
+    },
+  });
   const locate: Locate = (path, message, help) => {
     for (let length = path.length; length >= 0; length--) {
       const node = document.getIn(['capture', ...path.slice(0, length)], true);
@@ -54,7 +81,7 @@ async function fromCase(text: string, file: string): Promise<CaptureFile> {
     const help = 'memtype capture writes one; memtype explain reads case files with facts';
     throw new InputError([{ severity: 'error', message, help }]);
   }
-  const value: unknown = (document.toJS({ maxAliasCount: 0 }) as { capture: unknown }).capture;
+  const value: unknown = (document.toJS() as { capture: unknown }).capture;
   const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
   return captureFrom(isMap ? { memtypeCapture: 1, ...value } : value, locate);
 }
