@@ -52,6 +52,11 @@ list() {
 /sys/bus/virtio/devices/NAME/device
 /sys/bus/virtio/devices/NAME/features
 /sys/bus/pci/drivers/vfio-pci
+/sys/bus/pci/devices
+/sys/bus/pci/devices/ADDRESS/vendor
+/sys/bus/pci/devices/ADDRESS/device
+/sys/bus/pci/devices/ADDRESS/class
+/sys/bus/pci/devices/ADDRESS/config
 /sys/bus/pci/devices/ADDRESS/iommu
 /sys/bus/pci/devices/ADDRESS/driver
 /sys/bus/pci/devices/ADDRESS/resource
@@ -369,6 +374,35 @@ devices() {
   names /sys/bus/pci/drivers/vfio-pci
 }
 
+# The first 256 bytes of a configuration space; without rights the kernel gives 64.
+config() {
+  if [ ! -r "$ROOT$1" ]; then
+    mark R bytes "$1 0 256" absent ENOENT
+  else
+    mark B "$1 0 256" "$(od -An -v -tx1 -N 256 "$ROOT$1" 2>/dev/null | awk '{ gsub(/ /, ""); printf "%s", $0 }')"
+  fi
+}
+
+# Every PCI device, 1024 at most; they stay in PCI.
+pci_devices() {
+  names /sys/bus/pci/devices
+  PCI=' '
+  n=0
+  for device in $NAMES; do
+    case $device in *:*:*.*) ;; *) continue ;; esac
+    n=$((n + 1))
+    [ "$n" -le 1024 ] || break
+    PCI="$PCI$device "
+    at=/sys/bus/pci/devices/$device
+    for file in vendor device class; do text "$at/$file" word; done
+    text "$at/resource" plain
+    link "$at/driver"
+    vendor=
+    [ ! -r "$ROOT$at/vendor" ] || read -r vendor <"$ROOT$at/vendor" || :
+    case $vendor in 0x1af4) config "$at/config" ;; esac
+  done
+}
+
 # Where debugfs is mounted: on its usual place, else on the first other.
 debugfs() {
   [ -r "$ROOT/proc/self/mounts" ] || {
@@ -385,6 +419,7 @@ debugfs() {
 pci() {
   case $1 in *:*:*.*) ;; *) return ;; esac
   link "/sys/bus/pci/devices/$1/iommu"
+  case $PCI in *" $1 "*) return ;; esac
   link "/sys/bus/pci/devices/$1/driver"
   text "/sys/bus/pci/devices/$1/resource" plain
 }
@@ -619,6 +654,7 @@ collect() {
   modules
   firmware
   devices
+  pci_devices
   text "$(debugfs)/x86/pat_memtype_list" plain
   processes
   kill "$ticker" 2>/dev/null
@@ -805,6 +841,7 @@ function log_line(line,   n, a) {
   if (n > 0 && line ~ /^[0-9]+,[0-9]+,/) line = substr(line, n + 1)
   if (line ~ /^Linux version /) { split(line, a, " "); return keep("Linux version " a[3]) }
   if (line ~ /^(Kernel c|C)ommand line:/) { n = kernel_words(line); return keep(substr(line, 1, index(line, ":")) (n == "" ? "" : " " n)) }
+  if (line ~ /^Memory Encryption Features active: [A-Za-z -]*$/) return keep(line)
   if (line ~ /^Hypervisor detected: (KVM|VMware|Microsoft Hyper-V|Xen PV|Xen PVH|Xen HVM|ACRN|Jailhouse|[Bb]hyve)$/) return keep(line)
   if (line ~ /(conflicting memory types [0-9a-f]|map pfn (RAM range|expected))/) {
     sub(/^(x86\/PAT: )?.*:/, "", line)

@@ -35,7 +35,7 @@ async function capture(options: Partial<CaptureOptions>) {
 
 async function doctor(file: string, pid?: string) {
   const { io, written } = recorder();
-  const code = await runDoctor({ format: 'text', file, pid }, io);
+  const code = await runDoctor({ format: 'text', pid }, io, [file]);
   return { code, ...written };
 }
 

@@ -1,10 +1,12 @@
 import { Answers, Asker, regionFacts } from './answers.ts';
 import { coherencyOf, deviceNames, type VmCoherency } from './coherency.ts';
+import { conflictFindings } from './conflicts.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT } from './exit-code.ts';
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding, mergeFindings } from './findings.ts';
 import { type GuestSide, guestSide } from './guest-side.ts';
 import type { HostFacts } from './host-facts.ts';
+import { ownMemoryFindings } from './own-memory.ts';
 import { type Policy, policyOf } from './policy.ts';
 import { quirkState } from './quirk-state.ts';
 import {
@@ -137,7 +139,8 @@ function undeterminedOf(facts: HostFacts, vms: readonly VmDiagnosis[]): readonly
     );
   }
   if (vms.length > 0 && !facts.kvm.paging.known) found.push('the paging mode of this KVM');
-  if (ifKnown(facts.isGuest) === true && (ifKnown(facts.virtioGpus) ?? []).length > 0) {
+  const gpus = ifKnown(facts.virtioGpus) ?? [];
+  if (ifKnown(facts.isGuest) === true && gpus.some((g) => g.blob !== false)) {
     found.push('what the virtio-gpu memory of this guest gets: the host decides');
   }
   return found;
@@ -193,6 +196,8 @@ export function diagnose(facts: HostFacts, answers: Answers = new Answers()): Di
   const traces = traceDiagnoses(facts);
   const findings = mergeFindings([
     ...machineFindings(facts),
+    ...ownMemoryFindings(facts),
+    ...conflictFindings(facts),
     ...(inside?.findings ?? []),
     ...scenes.flatMap(({ scene, regions }) => [
       ...untoldVfio(scene),

@@ -1,4 +1,5 @@
 import type { Severity, VerdictCode, VerdictKind } from '../resolve/verdict.ts';
+import { MEMORY_FINDINGS } from './memory-findings.ts';
 import { TRACE_FINDINGS } from './trace-findings.ts';
 import { VMM_FINDINGS } from './vmms/findings.ts';
 
@@ -125,6 +126,7 @@ export const DOCTOR_FINDINGS = {
   },
   ...TRACE_FINDINGS,
   ...VMM_FINDINGS,
+  ...MEMORY_FINDINGS,
 } as const satisfies Readonly<Record<string, VerdictKind>>;
 
 export type DoctorFindingName = keyof typeof DOCTOR_FINDINGS;

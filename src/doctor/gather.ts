@@ -1,11 +1,13 @@
 import { parseIomem } from '../linux/text/iomem.ts';
 import { parseMemtypeList } from '../linux/text/memtype-list.ts';
 import { gatherAmdgpu } from './buffers.ts';
+import { gatherConflicts } from './conflicts.ts';
 import { gatherGpus, gatherIommu, gatherVfioBound, gatherVirtioGpus } from './devices.ts';
 import { ifKnown, unknown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
 import { gatherKvm } from './kvm-host.ts';
 import {
+  gatherConfidential,
   gatherCpu,
   gatherFirmware,
   gatherHypervisor,
@@ -16,6 +18,7 @@ import {
   gatherPat,
 } from './machine.ts';
 import { Gathering } from './parse.ts';
+import { gatherPci } from './pci.ts';
 import type { PhysicalMaps } from './physical.ts';
 import { type Capture, Readings } from './reading.ts';
 import { type FrameRun, frameRuns, gatherTrace, TRACE } from './trace-facts.ts';
@@ -68,6 +71,7 @@ function machineFacts(
     kernel: gatherKernel(readings),
     isGuest: gatherIsGuest(cpu),
     hypervisor: gatherHypervisor(log),
+    confidential: gatherConfidential(cpu, log),
     kvm: gatherKvm(readings, cpu),
     firmware: gatherFirmware(readings, gathering, log),
     pat: gatherPat(readings, cpu, log, list),
@@ -78,6 +82,7 @@ function machineFacts(
       'partial',
       DEBUGFS_REMEDIES,
     ),
+    conflicts: gatherConflicts(log),
     iomem:
       iomem.known && iomem.value.hidden
         ? unknown('/proc/iomem shows this user no addresses', 'run doctor as root')
@@ -87,6 +92,7 @@ function machineFacts(
     amdgpu: gatherAmdgpu(readings, gathering, gpus, debugfsMount(readings)),
     lockdown: gatherLockdown(readings),
     virtioGpus: gatherVirtioGpus(readings),
+    pci: gatherPci(readings, gathering),
     vfioBound: gatherVfioBound(readings),
     processes: surveyOf(readings),
   };

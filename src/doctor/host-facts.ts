@@ -2,6 +2,7 @@ import type { Diagnostic } from '../base/diagnostic.ts';
 import type { Paging } from '../facts/facts.ts';
 import type { AmdgpuGem } from '../linux/text/amdgpu-gem.ts';
 import type { CpuInfo } from '../linux/text/cpuinfo.ts';
+import type { PatOffReason } from '../linux/text/dmesg-facts.ts';
 import type { E820Entry } from '../linux/text/e820.ts';
 import type { Iomem } from '../linux/text/iomem.ts';
 import type { MemtypeList } from '../linux/text/memtype-list.ts';
@@ -9,7 +10,9 @@ import type { MtrrRange } from '../linux/text/mtrr.ts';
 import type { KernelVersion } from '../linux/version.ts';
 import type { PatLayout } from '../x86/pat.ts';
 import type { MtrrType } from '../x86/types.ts';
+import type { Conflict } from './conflicts.ts';
 import type { Fact } from './fact.ts';
+import type { PciDevice } from './pci.ts';
 import type { TraceFacts } from './trace-facts.ts';
 import type { VmFacts } from './vm-facts.ts';
 
@@ -55,6 +58,8 @@ export interface PatFacts {
   readonly enabled: boolean;
   /** Null when only known to be on or off. */
   readonly layout: PatLayout | null;
+  /** Why the kernel did not set it up, as its boot log says. */
+  readonly off: PatOffReason | null;
 }
 
 export interface IommuUnit {
@@ -115,7 +120,13 @@ export interface FirmwareFacts {
   /** IA32_MTRR_DEF_TYPE; null as a value: the MTRRs are off. */
   readonly mtrrDefault: Fact<MtrrType | null>;
   readonly memmap: Fact<readonly E820Entry[]>;
+  /** The boot log has "MTRRs set to read-only": the kernel uses a state that something else gave it. */
+  readonly isReadOnly: boolean;
+  /** TOP_MEM2 of AMD, in force up to there; null: there is none. */
+  readonly tom2: Fact<number | null>;
 }
+
+export type Confidential = 'tdx' | 'snp' | 'sev';
 
 /** Everything known of one machine, and what is not. */
 export interface HostFacts {
@@ -125,10 +136,14 @@ export interface HostFacts {
   readonly isGuest: Fact<boolean>;
   /** Of which hypervisor, as the kernel detected it. */
   readonly hypervisor: Fact<string>;
+  /** This guest's memory is encrypted against its host. */
+  readonly confidential: Fact<Confidential | null>;
   readonly kvm: KvmFacts;
   readonly firmware: FirmwareFacts;
   readonly pat: Fact<PatFacts>;
   readonly tracked: Fact<MemtypeList>;
+  /** Mappings that were refused in this boot. */
+  readonly conflicts: Fact<readonly Conflict[]>;
   readonly iomem: Fact<Iomem>;
   readonly iommu: Fact<readonly IommuUnit[]>;
   readonly gpus: Fact<readonly Gpu[]>;
@@ -137,6 +152,8 @@ export interface HostFacts {
   /** State of kernel lockdown. */
   readonly lockdown: Fact<Lockdown>;
   readonly virtioGpus: Fact<readonly VirtioGpu[]>;
+  /** Those with a memory BAR. */
+  readonly pci: Fact<readonly PciDevice[]>;
   /** PCI addresses bound to vfio-pci. */
   readonly vfioBound: Fact<readonly string[]>;
   readonly processes: Fact<ProcessSurvey>;

@@ -10,7 +10,14 @@ import { patLayout } from '../x86/pat.ts';
 import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
 import { type MtrrType, mtrrTypeOf } from '../x86/types.ts';
 import { type Fact, known, refused, unknown } from './fact.ts';
-import type { CpuFacts, FirmwareFacts, KernelFacts, Lockdown, PatFacts } from './host-facts.ts';
+import type {
+  Confidential,
+  CpuFacts,
+  FirmwareFacts,
+  KernelFacts,
+  Lockdown,
+  PatFacts,
+} from './host-facts.ts';
 import { attempt, type Gathering } from './parse.ts';
 import type { Readings } from './reading.ts';
 import { MSR_MTRR_DEF_TYPE, MSR_PAT } from './reads.ts';
@@ -117,6 +124,25 @@ export function gatherHypervisor(log: Fact<KernelLog>): Fact<string> {
     : known(name.slice(0, 64), '/dev/kmsg');
 }
 
+const CONFIDENTIAL: readonly (readonly [RegExp, Confidential])[] = [
+  [/TDX/, 'tdx'],
+  [/SEV-SNP/, 'snp'],
+  [/SEV/, 'sev'],
+];
+
+/** A TDX guest has a CPU flag; SEV is only told in "Memory Encryption Features active". */
+export function gatherConfidential(
+  cpu: Fact<CpuFacts>,
+  log: Fact<KernelLog>,
+): Fact<Confidential | null> {
+  const flags = cpu.known ? cpu.value.flags : null;
+  if (flags?.includes('tdx_guest')) return known('tdx', '/proc/cpuinfo, flag tdx_guest');
+  if (!log.known) return log;
+  const said = factsOf(log.value, 'memory-encryption').at(-1);
+  const found = said && CONFIDENTIAL.find(([pattern]) => pattern.test(said.features));
+  return known(found?.[1] ?? null, '/dev/kmsg');
+}
+
 // ---- PAT --------------------------------------------------------------------------------------
 
 function msr(readings: Readings, index: number): ReturnType<typeof u64FromBytes> | null {
@@ -166,10 +192,11 @@ export function gatherPat(
   const value = msr(readings, MSR_PAT);
   const fromMsr = value === null ? null : patLayout(value);
   const fromLog = log.known ? (factsOf(log.value, 'pat-layout').at(-1)?.layout ?? null) : null;
+  const off = log.known ? (factsOf(log.value, 'pat-off').at(-1)?.reason ?? null) : null;
   if (!enabled.known) return enabled;
   const layout = fromMsr ?? fromLog;
   const source = fromMsr !== null ? '; MSR 277H' : fromLog !== null ? '; /dev/kmsg' : '';
-  return known({ enabled: enabled.value, layout }, enabled.from + source);
+  return known({ enabled: enabled.value, layout, off }, enabled.from + source);
 }
 
 // ---- firmware ---------------------------------------------------------------------------------
@@ -213,6 +240,15 @@ function mtrrDefault(
   );
 }
 
+/** Printed in one block with the default type, so that a log with that block and no TOM2 tells, too. */
+function tom2(log: Fact<KernelLog>): Fact<number | null> {
+  if (!log.known) return log;
+  const said = factsOf(log.value, 'tom2').at(-1);
+  if (said !== undefined) return known(said.address, '/dev/kmsg');
+  if (factsOf(log.value, 'mtrr-default').length > 0) return known(null, '/dev/kmsg');
+  return unknown('the boot log has no block of MTRRs', 'mtrr=debug on the kernel command line');
+}
+
 function memmapText(readings: Readings): string | null {
   const directory = '/sys/firmware/memmap';
   const entries = readings.list(directory);
@@ -245,5 +281,7 @@ export function gatherFirmware(
     oddMtrrs: gathering.oddLines(file),
     mtrrDefault: mtrrDefault(readings, log, list.known ? list.value.ranges : null),
     memmap: memmap(readings, gathering),
+    isReadOnly: log.known && factsOf(log.value, 'mtrr-read-only').length > 0,
+    tom2: tom2(log),
   };
 }

@@ -74,7 +74,10 @@ describe('machines without VMs', () => {
     const d = await examine(load('guest-nopat'));
     expect(d.facts.pat).toMatchObject({ value: { enabled: false } });
     expect(d.findings).toMatchObject([{ code: 'MT222', certain: true, severity: 'warning' }]);
-    expect(d.guestSide?.requests[0]).toEqual({ asks: 'WC', types: [['WB'], ['UC'], ['WB']] });
+    expect(d.guestSide?.requests[0]).toEqual({
+      asks: 'WC',
+      types: [['WB'], ['UC'], ['UC'], ['WB']],
+    });
     expect(doctorExitCode(d)).toBe(1);
   });
 

@@ -56,6 +56,7 @@ const LIST_RULES: Readonly<Record<string, NameRule>> = {
   '/sys/class/drm': only(isGpuNode),
   '/sys/bus/virtio/devices': plain,
   '/sys/bus/pci/drivers/vfio-pci': only((name) => PCI_ADDRESS.test(name)),
+  '/sys/bus/pci/devices': only((name) => PCI_ADDRESS.test(name)),
   '/sys/kernel/iommu_groups/GROUP/devices': pciOrMasked,
 };
 
@@ -188,9 +189,11 @@ function reducePagemap(reading: BytesReading): BytesReading {
   return { ok: true, hex: frame === null ? '' : frameHex(frame) };
 }
 
+const CONFIG = '/sys/bus/pci/devices/ADDRESS/config';
+
 function reduceBytes(key: string, reading: BytesReading): BytesReading | null {
   const [path = '', offset = ''] = key.split(' ');
-  if (path === KPAGEFLAGS) return reading;
+  if (path === KPAGEFLAGS || listedAs(path) === CONFIG) return reading;
   if (/^\/proc\/\d+\/pagemap$/.test(path)) return reducePagemap(reading);
   const isMsr = path === '/dev/cpu/0/msr' && [MSR_PAT, MSR_MTRR_DEF_TYPE].includes(Number(offset));
   return isMsr ? reading : null;

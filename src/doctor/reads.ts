@@ -33,7 +33,11 @@ export const READS: readonly Read[] = [
   { path: '/proc/mtrr', what: 'variable MTRRs in force', needs: ANY },
   { path: '/proc/iomem', what: 'what lies at a physical address', needs: 'root for the addresses' },
   { path: '/proc/2/comm', what: 'whether this /proc shows every process', needs: ANY },
-  { path: '/dev/kmsg', what: 'boot lines about PAT and MTRRs', needs: 'CAP_SYSLOG, if restricted' },
+  {
+    path: '/dev/kmsg',
+    what: 'boot lines about PAT, MTRRs and refused mappings',
+    needs: 'CAP_SYSLOG, if restricted',
+  },
   { path: '/dev/cpu/0/msr', what: 'MSRs 277H (PAT), 2FFH (default MTRR type)', needs: ROOT },
   {
     path: '/dev/kvm',
@@ -66,6 +70,15 @@ export const READS: readonly Read[] = [
   { path: '/sys/bus/virtio/devices/NAME/device', what: 'the same', needs: ANY },
   { path: '/sys/bus/virtio/devices/NAME/features', what: 'its blob resources', needs: ANY },
   { path: '/sys/bus/pci/drivers/vfio-pci', what: 'devices bound to vfio-pci', needs: ANY },
+  { path: '/sys/bus/pci/devices', what: 'PCI devices', needs: ANY },
+  { path: '/sys/bus/pci/devices/ADDRESS/vendor', what: 'which device it is', needs: ANY },
+  { path: '/sys/bus/pci/devices/ADDRESS/device', what: 'the same', needs: ANY },
+  { path: '/sys/bus/pci/devices/ADDRESS/class', what: 'the same', needs: ANY },
+  {
+    path: '/sys/bus/pci/devices/ADDRESS/config',
+    what: "of virtio: where in a BAR the host's blobs appear",
+    needs: 'root beyond byte 64',
+  },
   { path: '/sys/bus/pci/devices/ADDRESS/iommu', what: 'the IOMMU unit of a device', needs: ANY },
   { path: '/sys/bus/pci/devices/ADDRESS/driver', what: 'its driver', needs: ANY },
   { path: '/sys/bus/pci/devices/ADDRESS/resource', what: 'where its BARs are', needs: ANY },

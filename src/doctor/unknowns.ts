@@ -1,6 +1,7 @@
 import { TRACED_PAGES_MAX } from '../trace/reduce.ts';
 import { type Fact, ifKnown, type Unknown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
+import { isVirtioGpu } from './pci.ts';
 import { tracedIpat } from './trace-facts.ts';
 import type { VmFacts } from './vm-facts.ts';
 
@@ -62,8 +63,18 @@ function machineUnknowns(facts: HostFacts): readonly UnknownItem[] {
     ...item('GPUs', facts.gpus),
     ...(facts.amdgpu === null ? [] : item('caching of the buffers of amdgpu', facts.amdgpu)),
     ...lockedDown(facts),
+    ...item('PCI devices', facts.pci),
+    ...windowUnknowns(facts),
     ...item('devices bound to vfio-pci', facts.vfioBound),
   ];
+}
+
+/** Where only the size of a BAR tells that it holds the blobs of the host. */
+function windowUnknowns(facts: HostFacts): readonly UnknownItem[] {
+  if (ifKnown(facts.isGuest) !== true) return [];
+  return (ifKnown(facts.pci) ?? [])
+    .filter(isVirtioGpu)
+    .flatMap((d) => item(`the host-visible window of ${d.address}`, d.windows));
 }
 
 function processUnknowns({ processes }: HostFacts): readonly UnknownItem[] {

@@ -3,10 +3,12 @@ import { isGpuNode } from '../doctor/devices.ts';
 import { debugfsMount, machineContext, memtypeListPath, tracedFrames } from '../doctor/gather.ts';
 import { isVendorModule } from '../doctor/kvm-host.ts';
 import { reduce } from '../doctor/mask.ts';
+import { CONFIG_BYTES, PCI_DEVICES, PCI_MAX, VIRTIO_VENDOR } from '../doctor/pci.ts';
 import { type Capture, Readings } from '../doctor/reading.ts';
 import { GPU_FILES, MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
 import { KPAGEFLAGS } from '../doctor/sample.ts';
 import { runBytes, TRACE, tasksPath } from '../doctor/trace-facts.ts';
+import { PCI_ADDRESS } from '../doctor/vmm.ts';
 import { NONCOHERENT_DMA_CAPS } from '../doctor/vmm-findings.ts';
 import { LIBVIRT_STATUS } from '../doctor/vmms/libvirt.ts';
 import { pidsOf } from '../doctor/vms.ts';
@@ -76,6 +78,18 @@ async function collectDevices(recorder: Recorder): Promise<void> {
   await recorder.list('/sys/bus/pci/drivers/vfio-pci');
 }
 
+async function collectPci(recorder: Recorder): Promise<void> {
+  const names = (await recorder.names(PCI_DEVICES)).filter((name) => PCI_ADDRESS.test(name));
+  for (const name of names.toSorted().slice(0, PCI_MAX)) {
+    const device = `${PCI_DEVICES}/${name}`;
+    const vendor = await recorder.text(`${device}/vendor`);
+    await recorder.texts(['device', 'class', 'resource'].map((file) => `${device}/${file}`));
+    await recorder.link(`${device}/driver`);
+    const isVirtio = vendor.ok && Number(vendor.text) === VIRTIO_VENDOR;
+    if (isVirtio) await recorder.bytes(`${device}/config`, 0, CONFIG_BYTES);
+  }
+}
+
 /** The page flags of the frames in a trace, and whose threads are in it. */
 async function collectTrace(recorder: Recorder, trace: string): Promise<void> {
   recorder.keep(TRACE, { ok: true, text: trace, cut: false });
@@ -136,6 +150,7 @@ export async function collectUnmasked(
   await collectModules(recorder);
   await collectFirmware(recorder);
   await collectDevices(recorder);
+  await collectPci(recorder);
   await recorder.text(memtypeListPath(new Readings(recorder.capture)));
   await collectLibvirt(recorder);
   await collectProcesses(recorder, machineContext(new Readings(recorder.capture)), monitors);

@@ -143,6 +143,16 @@ const PLACE_FORMS: readonly LogForm[] = [
     ],
   },
   {
+    hint: /^Memory Encryption Features active:/,
+    shape: 'Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP',
+    forms: [
+      {
+        pattern: /^Memory Encryption Features active: (?<features>\S.*)$/d,
+        read: (f) => ({ kind: 'memory-encryption', features: f.text('features') }),
+      },
+    ],
+  },
+  {
     hint: /^DMI: .*, BIOS /,
     shape: 'DMI: QEMU Standard PC (Q35 + ICH9, 2009), BIOS 1.16.2 04/01/2014',
     forms: [

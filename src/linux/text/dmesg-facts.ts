@@ -25,7 +25,9 @@ type PlaceFact =
   | { readonly kind: 'kernel'; readonly release: string; readonly text: string }
   | { readonly kind: 'command-line'; readonly text: string }
   | { readonly kind: 'hypervisor'; readonly name: string }
-  | { readonly kind: 'dmi'; readonly text: string };
+  | { readonly kind: 'dmi'; readonly text: string }
+  /** "AMD SEV SEV-ES SEV-SNP", "Intel TDX": of a host or of a guest. */
+  | { readonly kind: 'memory-encryption'; readonly features: string };
 
 /** `map` is who gave the map: BIOS-e820, user, modified, extended, Xen, ... */
 type E820Fact =
