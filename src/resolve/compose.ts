@@ -42,8 +42,17 @@ interface Cpu {
   readonly model: CpuModel | null;
 }
 
+/** What somebody who asks for another architecture has to know instead. */
+const ON_ARM =
+  'on arm64 the types of stage 1 and stage 2 combine by another rule (without FWB the less cacheable wins), ' +
+  'and an uncached access snoops no cache: host and guest must both map what they share cached, or clean and ' +
+  'invalidate it around each transfer';
+
 /** "intel", "amd", "6/143", "intel:19/1". */
 function parseCpu(word: Word): Cpu {
+  if (/^(?:arm|aarch)/i.test(word.text)) {
+    complain(word, `memtype answers for x86 only, not for ${word.text}`, ON_ARM);
+  }
   const match = /^(?:(intel|amd)|(?:(intel|amd):)?(0x[0-9a-f]+|\d+)\/(0x[0-9a-f]+|\d+))$/i.exec(
     word.text,
   );
