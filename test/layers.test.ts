@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { InputError } from '../src/base/diagnostic.ts';
 import { answer, codes } from './ask.ts';
 
 /** A host blob of amdgpu (USWC), handed out by Venus, on an Intel CPU with self-snoop. */
@@ -13,6 +14,18 @@ const BLOB = {
 
 const fixOf = (r: ReturnType<typeof answer>, code: string): string =>
   r.verdicts.find((v) => v.code === code)?.fix ?? '';
+
+const textOf = (r: ReturnType<typeof answer>, code: string): string =>
+  r.verdicts.find((v) => v.code === code)?.text ?? '';
+
+function thrown(run: () => unknown): InputError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof InputError) return error;
+  }
+  throw new Error('expected an InputError');
+}
 
 describe('the VMM decides about the quirk', () => {
   test.each([
@@ -240,9 +253,91 @@ describe('another hypervisor, and what was found installed', () => {
     expect(r.verdicts.find((v) => v.code === 'MT213')?.text).toContain('machine-check risk');
   });
 
+  test('what it does to an access is worked out with the guest PAT', () => {
+    const hole = {
+      ...thin,
+      'host-mtrr-ranges': 'UC 0xfed00000-0xfee00000',
+      'host-mtrr-default': 'WB',
+      hpa: '0xfed00000',
+      backing: 'bar',
+      'installed-leaf': 'WB',
+    };
+    expect(textOf(answer(hole), 'MT213')).toContain('WB instead of UC: cacheable');
+    const uc = textOf(answer({ ...hole, guest: 'UC' }), 'MT213');
+    expect(uc).toContain('UC all the same, by the page tables (UC); one that counts on the MTRR');
+  });
+
+  const ram = { hpa: '4G', backing: 'ram', 'installed-leaf': 'UC' };
+  const device = { hpa: '3G', backing: 'bar', 'installed-leaf': 'WB' };
+  const low = { ...ram, hpa: '0x1000', 'host-mtrr-fixed': 'WB' };
+  const vga = { hpa: '0xa0000', backing: 'vga-hole', 'installed-leaf': 'WB' };
+
+  test.each([
+    ['WB 0-16G', 'UC', ram, 'the match is not kept'],
+    ['WB 0-16G', 'UC', ram, 'never raise it'],
+    ['UC 3G-4G, WB 0-8G', 'UC', device, 'the last one'],
+    ['WB 0-8G, UC 3G-4G', 'UC', device, 'the first one'],
+    ['WB 0-8G, UC 3G-4G', 'UC', device, 'WB for every page'],
+    ['WB 0-8G', 'UC', { ...vga, 'host-mtrr-fixed': 'UC' }, 'the fixed ranges left out'],
+    ['WB 0-8G', 'WB', low, 'UC for everything below 1 MiB'],
+    ['UC 1G-1025M', 'WB', { ...ram, hpa: '1025M' }, 'a 2 MiB leaf over ranges of several types'],
+    ['WB 0-8G', 'UC', { ...ram, 'installed-leaf': 'WP' }, 'Usual mistakes'],
+  ])('%s, default %s, %o: %s', (ranges, base, page, words) => {
+    const mtrrs = { 'host-mtrr-ranges': ranges, 'host-mtrr-default': base };
+    expect(fixOf(answer({ ...thin, ...mtrrs, ...page }), 'MT213')).toContain(words);
+  });
+
+  test('rules of KVM are not built from MTRRs: no such mistakes are named', () => {
+    const { 'host-mtrr-ranges': _, 'host-mtrr-default': __, policy: ___, ...kvm } = thin;
+    const r = answer({ ...kvm, kernel: '6.16', backing: 'ram', 'installed-leaf': 'UC' });
+    expect(fixOf(r, 'MT213')).toContain('These rules of KVM install WB+IPAT');
+  });
+
   test('a host layout and a host MTRR are not both said', () => {
     expect(() => answer({ ...thin, hpa: '1G', backing: 'ram', 'host-mtrr': 'WB' })).toThrow(
       'both say what the host MTRR is',
     );
+  });
+});
+
+describe('a confidential guest', () => {
+  const tdx = { cpu: 'intel', kernel: '6.16', paging: 'ept', confidential: 'tdx', guest: 'WB' };
+
+  test('MTRRs that are off make no RAM uncached, and no BAR cached', () => {
+    const ram = answer({ ...tdx, backing: 'ram', firmware: 'none' });
+    expect(ram.types).toEqual(['WB']);
+    expect(textOf(ram, 'MT223')).toContain("the type of the guest's page tables, here WB");
+    const bar = answer({ ...tdx, backing: 'bar', firmware: 'none' });
+    expect(bar.types).toEqual(['UC']);
+    expect(textOf(bar, 'MT223')).toContain('No UC is lost');
+  });
+});
+
+describe('what the guest does there', () => {
+  test('reads of a BAR that is not even WC are slow, too', () => {
+    const bar = { cpu: 'amd', paging: 'npt', kernel: '6.8', backing: 'bar-wc', workload: 'reads' };
+    expect(textOf(answer({ ...bar, guest: 'WB' }), 'MT304')).toContain('device memory that is UC');
+    expect(textOf(answer({ ...bar, guest: 'WC' }), 'MT304')).toContain('memory that is WC');
+    expect(codes(answer({ ...bar, guest: 'WB', workload: 'writes' }), 'warning')).toEqual([]);
+  });
+
+  test('of what may hold, what makes it slow comes first once it is said', () => {
+    const open = { kernel: '5.16', backing: 'memfd', guest: 'WC', device: 'none' };
+    expect(answer(open).verdicts[0]?.code).toBe('MT201');
+    expect(answer({ ...open, workload: 'reads' }).verdicts[0]?.code).toBe('MT304');
+  });
+
+  test('WC for RAM that no device reads is not worth having', () => {
+    const ram = { cpu: 'intel', paging: 'ept', kernel: '5.16', backing: 'memfd', guest: 'WC' };
+    expect(fixOf(answer({ ...ram, device: 'none' }), 'MT201')).toContain('Leave it');
+    expect(fixOf(answer(ram), 'MT201')).not.toContain('Leave it');
+  });
+});
+
+describe('another architecture', () => {
+  test.each(['arm64', 'aarch64', 'ARMv8'])('%s is told what differs', (cpu) => {
+    const error = thrown(() => answer({ cpu, backing: 'memfd' }));
+    expect(error.message).toBe(`memtype answers for x86 only, not for ${cpu}`);
+    expect(error.diagnostics[0]?.help).toContain('an uncached access snoops no cache');
   });
 });

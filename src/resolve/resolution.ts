@@ -106,7 +106,7 @@ export function resolve(q: Question): Resolution {
     undefined: worlds.some((w) => w.undefinedInput),
     assumptions: assumptionsOf(worlds),
     alternatives: seen.size > 1 ? alternativesOf(worlds, byType) : [],
-    verdicts: mergeVerdicts(worlds, byFinding),
+    verdicts: mergeVerdicts(worlds, byFinding, q.facts.workload !== undefined),
     unknown: [...new Set([...byType, ...byFinding])].map(factName),
     steps: world.steps,
     common: {
@@ -235,9 +235,11 @@ function either(verdicts: readonly Verdict[], part: 'text' | 'fix'): string {
   return `By what is not known: ${shown.join(' ')}${rest}`;
 }
 
+/** @param speed it was said what the guest does there: of what may hold, what would make that slow comes first */
 function mergeVerdicts(
   worlds: readonly World[],
   keys: readonly FactKey[],
+  speed: boolean,
 ): readonly JudgedVerdict[] {
   const codes = new Map<string, { verdict: Verdict; worlds: World[] }>();
   for (const world of worlds) {
@@ -263,8 +265,13 @@ function mergeVerdicts(
       (a, b) =>
         Number(b.certain) - Number(a.certain) ||
         WEIGHT[a.severity] - WEIGHT[b.severity] ||
+        (speed && !a.certain ? Number(isOfSpeed(b)) - Number(isOfSpeed(a)) : 0) ||
         (a.code < b.code ? -1 : 1),
     );
+}
+
+function isOfSpeed({ code }: Verdict): boolean {
+  return code.startsWith('MT3');
 }
 
 /** 0 nothing wrong, 1 findings, 3 undetermined: never reported as fine. */

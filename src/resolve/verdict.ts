@@ -2,6 +2,7 @@ import type { Room } from '../cite/rule.ts';
 import type { SourceId } from '../cite/sources.ts';
 import type { DeviceAccess, FactValues, MapInfo } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
+import type { MtrrLayout } from '../facts/layout.ts';
 import type { GuestMtrrAnswer } from '../kvm/guest-mtrr.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import type { BackingClass } from '../linux/backing.ts';
@@ -48,6 +49,8 @@ export interface Situation {
   readonly vmmRefuses: boolean;
   /** Guest MTRRs, when a layout was given and KVM looked at it: KVM's answer and the manual's. */
   readonly guestMtrrs: { readonly kvm: GuestMtrrAnswer; readonly manual: MtrrAnswer } | null;
+  /** The host's MTRRs and the address asked about, when they were given. */
+  readonly hostLayout: MtrrLayout | null;
 }
 
 /** What a verdict says of one situation. */

@@ -84,6 +84,7 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
     mapInfo: saysMapInfo(inquiry) ? blobMapInfo(inquiry, page) : null,
     vmmRefuses: vmmRefuses({ inquiry, rules, quirkOffered: question.quirkOffered }, paging),
     guestMtrrs: mtrrs.compared(),
+    hostLayout: question.hostLayout,
   };
   const verdicts = judge(situation);
   const undefinedInput = situation.guestMtrrs?.kvm.type === null;

@@ -1,6 +1,6 @@
 import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
-import { GUEST_CPU } from './advice.ts';
+import { GUEST_CPU, isDeviceMemory, readsCached } from './advice.ts';
 
 function changed(s: Situation, by: 'pat-off' | 'guest-mtrr' | 'reservation'): string | null {
   const { guest } = s;
@@ -16,7 +16,7 @@ function byMtrr(s: Situation): Finding | null {
   return {
     agents: ['firmware', 'guest kernel'],
     text: `${text}: the guest's MTRRs do not say WB over the range. KVM has no part in it, even where it ignores guest MTRRs.`,
-    fix: 'Have the firmware leave the range under a WB default (for OVMF: keep the hostmem BAR out of the UC aperture), or ask for WC in the driver.',
+    fix: 'Have the firmware leave the range under a WB default (for OVMF: keep the hostmem BAR out of the UC aperture; for hvmloader of Xen: xen_platform_pci_bar_uc=0), or ask for WC in the driver.',
   };
 }
 
@@ -35,7 +35,7 @@ function patFix(s: Situation): string {
   if (tdx) {
     return 'Use a guest kernel of 6.9 or later: it programs the PAT without CR0.CD (ffc92cf3db62). From 6.2 on (c11ca45441d5) a TDX guest only keeps the PAT that the firmware left, which after reset has no WC.';
   }
-  return 'Show the guest PAT and MTRR in CPUID (old kernels skip PAT without MTRR), and do not boot it with nopat.';
+  return 'Show the guest PAT and MTRR in CPUID (old kernels skip PAT without MTRR), and do not boot it with nopat. A kernel of your own: write a PAT that has WC (Linux: slot 1), and use that slot.';
 }
 
 function patOff(s: Situation): Finding | null {
@@ -65,17 +65,28 @@ function otherSlot(s: Situation): Finding | null {
   };
 }
 
+/** What becomes of a UC that MTRRs would have given. */
+function withoutUc(s: Situation): string {
+  const { type } = s.result;
+  if (!isDeviceMemory(s)) {
+    return `Private memory is WB; shared memory has the type of the guest's page tables, here ${type}: what a device reads past the caches must be mapped WC.`;
+  }
+  return readsCached(type)
+    ? `Here nothing else makes device memory uncached: it is ${type}.`
+    : `No UC is lost: the host's side (KVM's leaf, on AMD the host MTRR) keeps a BAR UC under WB page tables, too; here it is ${type}. Shared RAM has no such guard: what a device reads past the caches must be mapped WC.`;
+}
+
 function withoutMtrrs(s: Situation): Finding | null {
   if (!s.inquiry.isGiven('confidential')) return null;
   const kind = s.inquiry.ask('confidential');
   if (kind === 'no') return null;
   const what =
     kind === 'tdx'
-      ? 'In a TDX guest CR0.CD cannot be set and writes to MTRRs end in a #VE'
+      ? 'In a TDX guest setting CR0.CD, and with it every change of an MTRR, ends in a #VE'
       : 'In an SEV-SNP guest the MTRRs that the hypervisor shows are not to be trusted';
   return {
     agents: ['firmware', 'guest kernel'],
-    text: `${what}; the types of shared memory come from the guest's PAT alone, private memory is WB. No UC is lost: device memory is UC by the page tables of the guest.`,
+    text: `${what}; MTRRs that are off there make nothing UC. ${withoutUc(s)}`,
     fix: 'Leave MTRRs and CR0.CD alone there (edk2 071d2cfab834 does), and map device memory UC or WC in the page tables. Linux from 6.12 on takes WB for its MTRRs (8e690b817e38), from 6.18 and 6.12.54 with a UC hole below 4 GiB.',
   };
 }

@@ -1,5 +1,6 @@
 import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
 import { GUEST_CPU, honourGuestPat, isDeviceMemory } from './advice.ts';
+import { otherLeaf } from './installed-leaf.ts';
 
 function wanted(s: Situation): string | null {
   return s.guest?.type ?? null;
@@ -19,19 +20,23 @@ function forcedWb(s: Situation): Finding | null {
   return {
     agents: [GUEST_CPU],
     text: `The guest asked ${asked} and gets WB: the EPT leaf is WB+IPAT (${s.subject}: ${leaf.why}).`,
-    fix: wantsSlow(s, asked) ? leaveIt(s) : honourGuestPat(s),
+    fix: wantsSlow(s, asked) ? leaveIt(s, asked) : honourGuestPat(s),
   };
 }
 
 /** Nothing reads past the caches, and what the guest asked would only make it slow. */
 function wantsSlow(s: Situation, asked: string): boolean {
-  return (asked === 'UC' || asked === 'UC-') && s.device !== 'nosnoop' && !isDeviceMemory(s);
+  if (isDeviceMemory(s)) return false;
+  if (asked === 'WC') return s.device === 'none' && s.vmmMapping === 'WB';
+  return (asked === 'UC' || asked === 'UC-') && s.device !== 'nosnoop';
 }
 
-function leaveIt(s: Situation): string {
+function leaveIt(s: Situation, asked: string): string {
+  const slow =
+    asked === 'WC' ? 'its loads would be uncached' : 'it would be uncached and slow (MT301)';
   return (
-    'Leave it, unless a device reads this RAM past the caches: honoured, it would be uncached and slow ' +
-    `(MT301). If it must be: ${honourGuestPat(s)}`
+    `Leave it, unless a device reads this RAM past the caches: honoured, ${slow}. ` +
+    `If it must be: ${honourGuestPat(s)}`
   );
 }
 
@@ -146,28 +151,6 @@ function fixedRangesWrong(s: Situation): Finding | null {
 
 function fixedFinding(text: string): Finding {
   return { agents: ['firmware', 'KVM'], text, fix: 'Use 4.4 or later.' };
-}
-
-/** What somebody found in the page tables, beside what these rules install. */
-function otherLeaf(s: Situation): Finding | null {
-  const { leaf } = s.result;
-  if (leaf.paging !== 'ept' || !s.inquiry.isGiven('installed-leaf')) return null;
-  const found = s.inquiry.ask('installed-leaf');
-  const right = `${leaf.ept.memtype}${leaf.ept.ipat ? '+IPAT' : ''}`;
-  if (found === right) return null;
-  const memtype = found.replace('+IPAT', '');
-  const device = isDeviceMemory(s);
-  const so =
-    memtype === 'UC' && !device
-      ? 'every access to this RAM goes to memory alone, and the whole machine lags'
-      : device && memtype !== 'UC'
-        ? 'cacheable and speculative accesses reach the device: machine-check risk'
-        : 'guest and host may disagree about what is cached';
-  return {
-    agents: ['hypervisor', 'CPU'],
-    text: `The leaf installed is ${found}; ${s.subject} installs ${right} here (${leaf.why}). With it, ${so}.`,
-    fix: `Install ${right}. Usual mistakes when MTRRs are turned into EPT types: a wrong mask or size, UC as the fallback instead of the default type, fixed ranges left out, overlaps resolved without the precedence of UC, no update when an MTRR is written, one type for a 2 MiB leaf over two ranges. vectors/ has test cases.`,
-  };
 }
 
 export const POLICY: readonly VerdictDefinition[] = [

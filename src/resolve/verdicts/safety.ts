@@ -27,7 +27,7 @@ function highOrder(s: Situation): Finding | null {
   if (s.backing?.page.highOrder !== true || !s.rules.needsRefcountedPages) return null;
   return {
     agents: ['KVM', 'VMM'],
-    text: `${TTM_SYMPTOM}: ${s.subject} takes only pages with a reference count of their own (kvm_try_get_pfn). Where the page is the head of its allocation, the answer above holds.`,
+    text: `${TTM_SYMPTOM}: up to 6.12 KVM takes only pages with a reference count of their own (kvm_try_get_pfn). Where the page is the head of its allocation, the answer above holds.`,
     fix: 'Upgrade the host kernel to 6.13 or later.',
   };
 }

@@ -34,19 +34,24 @@ function slowBar(s: Situation): Finding | null {
   if (s.guest?.type !== 'WB' && s.guest?.type !== 'WT' && s.guest?.type !== 'WP') return null;
   return {
     agents: [GUEST_CPU],
-    text: `The guest asked ${s.guest.type} for device memory and gets ${s.result.type}. Where the BAR is prefetchable, WC would be allowed.`,
-    fix: 'Map the BAR WC in the guest (ioremap_wc, pgprot_writecombine).',
+    text: `The guest asked ${s.guest.type} for device memory and gets ${s.result.type}: each load and store goes over the bus alone. Where the BAR is prefetchable, WC would be allowed, which combines stores.`,
+    fix: 'Map the BAR WC in the guest (ioremap_wc, pgprot_writecombine; in page tables of your own, a PAT slot that holds WC).',
   };
 }
 
-/** Write combining combines writes: a load goes out alone. */
+/** Write combining combines writes: a load goes out alone, as every access to an uncached BAR does. */
 function slowReads(s: Situation): Finding | null {
   if (!s.inquiry.isGiven('workload') || s.inquiry.ask('workload') !== 'reads') return null;
-  if (s.result.type !== 'WC' && s.result.type !== 'WC+') return null;
+  const { type } = s.result;
+  const combines = type === 'WC' || type === 'WC+';
+  if (!combines && !(s.backing?.page.device === true && isUncached(type))) return null;
+  const what = combines
+    ? `memory that is ${type}: each load goes to memory, or over the bus, alone`
+    : `device memory that is ${type}: each load, and each store too, goes over the bus alone`;
   return {
     agents: [GUEST_CPU],
-    text: 'The guest reads memory that is WC: each load goes to memory, or over the bus, alone; some 50 MB/s were measured, 350 times below cached reads.',
-    fix: 'Read back from cached memory (Vulkan: HOST_CACHED; copy on the GPU first), or with MOVNTDQA; keep WC for what is only written.',
+    text: `The guest reads ${what}; some 50 MB/s were measured, 350 times below cached reads.`,
+    fix: `Read back from cached memory (Vulkan: HOST_CACHED; copy on the GPU first), or with MOVNTDQA${combines ? '' : ' from a WC mapping'}; keep WC for what is only written.`,
   };
 }
 
@@ -68,7 +73,7 @@ function faultsLookUp(s: Situation): Finding | null {
   return {
     agents: ['host'],
     text: 'Each fault on such a mapping looks up the type of its page (lookup_memtype), which walks the resource tree to tell RAM from the rest (find_next_res): a few percent of the CPU where much is mapped and unmapped.',
-    fix: 'Map larger pieces at once and keep them mapped; the type itself is not at fault, and KVM honouring it would cost the same walk again.',
+    fix: 'Map larger pieces at once and keep them mapped. The type is not at fault: no other one makes the look-up cheaper. A guest pays the same on its first touch of such a page.',
   };
 }
 
@@ -114,9 +119,10 @@ export const SPEED: readonly VerdictDefinition[] = [
   {
     code: 'MT304',
     severity: 'warning',
-    title: 'The guest reads from write-combined memory',
+    title: 'The guest reads from memory that is not cached',
     room: 'guest',
-    cause: 'WC memory is fast to write and uncached to read.',
+    cause:
+      'WC memory is fast to write and uncached to read; a BAR that is not even WC is slow for both.',
     consequence: 'Readback at some 50 MB/s; compositing in place, or scrolling by copying, crawls.',
     fix: 'Use cached memory for what is read.',
     sources: ['sdm/types', 'perf/sogen'],
