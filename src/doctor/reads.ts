@@ -22,7 +22,10 @@ export const GPU_FILES = ['vendor', 'device', 'class', 'boot_vga'] as const;
 export const MSR_PAT = 0x277;
 export const MSR_MTRR_DEF_TYPE = 0x2ff;
 
-/** Every path that is ever read. Nothing is written, nothing is run. */
+/**
+ * Every path that is ever read. Nothing is written, nothing is run. What is not masked by a rule of
+ * `mask.ts` is not kept, and scripts/memtype-capture.sh reads the same: tests hold both to this table.
+ */
 export const READS: readonly Read[] = [
   { path: '/proc/cpuinfo', what: 'CPU, self-snoop, "hypervisor"', needs: ANY },
   { path: '/proc/version', what: "the kernel's real patch level (Debian)", needs: ANY },
