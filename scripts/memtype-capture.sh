@@ -1025,7 +1025,7 @@ function shown(value,   n, i, at, head) {
 
 function begin(what) { kind = what; path = $2; form = $3; raw_count = 0; line_count = 0; above = 0; dropped = 0 }
 
-function finish(   i, out) {
+function finish(   i, at, out) {
   if (kind == "T") {
     if (form == "cpuinfo") cpuinfo()
     else if (form == "arguments") { put_text(arguments()); return }
@@ -1038,10 +1038,19 @@ function finish(   i, out) {
   out = ""
   for (i = 1; i <= raw_count; i++) {
     at = index(raw[i], "\t")
-    out = out (i > 1 ? ", " : "") (kind == "D" ? quoted(name_of(raw[i])) : quoted(substr(raw[i], 1, at - 1)) ": " quoted(fd_target(substr(raw[i], at + 1))))
+    if (kind == "F") out = out ", " quoted(substr(raw[i], 1, at - 1)) ": " quoted(fd_target(substr(raw[i], at + 1)))
+    else if (is_kept(raw[i])) out = out ", " quoted(name_of(raw[i]))
   }
+  out = substr(out, 3)
   if (kind == "D") put("lists", path, "[" out "]")
   else put("linkLists", path, "{" out "}")
+}
+function is_kept(name) {
+  if (path == "/sys/devices" || path == "/sys/bus/pci") return 0
+  if (path == "/sys/module") return name ~ /^kvm_/
+  if (path == "/sys/class/drm") return name ~ /^(card|renderD)[0-9]+$/
+  if (path == "/sys/bus/pci/drivers/vfio-pci") return is_address(name)
+  return 1
 }
 function name_of(name) {
   if (path !~ /^\/sys\/kernel\/iommu_groups\//) return name

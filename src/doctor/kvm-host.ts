@@ -116,6 +116,10 @@ function presence(
   const found = ifKnown(modules) ?? [];
   const working = found.find((name) => loaded?.some((m) => m.name === name));
   if (working !== undefined) return known(true, `/proc/modules, ${working}`);
+  // Opened, but nothing could make the ioctl.
+  if (device.reason === 'error' && found[0] !== undefined) {
+    return known(true, `/dev/kvm exists, and ${found[0]}`);
+  }
   if (device.reason !== 'absent' || !modules.known) {
     return unknown('neither /dev/kvm nor /sys/module could be read', 'run doctor as root');
   }
