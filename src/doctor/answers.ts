@@ -11,6 +11,7 @@ import {
 import type { EffectiveType, PatType } from '../x86/types.ts';
 import type { VmCoherency } from './coherency.ts';
 import { ifKnown } from './fact.ts';
+import { guestMtrrFacts } from './guest-mtrrs.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
 import { quirkStates } from './quirk-state.ts';
@@ -123,7 +124,7 @@ function cpuFacts(facts: HostFacts): Facts {
 /** What is known of a region of a VM. A fact that is not known is left out, so that the resolver forks. */
 export function regionFacts(
   vm: VmFacts,
-  region: Pick<Region, 'backings' | 'page'>,
+  region: Pick<Region, 'backings' | 'page' | 'kind'>,
   facts: HostFacts,
   policy: Policy,
   coherency: VmCoherency,
@@ -141,6 +142,7 @@ export function regionFacts(
       'assigned-device': vm.files.known ? [vm.devices.length > 0] : [true, false],
       'quirk-ignore-guest-pat': quirkStates(vm, facts, policy),
     }),
+    ...guestMtrrFacts(vm, region, policy),
   };
 }
 

@@ -82,6 +82,29 @@ function noncoherentVm(scene: VmScene): readonly DoctorFinding[] {
   return [...found, finding('noIommu', place, cause, { when, agents: ['KVM'] })];
 }
 
+/** RAM before the firmware has written any MTRR. */
+function uncachedFirmware(scene: VmScene): readonly DoctorFinding[] {
+  const { vm, facts, policy, coherency, asker } = scene;
+  const options = ifKnown(vm.options);
+  if (!coherency.noncoherent.includes(true) || options === null) return [];
+  if (options.firmware === 'direct' || options.firmware === 'SeaBIOS') return [];
+  const page = { backings: ['ram'], page: {}, kind: 'anonymous' } as const;
+  const known = regionFacts(vm, page, facts, policy, coherency);
+  const off = { firmware: ['none'], 'guest-place': ['ram'], guest: ['WB'] } as const;
+  const { types } = asker.ask({ ...known, ...off, 'noncoherent-dma': [true] });
+  if (!types.includes('UC')) return [];
+  const doubts = [
+    ...(types.length > 1 ? ['the rules of this kernel look at guest MTRRs'] : []),
+    ...(coherency.noncoherent.includes(false) ? [coherency.why] : []),
+    ...(options.firmware === 'OVMF' ? [] : ['the firmware is OVMF, or one that does the same']),
+    'it is older than edk2-stable202408, and clears CR0.CD before it writes its MTRRs',
+    ...(isNested(facts) ? [BELOW] : []),
+  ];
+  const text = `This VM has non-coherent DMA (${coherency.why}), so that KVM goes by its MTRRs; off, they make its RAM UC.`;
+  const agents = ['firmware', 'KVM'];
+  return [finding('uncachedFirmware', `VM ${vm.pid}`, text, { when: doubts.join('; '), agents })];
+}
+
 function machineFindings(facts: HostFacts): readonly DoctorFinding[] {
   const found: DoctorFinding[] = [];
   const place = 'this machine';
@@ -165,7 +188,7 @@ function diagnoseVm(
 
 /** How a guest's WC would be heard in this VM: the advice of the resolver. */
 function honourFix({ vm, facts, policy, coherency, asker }: VmScene): string | null {
-  const page = { backings: ['vgem-wc'], page: {} } as const;
+  const page = { backings: ['vgem-wc'], page: {}, kind: 'gpu' } as const;
   const known = regionFacts(vm, page, facts, policy, coherency);
   const { verdicts } = asker.ask({ ...known, guest: ['WC'], device: ['nosnoop'] });
   return verdicts.find((v) => v.code === 'MT201' || v.code === 'MT101')?.fix ?? null;
@@ -202,6 +225,7 @@ export function diagnose(facts: HostFacts, answers: Answers = new Answers()): Di
     ...scenes.flatMap(({ scene, regions }) => [
       ...untoldVfio(scene),
       ...noncoherentVm(scene),
+      ...uncachedFirmware(scene),
       ...vmmFindings(scene, regions),
       ...regions.flatMap((r) => r.findings),
     ]),

@@ -124,6 +124,21 @@ export const DOCTOR_FINDINGS = {
     sources: ['linux/kpageflags', 'linux/set_memory'],
     example: 'A memfd page with KPF_ARCH (bit 38) set and KPF_ARCH_2 clear: WC.',
   },
+  uncachedFirmware: {
+    code: 'MT608',
+    severity: 'warning',
+    title: 'RAM is uncached while a firmware runs that has not set up its MTRRs',
+    room: 'firmware',
+    cause:
+      'Up to 6.10 the EPT type of a VM with non-coherent DMA is the guest MTRR type, and MTRRs that are ' +
+      'off make it UC. While CR0.CD=1 a quirk of KVM makes it WB; a firmware that clears CD first runs ' +
+      'uncached until it writes its MTRRs. So did OVMF before edk2-stable202408.',
+    consequence: 'Booting takes minutes: decompression of the firmware volume is the worst of it.',
+    fix: 'OVMF of edk2-stable202408 or later (ce4c76e46d52), or a host kernel from 6.11 on, which does not look at guest MTRRs.',
+    sources: ['edk2/sec-mtrr', 'kvm/vmx_get_mt_mask', 'kvm/mtrr.c'],
+    example:
+      'OVMF with a mediated device on Linux 6.8: the firmware volume decompresses for minutes.',
+  },
   ...TRACE_FINDINGS,
   ...VMM_FINDINGS,
   ...MEMORY_FINDINGS,

@@ -112,7 +112,7 @@ function expect(
   device: DeviceAccess | null,
 ): Expectation {
   const { vm, facts, policy, coherency } = scene;
-  const page = { backings: [backing], page: region.page };
+  const page = { ...region, backings: [backing] };
   const known = regionFacts(vm, page, facts, policy, coherency);
   const reached = device === null ? {} : { device: [device] };
   const r = scene.asker.ask({ ...known, guest: [asks], ...reached });

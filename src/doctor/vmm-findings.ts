@@ -55,11 +55,7 @@ function misplacedSwitch({ vm, facts, policy }: VmScene): readonly DoctorFinding
     place === '-accel'
       ? 'It stands in an -accel behind the first.'
       : 'It stands in -global, which knows no accelerators.';
-  const doubts = ['this QEMU takes the first -accel only, as 7.2 does'];
-  const base = finding('misplacedSwitch', `VM ${vm.pid}`, text, {
-    when: doubts.join('; '),
-    agents: ['VMM', 'KVM'],
-  });
+  const base = finding('misplacedSwitch', `VM ${vm.pid}`, text, { agents: ['VMM', 'KVM'] });
   return [{ ...base, commands: honourCommands(vm, facts, policy) }];
 }
 

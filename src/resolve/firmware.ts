@@ -1,5 +1,8 @@
+import { u64 } from '../base/u64.ts';
 import type { FirmwareId } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
+import { compileGuestMtrrs, type GuestMtrrState } from '../kvm/guest-mtrr.ts';
+import type { KvmRules } from '../kvm/rules.ts';
 import { MTRR_PLANS, overriddenMtrr } from '../platform/firmware.ts';
 import type { MtrrType } from '../x86/types.ts';
 import type { Steps } from './step.ts';
@@ -11,15 +14,32 @@ function planOf(inquiry: Inquiry): FirmwareId | null {
   return vmmOf(inquiry)?.firmware ?? null;
 }
 
-/** The guest MTRR type of the page: as said, else as the plan leaves it over the place. */
-export function guestMtrrType(inquiry: Inquiry, steps: Steps): MtrrType {
+const OFF: GuestMtrrState = {
+  defType: 0,
+  fixed: Array.from({ length: 11 }, () => u64(0, 0)),
+  variable: [],
+  maxphyaddr: 46,
+  cpuidMtrr: true,
+};
+
+/** The first page that no fixed range covers. */
+const ABOVE_FIXED = 2 ** 20 / 4096;
+
+/** What KVM makes of guest MTRRs that are switched off: UC, but WB up to 4.1. */
+function kvmTypeWhenOff({ guestMtrr }: KvmRules): MtrrType {
+  if (guestMtrr === null) return 'UC';
+  return compileGuestMtrrs(guestMtrr, OFF).lookup(ABOVE_FIXED).type ?? 'UC';
+}
+
+/** The guest MTRR type of the page, as these KVM rules take it: as said, else by the plan and the place. */
+export function guestMtrrType(inquiry: Inquiry, rules: KvmRules, steps: Steps): MtrrType {
   const id = inquiry.isGiven('guest-mtrr') ? null : planOf(inquiry);
   if (id === null) return inquiry.ask('guest-mtrr');
   const known = inquiry.answers.find((a) => a.key === 'guest-mtrr');
   if (known !== undefined) return known.value as MtrrType;
   const plan = MTRR_PLANS[id];
   const place = inquiry.ask('guest-place');
-  const type = plan.over[place];
+  const type = id === 'none' ? kvmTypeWhenOff(rules) : plan.over[place];
   steps.add(
     'firmware',
     'platform/firmware',
@@ -38,7 +58,9 @@ export function guestMtrrSeenByGuest(
   read: () => MtrrType,
 ): MtrrType {
   const confidential = inquiry.isGiven('confidential') ? inquiry.ask('confidential') : 'no';
-  if (confidential === 'no' || inquiry.isGiven('guest-mtrr')) return read();
+  if (inquiry.isGiven('guest-mtrr')) return read();
+  // A guest kernel takes MTRRs that are off for no answer, and whatever is not WB for UC-.
+  if (confidential === 'no') return planOf(inquiry) === 'none' ? 'UC' : read();
   const place = inquiry.ask('guest-place');
   const type = overriddenMtrr(place);
   steps.add(

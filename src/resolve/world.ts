@@ -177,7 +177,7 @@ function guestMtrrs(
   steps: Steps,
 ): GuestMtrrs {
   if (layout === null) {
-    const type = (): MtrrType => guestMtrrType(inquiry, steps);
+    const type = (): MtrrType => guestMtrrType(inquiry, rules, steps);
     const manualType = (): MtrrType => guestMtrrSeenByGuest(inquiry, steps, type);
     return { type, manualType, compared: () => null };
   }

@@ -140,6 +140,14 @@ export const PLATFORM_SOURCES = {
     where: 'mattias800/prosper issue 3338, 2026-09-04',
     evidence: 'archive',
   },
+  'edk2/sec-mtrr': {
+    kind: 'commit',
+    hash: 'ce4c76e46d52',
+    subject: 'OvmfPkg/Sec: Setup MTRR early in the boot process.',
+    first: 'edk2-stable202408',
+    evidence: 'read',
+    note: 'after e8aa4c6546ad, with which the reset vector stopped setting CR0.CD',
+  },
   'edk2/td-mtrr': {
     kind: 'commit',
     hash: '071d2cfab834',

@@ -40,9 +40,8 @@ export const VMM_SOURCES = {
   'vmm/qemu-first-accel': {
     kind: 'observation',
     what: 'of two -accel the first that works is taken, with its properties alone; -global kvm-accel.X warns and does nothing',
-    where: 'QEMU 7.2.22, with kernel-irqchip=split as the property',
+    where: 'QEMU 7.2.22 with kernel-irqchip=split, QEMU 11.1.3 with honor-guest-pat=on',
     evidence: 'ran',
-    note: 'not run with 11.x',
   },
   'vmm/libvirt-accel': {
     kind: 'code',
