@@ -1,7 +1,9 @@
-// docs/rules/: one page per verdict code, and the list of all rules, from the tables of the program.
+// docs/rules/: one page per verdict code, and the list of all rules, from the tables of the program; and
+// docs/cases.md: the public reports with their answers.
 // Needs a build in dist/. `--check` compares instead of writing.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { parse } from 'yaml';
 import { ROOT } from './run.mjs';
 
 await import(`${ROOT}dist/rules.js`);
@@ -85,8 +87,58 @@ function index() {
   ].join('\n');
 }
 
+const CAUSES = {
+  established: '',
+  suspected: ' Cause only suspected in public.',
+  refuted: ' The cause named in public does not hold.',
+};
+
+function answerOf(name, { command }) {
+  const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, command, `cases/${name}`], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  const lines = `${ran.stdout}${ran.stderr}`.split('\n');
+  const first = lines.findIndex((line) => /^(?:possible )?(?:error|warning|info)\b/.test(line));
+  const start = first < 0 ? 0 : first;
+  const rest = lines.slice(start + 1).findIndex((line) => !/^ {2}(?:fix| )/.test(line));
+  return lines.slice(start, rest < 0 ? start + 4 : start + 1 + rest);
+}
+
+function caseSection(name) {
+  const c = parse(readFileSync(`${ROOT}cases/${name}`, 'utf8'));
+  const { report, cause, command } = c.expect;
+  return [
+    `## ${report}. ${c.title}`,
+    '',
+    `${c.about.trim().replace(/\s+/g, ' ')}${CAUSES[cause]}`,
+    '',
+    `Reported: <${c.url}>, ${String(c.date).slice(0, 10)}.`,
+    '',
+    '```text',
+    `$ memtype ${command} cases/${name}`,
+    ...answerOf(name, c.expect),
+    '```',
+    '',
+  ];
+}
+
+function casesPage() {
+  const names = readdirSync(`${ROOT}cases`).filter((name) => /^\d\d-.*\.yaml$/.test(name));
+  return [
+    '# Public reports, and what memtype answers',
+    '',
+    'Reports of wrong or slow memory types in guests that were made in public. Each is a file in `cases/` with',
+    'the facts of the report (synthetic where it is silent), and a test holds the answer. Shown is the verdict',
+    'that comes first, and its fix. Made by `node tools/docs.mjs`.',
+    '',
+    ...names.sort().flatMap(caseSection),
+  ].join('\n');
+}
+
 const check = process.argv.includes('--check');
 const pages = [
+  ['../cases.md', casesPage()],
   ['README.md', index()],
   ...[...VERDICTS, ...FINDINGS].map((v) => [`${v.code}.md`, verdictPage(v)]),
 ];
