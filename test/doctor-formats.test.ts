@@ -259,7 +259,7 @@ function metrics(...args: readonly string[]): readonly Sample[] {
   return parseExposition(doctor(...args, '--format', 'prometheus'));
 }
 
-const valueOf = (samples: readonly Sample[], name: string, labels: object = {}): unknown =>
+const sampleOf = (samples: readonly Sample[], name: string, labels: object = {}): unknown =>
   samples.find(
     (s) => s.name === name && Object.entries(labels).every(([k, v]) => s.labels[k] === v),
   )?.value;
@@ -268,9 +268,9 @@ describe('Prometheus', () => {
   test.each(HOSTS)('%s: in the text format, and what JSON says', (host) => {
     const samples = metrics(fileOf(host));
     const json = JSON.parse(doctor(fileOf(host), '--format', 'json'));
-    expect(valueOf(samples, 'memtype_up')).toBe(1);
-    expect(valueOf(samples, 'memtype_doctor_exit_code')).toBe(json.exitCode);
-    expect(valueOf(samples, 'memtype_undetermined')).toBe(json.undetermined.length);
+    expect(sampleOf(samples, 'memtype_up')).toBe(1);
+    expect(sampleOf(samples, 'memtype_doctor_exit_code')).toBe(json.exitCode);
+    expect(sampleOf(samples, 'memtype_undetermined')).toBe(json.undetermined.length);
     const codes = samples.filter((s) => s.name === 'memtype_findings').map((s) => s.labels['code']);
     expect([...new Set(codes)].sort()).toEqual(
       [...new Set(json.findings.map((f: { code: string }) => f.code))].sort(),

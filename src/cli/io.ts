@@ -83,7 +83,7 @@ class TooLarge extends Error {
 }
 
 /** Bytes from `fd` into `buffer`, 0 at the end. */
-function readSome(fd: number, buffer: Buffer): number {
+function readSome(fd: number, buffer: Uint8Array): number {
   for (;;) {
     try {
       return readSync(fd, buffer);
@@ -96,20 +96,29 @@ function readSome(fd: number, buffer: Buffer): number {
   }
 }
 
-/** All there is, in chunks: a pipe or a device does not say how much will come, or never ends. */
+const CHUNK = 64 * 1024;
+
+/** Used for one file after the other: of ten thousand, each would leave its own behind. */
+let room = Buffer.alloc(CHUNK);
+
+/**
+ * All there is, valid until the next call. A pipe or a device does not say how much will come, or never ends.
+ */
 function readAll(fd: number, reading: Reading): Buffer {
   const stat = fstatSync(fd);
   if (stat.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
   if (stat.isFile() && stat.size > reading.max) throw new TooLarge(reading);
-  const chunks: Buffer[] = [];
-  const chunk = stat.isFile() ? Buffer.alloc(stat.size + 1) : Buffer.alloc(64 * 1024);
   let length = 0;
   for (;;) {
-    const count = readSome(fd, chunk);
-    if (count === 0) return Buffer.concat(chunks);
+    if (room.length - length < CHUNK) {
+      const larger = Buffer.alloc(Math.max(room.length * 2, stat.size + CHUNK));
+      room.copy(larger, 0, 0, length);
+      room = larger;
+    }
+    const count = readSome(fd, room.subarray(length, length + CHUNK));
+    if (count === 0) return room.subarray(0, length);
     length += count;
     if (length > reading.max) throw new TooLarge(reading);
-    chunks.push(Buffer.from(chunk.subarray(0, count)));
   }
 }
 

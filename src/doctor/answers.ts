@@ -48,20 +48,27 @@ function copied(text: string): string {
   return [...text].join('');
 }
 
-/** Answers kept for the hosts to come, 6 KB each; beyond that many they are forgotten, and asked again. */
-const ANSWERS_MAX = 8000;
+/** Answers of a generation, 6 KB each. */
+const GENERATION = 2000;
 
-/** Answers of the resolver, by all that the question holds: hosts that are alike share them. */
+/**
+ * Answers of the resolver, by all that the question holds: hosts that are alike share them. Two generations
+ * are kept; what nobody has asked again by the end of the second is forgotten.
+ */
 export class Answers {
-  readonly #answers = new Map<string, Resolution>();
+  #young = new Map<string, Resolution>();
+  #old = new Map<string, Resolution>();
 
   /** @param resolved its strings must not be pieces of a file's text: they would keep all of it */
   get(key: string, resolved: () => Resolution): Resolution {
-    const before = this.#answers.get(key);
-    if (before !== undefined) return before;
-    if (this.#answers.size >= ANSWERS_MAX) this.#answers.clear();
-    const answer = resolved();
-    this.#answers.set(key, answer);
+    const young = this.#young.get(key);
+    if (young !== undefined) return young;
+    if (this.#young.size >= GENERATION) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    const answer = this.#old.get(key) ?? resolved();
+    this.#young.set(key, answer);
     return answer;
   }
 }
@@ -77,7 +84,8 @@ export class Asker {
   readonly #key: string;
 
   constructor(facts: HostFacts, policy: Policy, answers: Answers) {
-    this.#policy = policy;
+    const { subject } = policy;
+    this.#policy = { ...policy, subject: subject === null ? null : copied(subject) };
     this.#answers = answers;
     const cpu = ifKnown(facts.cpu);
     const { family = null, model = null } = cpu ?? {};
@@ -88,8 +96,7 @@ export class Asker {
   }
 
   ask(facts: Facts): Resolution {
-    const { rules } = this.#policy;
-    const subject = this.#policy.subject === null ? null : copied(this.#policy.subject);
+    const { rules, subject } = this.#policy;
     return this.#answers.get(this.#key + JSON.stringify(facts), () =>
       resolve(question({ facts, rules, subject, cpuModel: this.#cpuModel })),
     );
