@@ -50,7 +50,7 @@ export function findingTitle(f: DoctorFinding): string {
 /** An option or a piece of a configuration file stands as it is; what a shell takes, behind a prompt. */
 function commandLines(command: string): readonly string[] {
   const [first = '', ...rest] = command.split('\n');
-  if (/^[-<{#[]/.test(first)) return [first, ...rest].map((line) => `    ${line}`);
+  if (/^\s*[-<{#[]/.test(first)) return [first, ...rest].map((line) => `    ${line}`);
   return [`    $ ${first}`, ...rest.map((line) => `      ${line}`)];
 }
 
