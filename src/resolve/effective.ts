@@ -2,23 +2,13 @@ import type { SourceId } from '../cite/sources.ts';
 import type { FactValues } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import { decide, type EptChoice, eptLeaf, eptTypeOf, type VmxInputs } from '../kvm/decision.ts';
-import type { KvmRules } from '../kvm/rules.ts';
 import { decodedByHost, decodedByReset, type NptLeafChoice, nestedTypeOf } from '../kvm/svm.ts';
 import { combineMtrrPat, type UcOrigin } from '../x86/combine.ts';
 import { type EptLeaf, eptEffective } from '../x86/ept.ts';
 import { type NptResult, nptEffective } from '../x86/npt.ts';
-import type { EffectiveType, MtrrType, PatType, Vendor } from '../x86/types.ts';
-import type { Page } from './page.ts';
-import type { Steps } from './step.ts';
+import type { EffectiveType, PatType, Vendor } from '../x86/types.ts';
+import type { Scene } from './scene.ts';
 import { inTdx, quirkAsked, slotFlag } from './vmm.ts';
-
-/** The guest's type and MTRR, asked only if a rule looks at them. */
-export interface GuestSide {
-  /** The PAT type in the guest's page tables. */
-  readonly type: () => PatType;
-  /** The guest MTRR type as these KVM rules evaluate it. */
-  readonly mtrr: () => MtrrType;
-}
 
 /** What KVM put into its own page tables. */
 export type KvmLeaf =
@@ -43,16 +33,6 @@ export interface Effective {
   readonly leaf: KvmLeaf;
   /** The guest's own PAT had a say in the result. */
   readonly guestPatHonoured: boolean;
-}
-
-export interface Scene {
-  readonly inquiry: Inquiry;
-  readonly rules: KvmRules;
-  readonly page: Page;
-  readonly guest: GuestSide;
-  readonly steps: Steps;
-  /** Bit 9 of the capability word, when that is known. */
-  readonly quirkOffered: boolean | null;
 }
 
 /** The type the access ends up with, and what KVM installed for it. */

@@ -2,7 +2,7 @@ import type { FactValues } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import { quirkRequest, VMMS, type VmmModel, wantsSlotFlag } from '../platform/vmm.ts';
 import { blobMapInfo } from './blob.ts';
-import type { Scene } from './effective.ts';
+import type { Scene } from './scene.ts';
 
 /** The VMM that was named; null when none was. */
 export function vmmOf(inquiry: Inquiry): VmmModel | null {
