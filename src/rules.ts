@@ -23,6 +23,7 @@ import './peers/bochs.ts';
 import './peers/pat-rst.ts';
 import './peers/xen.ts';
 import './platform/firmware.ts';
+import './platform/gpu-drivers.ts';
 import './platform/map-info.ts';
 import './platform/vmm.ts';
 import './x86/cache-disable.ts';

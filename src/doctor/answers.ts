@@ -196,19 +196,3 @@ export function expectedAsks(backing: BackingId): readonly PatType[] {
   if (page === undefined) return ['WB'];
   return page.vmm === 'UC-' || page.device ? ['UC-', 'WC'] : [page.vmm];
 }
-
-/** How a GPU reaches memory of the classes that its drivers make; null: it may snoop or not. */
-const GPU_ACCESS: Partial<Record<BackingId, FactValues['device'] | null>> = {
-  'ttm-wc': 'nosnoop',
-  'ttm-cached': 'snoop',
-  'ttm-uc': null,
-  'xe-wc': null,
-  'i915-wc': null,
-  'i915-dmabuf': null,
-};
-
-/** The device behind memory of a class: the GPU whose driver made it; of all other memory none. */
-export function deviceOf(backing: BackingId): FactValues['device'] | null {
-  const access = GPU_ACCESS[backing];
-  return access === undefined ? 'none' : access;
-}

@@ -2,11 +2,11 @@ import type { DeviceAccess } from '../facts/facts.ts';
 import type { BackingId } from '../linux/backing.ts';
 import { backingClass } from '../linux/backing.ts';
 import { compareVersions, parseKernelVersion } from '../linux/version.ts';
+import { gpuAccess, gpuBackings } from '../platform/gpu-drivers.ts';
 import type { JudgedVerdict } from '../resolve/resolution.ts';
 import type { PatType } from '../x86/types.ts';
 import {
   type Asker,
-  deviceOf,
   expectedAsks,
   type GuestAnswer,
   guestAnswers,
@@ -18,7 +18,6 @@ import { type DoctorFinding, finding } from './findings.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
 import { honourCommands } from './quirk-state.ts';
-import { gpuBackings } from './regions.ts';
 import type { Region, VmFacts } from './vm-facts.ts';
 import { mapsHostBlobs } from './vmms/options.ts';
 
@@ -122,7 +121,7 @@ function expect(
 /** What guests ask of such memory as a rule. */
 function usual(scene: VmScene, region: Region): Expected {
   const all = region.backings.flatMap((backing) =>
-    expectedAsks(backing).map((asks) => expect(scene, region, backing, asks, deviceOf(backing))),
+    expectedAsks(backing).map((asks) => expect(scene, region, backing, asks, gpuAccess(backing))),
   );
   return {
     all,

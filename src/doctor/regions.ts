@@ -1,6 +1,7 @@
 import { type U64, u64ToHex, u64ToNumber } from '../base/u64.ts';
 import type { BackingId } from '../linux/backing.ts';
 import type { Vma } from '../linux/text/maps.ts';
+import { ANY_GPU, gpuBackings } from '../platform/gpu-drivers.ts';
 import type { Buffers } from './buffers.ts';
 import { type Fact, unknown } from './fact.ts';
 import type { PhysicalPage } from './physical.ts';
@@ -117,22 +118,6 @@ const DAX = /^\/dev\/dax\d/;
 const VFIO_REGION_SIZE = 2 ** 40;
 /** VFIO_PCI_ROM_REGION_INDEX: from here on a region is no BAR. */
 const VFIO_BARS = 6;
-
-/** What a GPU driver may map into user space. Sources as in `linux/backing`. */
-const GPU_BACKINGS: Readonly<Record<string, readonly BackingId[]>> = {
-  amdgpu: ['ttm-cached', 'ttm-wc', 'bar-wc'],
-  radeon: ['ttm-cached', 'ttm-wc', 'ttm-uc', 'bar-wc'],
-  nouveau: ['ttm-cached', 'ttm-wc', 'ttm-uc', 'bar-wc'],
-  xe: ['ttm-cached', 'xe-wc', 'bar-wc'],
-  i915: ['i915-wc', 'i915-dmabuf', 'bar-wc'],
-  vgem: ['vgem-wc'],
-};
-/** A driver that was not looked into. */
-const ANY_GPU: readonly BackingId[] = ['ttm-cached', 'ttm-wc', 'ttm-uc', 'vgem-wc', 'bar-wc'];
-
-export function gpuBackings(driver: string | null): readonly BackingId[] {
-  return GPU_BACKINGS[driver ?? ''] ?? ANY_GPU;
-}
 
 /** By the name that an exporter has in fdinfo (its module, as a rule). */
 const EXPORTER_BACKINGS: Readonly<Record<string, readonly BackingId[]>> = {

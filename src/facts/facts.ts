@@ -182,7 +182,7 @@ const DEFINITIONS: Definitions = {
   },
   'guest-reservation': {
     room: 'guest',
-    title: 'an earlier reservation in the guest',
+    title: 'the earliest reservation in the guest that overlaps: it decides',
     values: ['none', ...PAT],
     initial: { value: 'none', why: 'nothing else has mapped the range' },
     ask: 'debugfs x86/pat_memtype_list in the guest',

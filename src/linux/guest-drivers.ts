@@ -36,7 +36,7 @@ export const GUEST_DRIVERS: Readonly<Record<GuestDriverId, DriverRequest>> = {
     sources: ['linux/bochs', 'linux/ioremap'],
   },
   'bochs-ioremap-wc': {
-    title: 'bochs of 7.x: ioremap_wc()',
+    title: 'bochs from 6.13: ioremap_wc()',
     asks: 'WC',
     sources: ['linux/bochs', 'linux/ioremap'],
   },

@@ -3,6 +3,7 @@ import { BACKINGS } from '../linux/backing.ts';
 import { GUEST_DRIVERS } from '../linux/guest-drivers.ts';
 import { requestOfMapInfo } from '../linux/virtio-gpu.ts';
 import { MTRR_PLANS, overriddenMtrr } from './firmware.ts';
+import { gpuAccess, gpuBackings } from './gpu-drivers.ts';
 import { MAP_INFO_RULE, mayBeCached, PRODUCERS, saysCached } from './map-info.ts';
 import { quirkRequest, VMMS, wantsSlotFlag } from './vmm.ts';
 
@@ -86,5 +87,23 @@ describe('map_info', () => {
     const deaf = Object.entries(GUEST_DRIVERS).filter(([, d]) => d.asks !== null);
     expect(deaf.map(([id]) => id)).not.toContain('virtgpu');
     expect(deaf).toHaveLength(Object.keys(GUEST_DRIVERS).length - 1);
+  });
+});
+
+describe('GPU drivers', () => {
+  test('what several drivers make counts only where they agree', () => {
+    expect(gpuAccess('ttm-cached')).toBe('snoop');
+    expect(gpuAccess('ttm-wc')).toBe('nosnoop');
+    expect(gpuAccess('ttm-uc')).toBeNull();
+    expect(gpuAccess('i915-dmabuf')).toBeNull();
+    expect(['ram', 'memfd', 'bar', 'dax'].map((id) => gpuAccess(id as 'ram'))).toEqual(
+      Array.from({ length: 4 }, () => 'none'),
+    );
+  });
+
+  test('a driver that was not looked into may map any of the usual classes', () => {
+    expect(gpuBackings('amdgpu')).toEqual(['ttm-cached', 'ttm-wc', 'bar-wc']);
+    expect(gpuBackings('panthor')).toEqual(gpuBackings(null));
+    expect(gpuBackings('constructor')).toEqual(gpuBackings(null));
   });
 });

@@ -123,9 +123,25 @@ rule({
     'Only QEMU 11.0 and later has a switch for the guest PAT (-accel kvm,honor-guest-pat=on|off|auto, off ' +
     'by default): "on" does not start where bit 9 of KVM_CAP_DISABLE_QUIRKS2 is missing, "auto" does ' +
     'without. crosvm can flag single memslots, which only ChromeOS kernels know; in a prepared window the ' +
-    'first mapping fixed the flag for all until 2024-09-20. No other VMM that was read asks for anything.',
-  table: Object.values(VMMS)
-    .map((v) => `${v.id.padEnd(30)}${v.blobs}`)
+    'first mapping fixed the flag for all until 2024-09-20. No other VMM that was read asks for anything. ' +
+    `Blobs: ${Object.values(VMMS)
+      .map((v) => `${v.title}: ${v.blobs}`)
+      .join('. ')}.`,
+  table: [
+    ['', 'quirk', 'memslot flag', 'guest MTRRs by'],
+    ...Object.values(VMMS).map((v) => [
+      v.id,
+      v.quirk === 'never' ? 'left' : 'by option',
+      { never: '-', 'or-fail': 'or EINVAL', 'or-retry': 'or without' }[v.slotFlag],
+      v.firmware ?? 'the firmware',
+    ]),
+  ]
+    .map((cells) =>
+      cells
+        .map((c, i) => c.padEnd([30, 11, 14, 0][i] ?? 0))
+        .join('')
+        .trimEnd(),
+    )
     .join('\n'),
   sources: [
     'qemu/honor-guest-pat',

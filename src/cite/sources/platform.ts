@@ -121,7 +121,22 @@ export const PLATFORM_SOURCES = {
     where: 'GPU device, VIRTIO_GPU_CMD_RESOURCE_MAP_BLOB, map_info',
     evidence: 'read',
   },
-  'linux/bochs': code('drivers/gpu/drm/tiny/bochs.c', 'bochs_hw_init', 'Linux 6.12, 7.1, 7.3'),
+  'linux/radeon_ttm': code(
+    'Linux 6.16.1',
+    'drivers/gpu/drm/radeon/radeon_ttm.c',
+    'radeon_ttm_tt_create',
+  ),
+  'linux/nouveau_sgdma': code(
+    'Linux 6.16.1',
+    'drivers/gpu/drm/nouveau/nouveau_sgdma.c',
+    'nouveau_sgdma_create_ttm',
+  ),
+  'linux/i915_shmem': code(
+    'Linux 6.16.1',
+    'drivers/gpu/drm/i915/gem/i915_gem_shmem.c, i915_pci.c',
+    'shmem_object_init, has_llc',
+  ),
+  'linux/bochs': code('Linux 6.12, 7.1, 7.3', 'drivers/gpu/drm/tiny/bochs.c', 'bochs_hw_init'),
   'pr/sogen-1097': {
     kind: 'observation',
     what: 'a program that builds its guest page tables itself, all WB',
