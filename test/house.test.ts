@@ -171,7 +171,7 @@ function longFunctions(file: SourceFile): readonly string[] {
   return lines.flatMap((line, start) => {
     const name = /^(?:export )?(?:async )?function (\w+)/.exec(line)?.[1];
     if (name === undefined) return [];
-    const length = lines.slice(start).findIndex((l) => l === '}');
+    const length = lines.slice(start).indexOf('}');
     return length > 70 ? [`${file.path}: ${name} has ${length} lines`] : [];
   });
 }

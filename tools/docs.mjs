@@ -100,7 +100,7 @@ function answerOf(name, { command }) {
   });
   const lines = `${ran.stdout}${ran.stderr}`.split('\n');
   const first = lines.findIndex((line) => /^(?:possible )?(?:error|warning|info)\b/.test(line));
-  const start = first < 0 ? 0 : first;
+  const start = Math.max(0, first);
   const rest = lines.slice(start + 1).findIndex((line) => !/^ {2}(?:fix| )/.test(line));
   return lines.slice(start, rest < 0 ? start + 4 : start + 1 + rest);
 }

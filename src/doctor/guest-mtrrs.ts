@@ -1,7 +1,7 @@
 import type { FactValues, FirmwareId, GuestPlace } from '../facts/facts.ts';
 import { ifKnown } from './fact.ts';
 import type { Policy } from './policy.ts';
-import type { Region, VmFacts, VmmName } from './vm-facts.ts';
+import type { Region, RegionKind, VmFacts, VmmName } from './vm-facts.ts';
 
 /** Who writes the MTRRs of a guest that is booted without a firmware; the versions before wrote none. */
 const DIRECT: Partial<Readonly<Record<VmmName, readonly FirmwareId[]>>> = {
@@ -13,31 +13,19 @@ const DIRECT: Partial<Readonly<Record<VmmName, readonly FirmwareId[]>>> = {
 
 /** The MTRR plans that a VM may have; null: not known. */
 function plansOf(vm: VmFacts): readonly FirmwareId[] | null {
-  switch (ifKnown(vm.options)?.firmware) {
-    case 'SeaBIOS':
-      return ['seabios'];
-    case 'OVMF':
-      return ['ovmf', 'ovmf-hostmem-wb'];
-    case 'direct':
-      return DIRECT[vm.vmm] ?? null;
-    default:
-      return null;
-  }
+  const firmware = ifKnown(vm.options)?.firmware;
+  if (firmware === 'SeaBIOS') return ['seabios'];
+  if (firmware === 'OVMF') return ['ovmf', 'ovmf-hostmem-wb'];
+  return firmware === 'direct' ? (DIRECT[vm.vmm] ?? null) : null;
 }
 
-function placesOf(region: Pick<Region, 'kind'>): readonly GuestPlace[] {
-  switch (region.kind) {
-    case 'gpu':
-    case 'dma-buf':
-      return ['hostmem-bar'];
-    case 'vfio-bar':
-    case 'pci-resource':
-    case 'devmem':
-      return ['low-bar', 'high-bar'];
-    default:
-      return ['ram'];
-  }
-}
+const PLACES: Partial<Readonly<Record<RegionKind, readonly GuestPlace[]>>> = {
+  gpu: ['hostmem-bar'],
+  'dma-buf': ['hostmem-bar'],
+  'vfio-bar': ['low-bar', 'high-bar'],
+  'pci-resource': ['low-bar', 'high-bar'],
+  devmem: ['low-bar', 'high-bar'],
+};
 
 /**
  * The guest's MTRRs, as its firmware or its VMM leaves them, where these rules of KVM look at them (up to
@@ -53,5 +41,5 @@ export function guestMtrrFacts(
 } {
   const matter = policy.rules?.some((r) => r.guestMtrr !== null) ?? true;
   const plans = matter ? plansOf(vm) : null;
-  return plans === null ? {} : { firmware: plans, 'guest-place': placesOf(region) };
+  return plans === null ? {} : { firmware: plans, 'guest-place': PLACES[region.kind] ?? ['ram'] };
 }
