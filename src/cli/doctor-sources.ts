@@ -22,7 +22,7 @@ export interface Source {
 
 export function liveSource(options: LiveOptions): Source {
   return {
-    read: async () => ({ capture: reduce(await takeLive(options)), notes: [] }),
+    read: async () => ({ capture: reduce(await takeLive(options), 'kept'), notes: [] }),
   };
 }
 

@@ -14,6 +14,17 @@ function memfd(name: string, masks: Masks): string {
   return /^[_-]?\d{0,4}$/.test(rest) ? name : `${known}-${masks.name(rest.replace(/^-/, ''))}`;
 }
 
+/** The library by which a VMM is told that is called anything. */
+const LIBKRUN = /^(.*\/)libkrun(-\w+)?\.so((?:\.\d{1,4}){0,3})$/;
+const VARIANTS: ReadonlySet<string> = new Set(['-tdx', '-sev', '-efi', '-nitro', '-awsnitro']);
+
+function libkrun(name: string, masks: Masks): string | null {
+  const [, directory, variant, version = ''] = LIBKRUN.exec(name) ?? [];
+  if (directory === undefined) return null;
+  const kept = variant === undefined || VARIANTS.has(variant) ? (variant ?? '') : `-${MASK}`;
+  return `${masks.path(directory)}libkrun${kept}.so${version}`;
+}
+
 /** The name of a mapping. What doctor tells memory by stays; equal names stay equal. */
 function mappedName(name: string, masks: Masks): string {
   if (KERNEL_AREA.test(name) || DEVICE.test(name)) return name;
@@ -30,29 +41,51 @@ function mappedName(name: string, masks: Masks): string {
   if (address !== undefined) return `/sys/bus/pci/devices/${address}/resource${bar}${wc ?? ''}`;
   if (ANON_INODE.test(name)) return name;
   if (name.startsWith('/SYSV')) return '/SYSV00000000';
-  return name.startsWith('/') ? masks.path(name) : masks.name(name);
+  return libkrun(name, masks) ?? (name.startsWith('/') ? masks.path(name) : masks.name(name));
+}
+
+/** The file behind a mapping or a descriptor, "(deleted)" or not. */
+export function fileName(path: string, masks: Masks): string {
+  const deleted = path.endsWith(DELETED);
+  const name = deleted ? path.slice(0, -DELETED.length) : path;
+  return `${mappedName(name, masks)}${deleted ? DELETED : ''}`;
 }
 
 const MAPPING =
   /^([0-9a-f]{1,16}-[0-9a-f]{1,16} [r-][w-][x-][sp] [0-9a-f]{1,16} [0-9a-f]{2,}:[0-9a-f]{2,} \d{1,20})(?: +(.+))?$/;
 const FLAGS = /^VmFlags:(?: \S\S)*\s*$/;
+const RESIDENT = /^Rss: +\d{1,13} kB$/;
 const DETAIL = /^[A-Z]\w*: +\d+(?: kB)?$/;
 /** Code and constants of a program: never guest memory, and most of the lines. */
 const PROGRAM = /^\S+ r-[x-][sp] /;
 
-/** /proc/PID/maps or smaps: mappings that may be guest memory or stand beside it, and their flags. */
+function isCode(line: string, path: string): boolean {
+  if (!PROGRAM.test(line) || LIBKRUN.test(path)) return false;
+  return /^\/(?!dev\/|sys\/|proc\/|memfd:|dmabuf:|anon_)/.test(path);
+}
+
+/** Of /proc/PID/maps the mappings of some files, by "DEV INODE". */
+export function mappingsOf(text: string, files: ReadonlySet<string>): string {
+  return eachLine(text, (line) => {
+    const [, dev, inode] = /^\S+ \S{4} \S+ (\S+) (\d+)(?: |$)/.exec(line) ?? [];
+    return files.has(`${dev} ${inode}`) ? line : null;
+  });
+}
+
+/**
+ * /proc/PID/maps or smaps: mappings that may be guest memory or stand beside it, their flags, and how much of
+ * each is in memory.
+ */
 export function reduceMaps(text: string, masks: Masks): string {
   let kept = true;
   return eachLine(text, (line) => {
-    if (FLAGS.test(line)) return kept ? line.trimEnd() : null;
+    if (FLAGS.test(line) || RESIDENT.test(line)) return kept ? line.trimEnd() : null;
     if (DETAIL.test(line)) return null;
     const [, head, name] = MAPPING.exec(line.trimEnd()) ?? [];
     kept = true;
     if (head === undefined) return line.trim() === '' ? null : odd(line);
     if (name === undefined) return head;
-    const deleted = name.endsWith(DELETED);
-    const path = deleted ? name.slice(0, -DELETED.length) : name;
-    kept = !(PROGRAM.test(line) && /^\/(?!dev\/|sys\/|proc\/|memfd:|dmabuf:|anon_)/.test(path));
-    return kept ? `${head} ${mappedName(path, masks)}${deleted ? DELETED : ''}` : null;
+    kept = !isCode(line, name.endsWith(DELETED) ? name.slice(0, -DELETED.length) : name);
+    return kept ? `${head} ${fileName(name, masks)}` : null;
   });
 }

@@ -7,6 +7,7 @@ import { e820TypeOf } from '../linux/text/e820.ts';
 import { parseMemtypeList } from '../linux/text/memtype-list.ts';
 import { parseMtrr } from '../linux/text/mtrr.ts';
 import { eachLine, linesLike, MASK, type Masks, odd } from './mask-words.ts';
+import { vmmOf } from './vmm.ts';
 
 type Reducer = (text: string, masks: Masks) => string;
 
@@ -116,7 +117,7 @@ function memoryType(text: string): string {
 }
 
 /** Of a dma-buf its inode and exporter. */
-function fdinfo(text: string): string {
+export function reduceFdinfo(text: string): string {
   return eachLine(text, (line) =>
     /^(?:ino:\s*\d+|exp_name:\s*\w{1,32})$/.test(line) ? line : null,
   );
@@ -167,24 +168,37 @@ export function reduceLog(text: string): string {
   return dropped ? `${kept}${LEFT_OUT}\n` : kept;
 }
 
-// ---- a trace, a monitor -----------------------------------------------------------------------
+// ---- amdgpu -----------------------------------------------------------------------------------
 
-/** " qemu-system-x86-1234  [003] ...": the name of a task before its number. */
-function trace(text: string): string {
-  return eachLine(text, (line) =>
-    line.replace(/^\s*\S.{0,63}?-(\d{1,10})(?=\s+(?:\(|\[))/, `${MASK}-$1`),
-  );
+const CLIENT = /^(pid +\d{1,10} command )(.{0,64}):$/;
+const BUFFER = /^(0x[0-9a-f]{8}: +\d{1,15} byte) +([A-Z].{0,2000})$/;
+const FENCE = /^((?:kernel|write|read|bookkeep) fence:)/;
+const FENCE_WITHIN = /\s+(?:kernel|write|read|bookkeep) fence:.*$/;
+/** amdgpu_bo_print_info: where a buffer is, and the flags it was made with. */
+const BUFFER_WORDS: ReadonlySet<string> = new Set(
+  (
+    'VRAM VISIBLE GTT CPU PREEMPTIBLE GDS GWS OA DOORBELL MMIO_REMAP UNKNOWN OTHER pin count imported exported ' +
+    'from as CPU_ACCESS_REQUIRED NO_CPU_ACCESS CPU_GTT_USWC VRAM_CLEARED VRAM_CONTIGUOUS VM_ALWAYS_VALID ' +
+    'EXPLICIT_SYNC COHERENT UNCACHED ENCRYPTED DISCARDABLE EXT_COHERENT GFX12_DCC SHADOW'
+  ).split(' '),
+);
+
+function bufferWord(text: string): string {
+  return BUFFER_WORDS.has(text) || /^(?:ino:\d{1,20}|\d{1,6})$/.test(text) ? text : MASK;
 }
 
-const MONITOR_WORD =
-  /^(?:[0-9a-f]{1,16}|0x[0-9a-f]+|\d+|FlatView|AS|Root|No|rendered|view|memory|region|memory-region|prio|ram|rom|romd|ramd|i|o|nv|alias|disabled|KVM|system|I|O|on|off|true|false|merge|dump|prealloc|share|policy|size|default|bind|host|nodes|backend|ioeventfd|container|fault|pc|vga|vram|bios|virtio|gpu|hostmem|qxl|isa|msix|table|pba)$/;
-
-function monitor(text: string, masks: Masks): string {
-  return text.replace(/[\w.-]*[A-Za-z_][\w.-]*/g, (word) =>
-    word.split(/[.-]/).every((part) => part === '' || MONITOR_WORD.test(part))
-      ? word
-      : masks.id(word),
-  );
+function amdgpuGem(text: string): string {
+  return eachLine(text, (source) => {
+    const line = source.trim();
+    const [, head, command = ''] = CLIENT.exec(line) ?? [];
+    const isVmm = /^[\w.-]{1,15}$/.test(command) && vmmOf(command) !== 'other';
+    if (head !== undefined) return `${head}${isVmm ? command : MASK}:`;
+    const [, buffer, rest = ''] = BUFFER.exec(line) ?? [];
+    if (buffer === undefined) return FENCE.exec(line)?.[1] ?? odd(source);
+    const [first = '', ...words] = rest.replace(FENCE_WITHIN, '').split(/[ \t]+/);
+    const placement = BUFFER_WORDS.has(first) ? first : 'OTHER';
+    return `${buffer} ${[placement, ...words.map(bufferWord)].join(' ')}`;
+  });
 }
 
 // ---- all of them ------------------------------------------------------------------------------
@@ -217,11 +231,7 @@ export const TEXT_REDUCERS: Readonly<Record<string, Reducer>> = {
   '/sys/bus/pci/devices/ADDRESS/class': word(/^0x[0-9a-f]{1,6}$/),
   '/sys/bus/pci/devices/ADDRESS/resource': linesLike(/^0x[0-9a-f]+ 0x[0-9a-f]+ 0x[0-9a-f]+$/),
   'MOUNT/x86/pat_memtype_list': understoodBy(parseMemtypeList),
-  '/proc/PID/fdinfo/FD': fdinfo,
-};
-
-/** What is kept under a key that is no path, by the beginning of the key. */
-export const OTHER_REDUCERS: Readonly<Record<string, Reducer>> = {
-  trace,
-  'monitor/': monitor,
+  'MOUNT/dri/N/amdgpu_gem_info': amdgpuGem,
+  '/sys/class/drm/CARD/device/NAME': word(/^(?:0x[0-9a-f]{1,6}|[01])$/),
+  '/sys/kernel/security/lockdown': word(/^(?:\[?(?:none|integrity|confidentiality)\]?(?: |$))+$/),
 };

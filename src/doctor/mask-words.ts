@@ -6,9 +6,9 @@ export const MASK = 'x';
 /** Directories and files that are called so on any machine. */
 const COMMON_NAMES: ReadonlySet<string> = new Set(
   (
-    'bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB ' +
-    'hugepages1G hugepages2M hugetlbfs huge kernel libvirt mdev mnt pci proc qemu ram run shm sys tmp ' +
-    'tracing usr var zero mem'
+    'bin bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB ' +
+    'hugepages1G hugepages2M hugetlbfs huge kernel lib lib64 libexec libvirt local mdev mnt pci platform proc ' +
+    'qemu ram run sbin shm sys tmp tracing usr var zero mem'
   ).split(' '),
 );
 
@@ -24,6 +24,19 @@ export class Masks {
     const number = this.#numbers.get(name) ?? this.#numbers.size + 1;
     this.#numbers.set(name, number);
     return `masked-${number}`;
+  }
+
+  /**
+   * Names without those that are twice: first those that have a number, by it, then the others. Masking what
+   * was masked goes through them in the same order.
+   */
+  inOrder(names: readonly string[]): readonly string[] {
+    const numberOf = (name: string): number => this.#numbers.get(name) ?? Number.POSITIVE_INFINITY;
+    const compare = (a: string, b: string): number => {
+      const [m, n] = [numberOf(a), numberOf(b)];
+      return m === n ? byName(a, b) : m - n;
+    };
+    return [...new Set(names)].sort(compare);
   }
 
   /** The id of a memory backend. */
@@ -82,11 +95,27 @@ export function linesLike(form: RegExp): (text: string) => string {
   return (text) => eachLine(text, (line) => (form.test(line) ? line : odd(line)));
 }
 
-/** Names as people count: "9" before "10", numbers before words. */
-export function byName(a: string, b: string): number {
-  const [m, n] = [/^\d{1,15}$/.test(a), /^\d{1,15}$/.test(b)];
-  if (m && n && Number(a) !== Number(b)) return Number(a) - Number(b);
+/** Numbers, and what stands between them. */
+function partsOf(name: string): readonly string[] {
+  return name.match(/\d{1,15}|\D+/g) ?? [];
+}
+
+function byPart(a: string, b: string): number {
+  const [m, n] = [/^\d/.test(a), /^\d/.test(b)];
+  if (m && n) return Number(a) - Number(b);
   if (m !== n) return m ? -1 : 1;
+  return a < b ? -1 : Number(a > b);
+}
+
+/** Names as people count: "9" before "10", "a9" before "a10", numbers before words. */
+export function byName(a: string, b: string): number {
   if (a === b) return 0;
+  const [x, y] = [partsOf(a), partsOf(b)];
+  for (const [i, part] of x.entries()) {
+    const other = y[i];
+    const order = other === undefined ? 1 : byPart(part, other);
+    if (order !== 0) return order;
+  }
+  if (x.length !== y.length) return -1;
   return a < b ? -1 : 1;
 }

@@ -268,7 +268,10 @@ describe('command lines', () => {
       ['run', '--mem', '4096', '--gpu=backend=virglrenderer'],
       'run --mem 4096 --gpu=backend=virglrenderer',
     ],
-    [['--memory', 'size=4G,shared=on,file=/home/alice'], '--memory size=4G,shared=on'],
+    [
+      ['--memory', 'size=4G,shared=on,file=/home/alice'],
+      '--memory size=4G,shared=on,file=/masked-1/masked-2',
+    ],
     [['--socket', '/run/alice.sock', '--token=hunter2'], '--socket x -x'],
     [
       ['--vfio', '/sys/bus/pci/devices/0000:01:00.0,iommu=on'],

@@ -1,31 +1,36 @@
+import { reduceTrace } from '../trace/reduce.ts';
 import { isGpuNode } from './devices.ts';
 import { isVendorModule } from './kvm-host.ts';
-import { reduceArguments } from './mask-argv.ts';
-import { reduceMaps } from './mask-maps.ts';
-import { OTHER_REDUCERS, reduceLog, TEXT_REDUCERS } from './mask-texts.ts';
-import { byName, MASK, Masks } from './mask-words.ts';
+import { type DomainNames, domainFiles, domainPaths, reduceDomain } from './mask-libvirt.ts';
+import { monitorRule } from './mask-monitor.ts';
 import {
-  type BytesReading,
-  type Capture,
-  type LinkReading,
-  type LinksReading,
-  type ListReading,
-  Readings,
-  type TextReading,
-} from './reading.ts';
+  isDescriptorKept,
+  move,
+  type Reduced,
+  reduceProcesses,
+  reduceText,
+} from './mask-processes.ts';
+import { reduceFdinfo, reduceLog, TEXT_REDUCERS } from './mask-texts.ts';
+import { byName, MASK, Masks } from './mask-words.ts';
+import type { BytesReading, Capture, LinkReading, ListReading, TextReading } from './reading.ts';
 import { listedAs, MSR_MTRR_DEF_TYPE, MSR_PAT } from './reads.ts';
 import { firstFrame, frameHex, KPAGEFLAGS } from './sample.ts';
-import { argvOf, baseName, keptTarget, PCI_ADDRESS, vmmOf } from './vmm.ts';
-import { programOf } from './vmms/told.ts';
-import { evidenceOf, pidsOf } from './vms.ts';
+import { TRACE } from './trace-facts.ts';
+import { PCI_ADDRESS } from './vmm.ts';
+import { LIBVIRT_STATUS } from './vmms/libvirt.ts';
 
 /** What a capture does without, and how: printed by `memtype capture`, kept in the file. */
 export const MASKED: readonly string[] = [
   'host name: never read',
-  'processes that run no VM: only their numbers, and whether they have arguments',
+  'processes that run no VM: only their numbers, and whether they have arguments; of those that share the ' +
+    'memory of a VM also the file name of the program, and which mappings and descriptors those are',
   'command lines of VMMs: options that bear on memory types; every other word is x',
-  'paths, names of mappings, ids of memory backends, mdev UUIDs: masked-N, equal names alike',
-  'open files: only those of KVM, VFIO, vDPA, GPUs and dma-bufs',
+  'paths, names of mappings, ids of memory backends and of monitors, domains of libvirt, mdev UUIDs: ' +
+    'masked-N, equal names alike',
+  'open files: only those of KVM, VFIO, vDPA, GPUs, dma-bufs and memfds',
+  'status files of libvirt: only elements that bear on memory types',
+  "answers of monitors: names that are not QEMU's own are masked",
+  'amdgpu_gem_info: names of processes that are no VMM are x',
   'kernel log: only lines about memory types; tasks named in them are x',
   'kernel command line: only words that bear on memory types',
   '/proc/version: only the version of the package; who built the kernel is left out',
@@ -63,18 +68,28 @@ const LIST_RULES: Readonly<Record<string, NameRule>> = {
 /** What is kept of the last part of a link's target. */
 const LINK_RULES: Readonly<Record<string, NameRule>> = {
   '/sys/class/drm/CARD/device/driver': plain,
+  '/sys/class/drm/CARD/device': only((name) => PCI_ADDRESS.test(name)),
   '/sys/bus/pci/devices/ADDRESS/iommu': plain,
   '/sys/bus/pci/devices/ADDRESS/driver': plain,
   '/sys/class/vfio-dev/NAME/device': pciOrMasked,
 };
+
+const CONFIG = '/sys/bus/pci/devices/ADDRESS/config';
+const DOMAIN_FILE = `${LIBVIRT_STATUS}/NAME.xml`;
+const FDINFO = '/proc/PID/fdinfo/FD';
+/** Read to find out whose monitor a socket is, and not kept. */
+const NOT_KEPT = '/proc/net/unix';
 
 /** Paths of `READS` for which there is a rule here; of all others nothing is kept. */
 export const RULED: ReadonlySet<string> = new Set([
   ...Object.keys(TEXT_REDUCERS),
   ...Object.keys(LIST_RULES),
   ...Object.keys(LINK_RULES),
-  ...['comm', 'cmdline', 'exe', 'fd', 'maps', 'smaps', 'pagemap'].map((f) => `/proc/PID/${f}`),
-  ...['/dev/kmsg', '/dev/kvm', '/dev/cpu/0/msr', KPAGEFLAGS],
+  ...['comm', 'cmdline', 'exe', 'fd', 'maps', 'smaps', 'task', 'pagemap'].map(
+    (f) => `/proc/PID/${f}`,
+  ),
+  ...['/dev/kmsg', '/dev/kvm', '/dev/cpu/0/msr', KPAGEFLAGS, CONFIG],
+  ...[LIBVIRT_STATUS, DOMAIN_FILE, FDINFO, NOT_KEPT],
 ]);
 
 function ruleOf<T>(rules: Readonly<Record<string, T>>, path: string): T | null {
@@ -84,100 +99,13 @@ function ruleOf<T>(rules: Readonly<Record<string, T>>, path: string): T | null {
 
 function reduceList(reading: ListReading, rule: NameRule, masks: Masks): ListReading {
   if (!reading.ok) return reading;
-  const sorted = [...new Set(reading.names)].sort(byName);
-  const names = sorted.flatMap((name) => rule(name, masks) ?? []);
-  return { ...reading, names };
+  const names = masks.inOrder(reading.names).flatMap((name) => rule(name, masks) ?? []);
+  return { ...reading, names: names.sort(byName) };
 }
 
 function reduceLink(reading: LinkReading, rule: NameRule, masks: Masks): LinkReading {
   if (!reading.ok) return reading;
   return { ok: true, target: rule(reading.target.split('/').at(-1) ?? '', masks) ?? MASK };
-}
-
-function reduceText(reading: TextReading, reduce: (text: string) => string): TextReading {
-  return reading.ok ? { ...reading, text: reduce(reading.text) } : reading;
-}
-
-function reduceLinks(reading: LinksReading): LinksReading {
-  if (!reading.ok) return reading;
-  const links = [...reading.links]
-    .sort((a, b) => byName(a.name, b.name))
-    .flatMap(({ name, target }, i) => {
-      const kept = keptTarget(target);
-      const isNumber = /^(?:0|[1-9]\d{0,8}|x\d{9})$/.test(name);
-      return kept === null
-        ? []
-        : [{ name: isNumber ? name : `x${String(i + 1).padStart(9, '0')}`, target: kept }];
-    });
-  return { ...reading, links };
-}
-
-// ---- processes --------------------------------------------------------------------------------
-
-interface Reduced {
-  readonly texts: Map<string, TextReading>;
-  readonly lists: Map<string, ListReading>;
-  readonly links: Map<string, LinkReading>;
-  readonly linkLists: Map<string, LinksReading>;
-  readonly bytes: Map<string, BytesReading>;
-}
-
-/** Sets what was read, and nothing where nothing was. */
-function move<T>(
-  from: ReadonlyMap<string, T>,
-  to: Map<string, T>,
-  key: string,
-  reduce: (value: T) => T,
-): void {
-  const value = from.get(key);
-  if (value !== undefined) to.set(key, reduce(value));
-}
-
-/** Of a process without a VM: whether it is a thread of the kernel, and whether its files are open. */
-function reduceOther(capture: Capture, to: Reduced, pid: number): void {
-  move(capture.texts, to.texts, `/proc/${pid}/cmdline`, (r) =>
-    reduceText(r, (text) => (text === '' ? '' : `${MASK}\0`)),
-  );
-  move(capture.linkLists, to.linkLists, `/proc/${pid}/fd`, (r) => (r.ok ? { ...r, links: [] } : r));
-}
-
-/** The file name of a program, of harmless characters. */
-function programName(path: string): string {
-  return baseName(path).replace(/[^\w.+-]/g, '?');
-}
-
-function isVmmName(comm: string): boolean {
-  return /^[\w.-]{1,15}$/.test(comm) && vmmOf(comm) !== 'other';
-}
-
-/** The first word is the name of the program, as its file has it or as it is known. */
-function commandLine(text: string, exe: LinkReading, program: string, masks: Masks): string {
-  const [first, ...rest] = argvOf(text);
-  if (first === undefined) return '';
-  const isSafe = exe.ok || first === '' || vmmOf(baseName(first)) !== 'other';
-  const name = programName(exe.ok ? exe.target : first);
-  const words = [isSafe ? name : MASK, ...reduceArguments(rest, vmmOf(program), masks)];
-  return words.map((word) => `${word}\0`).join('');
-}
-
-function reducePid(capture: Capture, to: Reduced, pid: number, masks: Masks): void {
-  const readings = new Readings(capture);
-  const directory = `/proc/${pid}`;
-  const program = programOf(readings, pid);
-  const fds = readings.links(`${directory}/fd`);
-  if (evidenceOf(fds, program, capture.pid === pid) === null) {
-    reduceOther(capture, to, pid);
-    return;
-  }
-  const text = (file: string, reduce: (text: string) => string): void =>
-    move(capture.texts, to.texts, `${directory}/${file}`, (r) => reduceText(r, reduce));
-  text('comm', (name) => `${isVmmName(name.trim()) ? name.trim() : MASK}\n`);
-  text('cmdline', (line) => commandLine(line, readings.link(`${directory}/exe`), program, masks));
-  move(capture.links, to.links, `${directory}/exe`, (r) => reduceLink(r, programName, masks));
-  move(capture.linkLists, to.linkLists, `${directory}/fd`, reduceLinks);
-  move(capture.lists, to.lists, `${directory}/task`, (r) => reduceList(r, number, masks));
-  text('maps', (maps) => reduceMaps(maps, masks));
-  text('smaps', (maps) => reduceMaps(maps, masks));
 }
 
 // ---- bytes ------------------------------------------------------------------------------------
@@ -188,8 +116,6 @@ function reducePagemap(reading: BytesReading): BytesReading {
   const frame = firstFrame(reading);
   return { ok: true, hex: frame === null ? '' : frameHex(frame) };
 }
-
-const CONFIG = '/sys/bus/pci/devices/ADDRESS/config';
 
 function reduceBytes(key: string, reading: BytesReading): BytesReading | null {
   const [path = '', offset = ''] = key.split(' ');
@@ -202,21 +128,26 @@ function reduceBytes(key: string, reading: BytesReading): BytesReading | null {
 // ---- the whole --------------------------------------------------------------------------------
 
 const MOUNTS = '/proc/self/mounts';
-const TRACKED = '/x86/pat_memtype_list';
+/** Files below the mount point of debugfs, which has a name of its own. */
+const BELOW_DEBUGFS = /^(.+)(\/x86\/pat_memtype_list|\/dri\/\d+\/amdgpu_gem_info)$/;
+
+function maskedPath(path: string, masks: Masks): string {
+  const [, mount, file] = path.startsWith('/') ? (BELOW_DEBUGFS.exec(path) ?? []) : [];
+  return mount === undefined ? path : `${masks.path(mount)}${file}`;
+}
 
 function reduceMachine(capture: Capture, to: Reduced, masks: Masks): void {
   const first = (a: string, b: string): number =>
     Number(b === MOUNTS) - Number(a === MOUNTS) || byName(a, b);
   for (const key of [...capture.texts.keys()].sort(first)) {
     const rule = ruleOf(TEXT_REDUCERS, key);
-    if (rule === null) continue;
-    const at = key.endsWith(TRACKED) ? masks.path(key.slice(0, -TRACKED.length)) + TRACKED : key;
     const reading = capture.texts.get(key);
-    if (reading !== undefined)
-      to.texts.set(
-        at,
-        reduceText(reading, (text) => rule(text, masks)),
-      );
+    if (rule === null || reading === undefined) continue;
+    const at = maskedPath(key, masks);
+    to.texts.set(
+      at,
+      reduceText(reading, (text) => rule(text, masks)),
+    );
   }
   for (const key of [...capture.lists.keys()].sort(byName)) {
     const rule = ruleOf(LIST_RULES, key);
@@ -228,12 +159,39 @@ function reduceMachine(capture: Capture, to: Reduced, masks: Masks): void {
   }
 }
 
+function reduceDomains(capture: Capture, to: Reduced, masks: Masks, names: DomainNames): void {
+  const list = capture.lists.get(LIBVIRT_STATUS);
+  const paths = [...capture.texts.keys()].filter((key) => listedAs(key) === DOMAIN_FILE);
+  if (list?.ok === true) {
+    to.lists.set(LIBVIRT_STATUS, { ...list, names: domainFiles(list.names, masks, names) });
+  } else if (list !== undefined) to.lists.set(LIBVIRT_STATUS, list);
+  for (const [path, masked] of domainPaths(paths, masks, names)) {
+    const reading = capture.texts.get(path);
+    if (reading === undefined) continue;
+    to.texts.set(
+      masked,
+      reduceText(reading, (text) => reduceDomain(text, masks, names)),
+    );
+  }
+}
+
+/** What a monitor says when it refuses may name anything. */
+function reduceAnswer(reading: TextReading, reduce: (text: string) => string): TextReading {
+  if (reading.ok) return reduceText(reading, reduce);
+  return {
+    ...reading,
+    detail: /^(?:E[A-Z]{2,15}|\d{1,6} ms)$/.test(reading.detail) ? reading.detail : MASK,
+  };
+}
+
 function reduceOthers(capture: Capture, to: Reduced, masks: Masks): void {
+  move(capture.texts, to.texts, TRACE, (r) => reduceText(r, (text) => reduceTrace(text).text));
   for (const key of [...capture.texts.keys()].sort(byName)) {
-    const start = Object.keys(OTHER_REDUCERS).find((k) => key.startsWith(k));
-    const rule = start === undefined ? undefined : OTHER_REDUCERS[start];
-    if (rule === undefined) continue;
-    move(capture.texts, to.texts, key, (r) => reduceText(r, (text) => rule(text, masks)));
+    if (listedAs(key) === FDINFO && isDescriptorKept(to, key))
+      move(capture.texts, to.texts, key, (r) => reduceText(r, reduceFdinfo));
+    const rule = monitorRule(key);
+    if (rule === null) continue;
+    move(capture.texts, to.texts, key, (r) => reduceAnswer(r, (text) => rule(text, masks)));
   }
   for (const key of [...capture.bytes.keys()].sort(byName)) {
     const reading = capture.bytes.get(key);
@@ -245,8 +203,10 @@ function reduceOthers(capture: Capture, to: Reduced, masks: Masks): void {
 /**
  * What doctor looks at, and of that nothing that identifies people: `MASKED` says what and how. What is not
  * known to be harmless is masked. Reducing twice changes nothing more.
+ *
+ * @param names of domains of libvirt: kept for a report on the machine itself, never in a file
  */
-export function reduce(capture: Capture): Capture {
+export function reduce(capture: Capture, names: DomainNames = 'masked'): Capture {
   const masks = new Masks();
   const to: Reduced = {
     texts: new Map(),
@@ -256,7 +216,8 @@ export function reduce(capture: Capture): Capture {
     bytes: new Map(),
   };
   reduceMachine(capture, to, masks);
-  for (const pid of pidsOf(new Readings(capture))) reducePid(capture, to, pid, masks);
+  reduceDomains(capture, to, masks, names);
+  reduceProcesses(capture, to, masks);
   reduceOthers(capture, to, masks);
   const kvm = [...capture.kvm].filter(([key]) => /^(?:api|\d{1,4})$/.test(key));
   return {

@@ -38,7 +38,8 @@ export function candidateFds(
   return links.filter(({ target }) => names.has(bare(target))).map(({ name }) => name);
 }
 
-function vmasOf(readings: Readings, pid: number): readonly Vma[] {
+/** The mappings of a process; none where they cannot be read. */
+export function vmasOf(readings: Readings, pid: number): readonly Vma[] {
   const reading = readings.text(`/proc/${pid}/maps`);
   return reading.ok ? parseMaps(reading.text, '').value.vmas : [];
 }

@@ -24,6 +24,8 @@ const KEPT_TARGETS: readonly (readonly [RegExp, string])[] = [
   [KVM_VFIO, '$&'],
   [/^.*\/vfio\/((?:noiommu-)?\d+)$/, '/dev/vfio/$1'],
   [/^.*\/vfio\/devices\/(vfio\d+)$/, '/dev/vfio/devices/$1'],
+  [/^.*\/vfio\/vfio$/, '/dev/vfio/vfio'],
+  [IOMMUFD, '$&'],
   [/^.*\/(vhost-vdpa-\d+)$/, '/dev/$1'],
   [GPU_NODE, '$&'],
   [UDMABUF, '$&'],

@@ -124,7 +124,8 @@ const NOTHING: Asked = {};
 
 /**
  * Reads everything that doctor looks at, and nothing else (see `READS`). What comes back is masked: a
- * capture gives the same answer as the machine because both are of what is left.
+ * capture gives the same answer as the machine because both are of what is left. Names of domains of libvirt are
+ * kept: `reduce` of what is returned masks them, too.
  *
  * @param pid the only process to look at; null: every process
  * @param asked what the user gave beside the machine itself
@@ -134,7 +135,7 @@ export async function collect(
   pid: number | null,
   asked: Asked = NOTHING,
 ): Promise<Capture> {
-  return reduce(await collectUnmasked(reader, pid, asked));
+  return reduce(await collectUnmasked(reader, pid, asked), 'kept');
 }
 
 /** The same, as it was read: not to be shown or written. */

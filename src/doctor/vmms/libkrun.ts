@@ -25,15 +25,17 @@ function muvmGpu(mode: string): VmmOptions['gpus'] {
   return [{ driver: `virtio-gpu of libkrun (${mode})`, blob: true, hostmem: null }];
 }
 
+/** Options of muvm that take the next word. */
+export const MUVM_VALUED =
+  /^(?:-[cefpxX]|--(?:cpu-list|env|mem|vram|passt-socket|passt-args|fex-image|publish|emu|execute-pre|user-execute-pre|gpu-mode))$/;
+
 /** Options before the command that runs in the guest: what follows is the guest's own. */
 function ownWords(argv: readonly string[]): readonly string[] {
-  const valued =
-    /^(?:-[cefpxX]|--(?:cpu-list|env|mem|vram|passt-socket|passt-args|fex-image|publish|emu|execute-pre|user-execute-pre|gpu-mode))$/;
   for (let i = 1; i < argv.length; i++) {
     const word = argv[i] ?? '';
     if (word === '--') return argv.slice(0, i);
     if (!word.startsWith('-')) return argv.slice(0, i);
-    if (valued.test(word)) i += 1;
+    if (MUVM_VALUED.test(word)) i += 1;
   }
   return argv;
 }

@@ -54,7 +54,8 @@ export function vmmOfProcess(readings: Readings, pid: number): VmmName {
 function otherSizes(argv: readonly string[]): readonly number[] {
   return argv.flatMap((word, i) => {
     if (!/^(?:-m|--mem(?:ory)?)$/.test(word)) return [];
-    const text = /(?:^|size=)([^,=]+)/.exec(argv[i + 1] ?? '')?.[1] ?? '';
+    const [, named, bare] = /(?:^|,)size=([^,]+)|^([^,=]+)/.exec(argv[i + 1] ?? '') ?? [];
+    const text = named ?? bare ?? '';
     const bytes = parseAmount(text);
     if (bytes === null) return [];
     return [/^\d+$/.test(text) ? bytes * 2 ** 20 : bytes];
