@@ -48,6 +48,8 @@ list() {
 /sys/class/iommu/UNIT/intel-iommu/ecap
 /sys/class/drm
 /sys/class/drm/CARD/device/driver
+/sys/class/drm/CARD/device
+/sys/class/drm/CARD/device/NAME
 /sys/bus/virtio/devices
 /sys/bus/virtio/devices/NAME/device
 /sys/bus/virtio/devices/NAME/features
@@ -62,7 +64,11 @@ list() {
 /sys/bus/pci/devices/ADDRESS/resource
 /sys/kernel/iommu_groups/GROUP/devices
 /sys/class/vfio-dev/NAME/device
+/sys/kernel/security/lockdown
+MOUNT/dri/N/amdgpu_gem_info
 MOUNT/x86/pat_memtype_list
+/run/libvirt/qemu
+/run/libvirt/qemu/NAME.xml
 /proc
 /proc/PID/comm
 /proc/PID/cmdline
@@ -146,7 +152,12 @@ await() {
       STATUS=timeout
       return
     fi
-    kill -0 "$job" 2>/dev/null || return
+    # It may have ended as the signal came: its own status is asked for again.
+    kill -0 "$job" 2>/dev/null || {
+      wait "$job" 2>/dev/null
+      STATUS=$?
+      return
+    }
   done
 }
 
@@ -223,6 +234,8 @@ link() {
     else
       mark R links "$1" denied EACCES
     fi
+  elif [ -e "$ROOT$1" ]; then
+    mark R links "$1" error EINVAL
   else
     mark R links "$1" absent ENOENT
   fi
@@ -238,6 +251,7 @@ machine() {
   text /proc/mtrr plain
   text /proc/iomem iomem
   text /proc/2/comm kthreadd
+  text /sys/kernel/security/lockdown lockdown
 }
 
 # Each read of /dev/kmsg gives a record, and the one after the last waits: it is ended after two seconds.
@@ -267,7 +281,7 @@ def say(name, value): print("V\t%s\t%d" % (name, value))
 try:
     fd = os.open("/dev/kvm", os.O_RDWR)
     say("api", fcntl.ioctl(fd, 0xAE00, 0))
-    for n in (116, 213): say(n, fcntl.ioctl(fd, 0xAE03, n))
+    for n in (116, 213, 236, 239): say(n, fcntl.ioctl(fd, 0xAE03, n))
 except OSError: pass
 try:
     fd = os.open("/dev/cpu/0/msr", os.O_RDONLY)
@@ -279,7 +293,7 @@ except OSError: pass
 PERL='
 if (sysopen(F, "/dev/kvm", 2)) {
   print "V\tapi\t", ioctl(F, 0xAE00, 0) + 0, "\n";
-  for (116, 213) { $v = ioctl(F, 0xAE03, $_); print "V\t$_\t", $v + 0, "\n" if defined $v }
+  for (116, 213, 236, 239) { $v = ioctl(F, 0xAE03, $_); print "V\t$_\t", $v + 0, "\n" if defined $v }
 }
 if (open(M, "<", "/dev/cpu/0/msr")) {
   for (0x277, 0x2ff) {
@@ -289,7 +303,7 @@ if (open(M, "<", "/dev/cpu/0/msr")) {
 '
 
 refuse_kvm() {
-  for name in api 116 213; do mark R kvm "$name" "$1" "$2"; done
+  for name in api 116 213 236 239; do mark R kvm "$name" "$1" "$2"; done
 }
 
 # Questions that only a program with ioctl and pread can ask.
@@ -352,6 +366,19 @@ firmware() {
   done
 }
 
+# A node of a GPU; of an amdgpu card also its buffers.
+gpu() {
+  case ${1#card} in *[!0-9]*) case ${1#renderD} in *[!0-9]*) return ;; esac ;; esac
+  at=/sys/class/drm/$1/device
+  link "$at/driver"
+  driver=${TARGET##*/}
+  link "$at"
+  for file in vendor device class boot_vga; do text "$at/$file" word; done
+  case $driver.$1 in
+    amdgpu.card*) text "$(debugfs)/dri/${1#card}/amdgpu_gem_info" gem ;;
+  esac
+}
+
 devices() {
   names /sys/devices
   names /sys/bus/pci
@@ -363,7 +390,7 @@ devices() {
   for card in $NAMES; do
     case $card in
       *-*) ;;
-      card[0-9]* | renderD[0-9]*) link "/sys/class/drm/$card/device/driver" ;;
+      card[0-9]* | renderD[0-9]*) gpu "$card" ;;
     esac
   done
   names /sys/bus/virtio/devices
@@ -414,6 +441,33 @@ debugfs() {
     END { print first == "" ? "/sys/kernel/debug" : first }' "$ROOT/proc/self/mounts"
 }
 
+# Domains that run, 1024 at most.
+libvirt() {
+  at=/run/libvirt/qemu
+  mark D "$at" domains
+  if [ ! -d "$ROOT$at" ]; then
+    mark X absent ENOENT
+    return
+  elif [ ! -r "$ROOT$at" ] || [ ! -x "$ROOT$at" ]; then
+    mark X denied EACCES
+    return
+  fi
+  for file in "$ROOT$at"/*.xml; do
+    name=${file##*/}
+    case $name in '*.xml' | *[!\ -~]*) continue ;; esac
+    printf ' %s\n' "$name"
+  done
+  mark .
+  n=0
+  for file in "$ROOT$at"/*.xml; do
+    name=${file##*/}
+    case $name in '*.xml' | *[!\ -~]*) continue ;; esac
+    n=$((n + 1))
+    [ "$n" -le 1024 ] || break
+    text "$at/$name" domain
+  done
+}
+
 # ---- processes ------------------------------------------------------------------------------------
 
 pci() {
@@ -451,7 +505,7 @@ descriptors() {
     target=$LINK
     case $target in
       *[!\ -~]*) continue ;;
-      anon_inode:*kvm-* | */vfio/* | */vhost-vdpa-* | /dev/dri/* | /dev/nvidia* | /dev/udmabuf | /dmabuf:* | anon_inode:*dmabuf*) ;;
+      anon_inode:*kvm-* | */vfio/* | */vhost-vdpa-* | /dev/dri/* | /dev/nvidia* | /dev/udmabuf | /dmabuf:* | anon_inode:*dmabuf* | /memfd:* | /dev/iommu) ;;
       *) continue ;;
     esac
     printf ' %s\t%s\n' "${entry##*/}" "$target"
@@ -545,6 +599,19 @@ flags() {
 # A file that a VMM may hide behind VM_PFNMAP: worth a look at smaps.
 HIDES='$6 ~ /^\/(sys\/.*\/resource[0-9]|dev\/(mem$|dri\/|nvidia|vfio\/)|dmabuf:)/ || $6 ~ /^anon_inode:.?(vfio-device|dmabuf)/ { found = 1; exit } END { exit !found }'
 
+# Files of at least 16 MiB that a VM has mapped shared, by name.
+SHARED_FILES='
+function hex(s,   i, n) { n = 0; for (i = 1; i <= length(s); i++) n = n * 16 + index("123456789abcdef", substr(s, i, 1)); return n }
+$2 ~ /s$/ && $6 ~ /^\/(memfd:|dev\/shm\/|dev\/hugepages)/ {
+  split($1, a, "-")
+  if (hex(a[2]) - hex(a[1]) < 16777216) next
+  match($0, /^[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +[^ ]+ +/)
+  name = substr($0, RLENGTH + 1)
+  sub(/ \(deleted\)$/, "", name)
+  print name
+}'
+SHARED=
+
 vm() {
   mark T "/proc/$1/comm" comm
   patiently lines "$ROOT/proc/$1/comm"
@@ -556,6 +623,7 @@ vm() {
       mark T "/proc/$1/smaps" maps
       patiently lines "$ROOT/proc/$1/smaps"
     fi
+    SHARED=$SHARED$(awk "$SHARED_FILES" "$ROOT/proc/$1/maps" 2>/dev/null)$NL
     sample "$1" &
     await
   fi
@@ -570,6 +638,46 @@ is_vmm() {
     qemu-system-* | qemu-kvm | kvm | crosvm* | cloud-hyperviso* | firecracker* | krunvm* | muvm* | libkrun*) return 0 ;;
   esac
   return 1
+}
+
+# Programs that serve a VM from outside, and may have its memory mapped without a descriptor of it.
+is_back_end() {
+  case $1 in
+    crosvm* | virtiofsd* | vhost-user* | vhost-device* | virgl_server* | virgl_test_server* | virgl_render_server*) return 0 ;;
+    rutabaga* | qemu-storage-da* | ovs-vswitchd* | spdk* | swtpm* | passt*) return 0 ;;
+  esac
+  return 1
+}
+
+# A process without a VM, after all those with one: what may show that it shares the memory of one. Whether
+# it does is seen at the end, and of all others nothing is printed.
+other() {
+  directory=$ROOT/proc/$1
+  fds=
+  mark F "/proc/$1/fd" candidate
+  case $(ls -l "$directory/fd" 2>/dev/null) in
+    *' /memfd:'* | *' /dev/shm/'* | *' /dev/hugepages'*)
+      for entry in "$directory/fd"/*; do
+        follow "$entry" || continue
+        case $LINK in *[!\ -~]*) continue ;; esac
+        case $NL$SHARED in *"$NL${LINK% (deleted)}$NL"*) ;; *) continue ;; esac
+        printf ' %s\t%s\n' "${entry##*/}" "$LINK"
+        fds="$fds ${entry##*/}"
+      done
+      ;;
+  esac
+  mark .
+  program=
+  ! follow "$directory/exe" || program=${LINK##*/}
+  [ -n "$fds" ] || is_back_end "$program" || return 0
+  [ -z "$program" ] || mark L "/proc/$1/exe" "$program" candidate
+  n=0
+  for fd in $fds; do
+    n=$((n + 1))
+    [ "$n" -le 64 ] || break
+    text "/proc/$1/fdinfo/$fd" sharedinfo
+  done
+  text "/proc/$1/maps" shared
 }
 
 # A process whose descriptors are closed: is it called like a VMM?
@@ -611,8 +719,7 @@ process() {
       *) open= ;;
     esac
     if [ -z "$open" ]; then
-      mark F "/proc/$1/fd"
-      mark .
+      OTHERS="$OTHERS $1"
       return
     fi
     why "$open"
@@ -624,9 +731,17 @@ process() {
   [ "$REASON" = absent ] || closed "$1"
 }
 
+# What a process has open when no memory is shared.
+nothing() {
+  mark F "/proc/$1/fd"
+  mark .
+}
+
 processes() {
+  OTHERS=
   if [ -n "$ONLY" ]; then
     process "$ONLY"
+    for pid in $OTHERS; do nothing "$pid"; done
     return
   fi
   pids=
@@ -640,6 +755,9 @@ processes() {
   done
   mark .
   for pid in $pids; do process "$pid"; done
+  for pid in $OTHERS; do
+    case $SHARED in *[!"$NL"]*) other "$pid" ;; *) nothing "$pid" ;; esac
+  done
 }
 
 collect() {
@@ -656,6 +774,7 @@ collect() {
   devices
   pci_devices
   text "$(debugfs)/x86/pat_memtype_list" plain
+  libvirt
   processes
   kill "$ticker" 2>/dev/null
   mark Z
@@ -671,27 +790,35 @@ BEGIN {
   vmm_names = "^(qemu-system-|qemu-kvm$|kvm$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)"
   split("texts lists links linkLists bytes kvm", sections, " ")
   for (i = 0; i < 256; i++) char[sprintf("%02x", i)] = i >= 32 && i < 127 ? sprintf("%c", i) : "?"
-  words("bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB hugepages1G hugepages2M hugetlbfs huge kernel libvirt mdev mnt pci proc qemu ram run shm sys tmp tracing usr var zero mem", common)
+  words("bin bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB hugepages1G hugepages2M hugetlbfs huge kernel lib lib64 libexec libvirt local mdev mnt pci platform proc qemu ram run sbin shm sys tmp tracing usr var zero mem", common)
   words("aka and back base bios by cap combining command configuration conflicting count cpu default detected disabled ecap enabled expected failed fixed flags for got hypervisor inconsistent ioremap kernel linux list map mapping mask mem memory memtype minus mismatch mtrr mtrrs new not old only pages pat pfn protect protected ram range ranges read reg remove req reserve reserved resource set size skipping supported system through to track type types uc uncachable uncached update usable variable version wb wc wp write wt your error", vocabulary)
   qemu("m", ":amount size:amount slots:amount maxmem:amount")
-  qemu("machine", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:switch nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
-  qemu("M", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:switch nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
-  qemu("accel", ":accel accel:accel honor-guest-pat:switch kernel-irqchip:switch")
+  qemu("machine", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:chip nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
+  qemu("M", ":machine type:machine accel:accel memory-backend:id kernel-irqchip:chip nvdimm:switch hmat:switch pflash0:flag pflash1:flag")
+  accel = ":accel accel:accel honor-guest-pat:given kernel-irqchip:chip"
+  qemu("accel", accel); qemu("global", "=global")
+  qemu("mon", ":charid chardev:charid mode:monmode"); chardev = ":socket id:charid path:path"; qemu("chardev", chardev)
+  qemu("qmp", "=monitor"); qemu("qmp-pretty", "=monitor"); qemu("monitor", "=monitor")
   qemu("object", ":object qom-type:object id:id size:amount mem-path:path hugetlb:switch hugetlbsize:amount share:switch pmem:switch readonly:switch prealloc:switch align:amount")
   qemu("device", ":device driver:device blob:switch hostmem:amount venus:switch context_init:switch drm_native_context:switch x-no-mmap:switch snoop-control:switch caching-mode:switch memdev:id host:address sysfsdev:address")
   qemu("numa", ":numa memdev:id mem:amount")
   qemu("mem-path", "=path"); qemu("bios", "=firmware"); qemu("pflash", "=firmware")
   qemu("drive", "=drive"); qemu("blockdev", "=blockdev")
-  words("enable-kvm readconfig cpu smp name uuid kernel initrd append netdev nic net chardev serial monitor mon qmp display vga vnc spice sandbox rtc boot global msg pidfile daemonize S nodefaults no-user-config nographic no-reboot no-shutdown no-hpet overcommit mem-prealloc audiodev smbios acpitable fw_cfg usb usbdevice add-fd incoming loadvm snapshot runas chroot user run-with compat trace D d hda hdb cdrom full-screen k fsdev virtfs", qemu_names)
-  sizes = ":amount size:amount shared:switch hugepages:switch hugepage_size:amount mergeable:switch prefault:switch thp:switch hotplug_size:amount"
+  words("enable-kvm readconfig cpu smp name uuid kernel initrd append netdev nic net serial display vga vnc spice sandbox rtc boot msg pidfile daemonize S nodefaults no-user-config nographic no-reboot no-shutdown no-hpet overcommit mem-prealloc audiodev smbios acpitable fw_cfg usb usbdevice add-fd incoming loadvm snapshot runas chroot user run-with compat trace D d hda hdb cdrom full-screen k fsdev virtfs", qemu_names)
+  sizes = ":amount size:amount id:id file:path shared:switch hugepages:switch hugepage_size:amount mergeable:switch prefault:switch thp:switch hotplug_size:amount"
   other("m", sizes); other("mem", sizes); other("memory", sizes); other("memory-zone", sizes)
   other("vram", "=amount")
-  other("gpu", ":backend backend:backend context-types:contexts vulkan:switch udmabuf:switch pci-bar-size:amount external-blob:switch system-blob:switch fixed-blob-mapping:switch")
+  other("gpu", ":backend backend:backend context-types:contexts vulkan:switch udmabuf:switch pci-bar-size:amount external-blob:switch system-blob:switch fixed-blob-mapping:switch allow-implicit-render-server-exec:switch")
   assigned = ":address path:address iommu:iommu"
   other("vfio", assigned); other("vfio-platform", assigned); other("device", assigned)
+  other("platform", "tdx:switch sev_snp:switch"); other("hypervisor", "=hypervisor")
+  words("device memory-zone", many)
+  muvm["mem"] = "amount"; muvm["vram"] = "amount"; muvm["gpu-mode"] = "gpumode"
+  words("VRAM VISIBLE GTT CPU PREEMPTIBLE GDS GWS OA DOORBELL MMIO_REMAP UNKNOWN OTHER pin count imported exported from as CPU_ACCESS_REQUIRED NO_CPU_ACCESS CPU_GTT_USWC VRAM_CLEARED VRAM_CONTIGUOUS VM_ALWAYS_VALID EXPLICIT_SYNC COHERENT UNCACHED ENCRYPTED DISCARDABLE EXT_COHERENT GFX12_DCC SHADOW", buffer_words)
+  xml_kept()
   other("hugepages", "=switch"); other("protected-vm", "=switch")
   other("cpus", ":amount num:amount boot:amount max:amount num-cores:amount")
-  words("hugepages protected-vm protected-vm-without-firmware unprotected-vm-with-firmware udmabuf params initrd kernel cmdline disk rwdisk root rwroot serial socket shared-dir tap-name net console api-socket api-sock config-file id no-api platform rng fs pmem vsock gpu-display gpu-render-server wayland-sock cid disable-sandbox no-legacy vcpu-affinity interactive privileged", other_names)
+  words("hugepages protected-vm protected-vm-without-firmware unprotected-vm-with-firmware udmabuf params initrd kernel firmware bios pflash cmdline disk rwdisk root rwroot serial socket shared-dir tap-name net console api-socket api-sock config-file id no-api rng fs pmem vsock gpu-display gpu-render-server wayland-sock cid disable-sandbox no-legacy vcpu-affinity interactive privileged", other_names)
 }
 
 function words(list, set,   n, a, i) { n = split(list, a, " "); for (i = 1; i <= n; i++) set[a[i]] = 1 }
@@ -713,9 +840,23 @@ function is_address(name) { return name ~ /^[0-9a-f]+:[0-9a-f][0-9a-f]:[0-9a-f][
 
 # What is kept of a value; NONE: nothing.
 function kept(kind, value,   name) {
-  if (kind == "amount") return value ~ /^[0-9]+(\.[0-9]+)?[kKmMgGtTpPeE]?(i?[bB])?$/ ? value : NONE
+  if (kind == "amount") return value ~ /^[0-9]+(\.[0-9]+)?[kKmMgGtTpPeE]?(i?[bB])?$/ || value ~ /^0[xX][0-9a-fA-F]+[kKmMgGtT]?$/ ? value : NONE
   if (kind == "switch") return value ~ /^(on|off|auto|true|false|yes|no)$/ ? value : NONE
   if (kind == "flag") return "x"
+  if (kind == "given") return value ~ /^(on|off|auto|true|false|yes|no)$/ ? value : "x"
+  if (kind == "chip") return value ~ /^(on|off|split)$/ ? value : NONE
+  if (kind == "charid") return value == "charmonitor" ? value : masked(value)
+  if (kind == "socket") return value == "socket" ? value : NONE
+  if (kind == "monmode") return value ~ /^(control|readline)$/ ? value : NONE
+  if (kind == "gpumode") return value ~ /^(drm|venus|software)$/ ? value : "x"
+  if (kind == "hypervisor") return match(value, /^(kvm|gunyah|geniezone|halla|haxm|whpx)(\[|$)/) ? substr(value, 1, RLENGTH - (substr(value, RLENGTH, 1) == "[")) : "x"
+  if (kind == "monitor") return match(value, /^unix:[^,]+/) ? "unix:" mask_path(substr(value, 6, RLENGTH - 5)) : "x"
+  if (kind == "global") {
+    if (!match(value, /(^|[.,])honor-guest-pat=[^,]*/)) return "x"
+    name = substr(value, RSTART, RLENGTH)
+    sub(/^.*=/, "", name)
+    return "kvm-accel.honor-guest-pat=" (name ~ /^(on|off|auto)$/ ? name : "x")
+  }
   if (kind == "path") return mask_path(value)
   if (kind == "id") return value ~ /^(pc\.ram|ram-node[0-9]+|(mem|ram|dimm|m)[0-9]*)$/ ? value : masked(value)
   if (kind == "machine") return value ~ /^(pc|q35|microvm|isapc|none|xenfv|xenpv|nitro-enclave|pc-(i440fx|q35)-[A-Za-z0-9_.+-]+)$/ ? value : NONE
@@ -723,13 +864,15 @@ function kept(kind, value,   name) {
   if (kind == "object") return value ~ /^(memory-backend-(ram|file|memfd|shm|epc)|tdx-guest|sev-guest|sev-snp-guest|iommufd)$/ ? value : NONE
   if (kind == "device") return value ~ /^(VGA|qxl|nvdimm|ivshmem|pc-dimm|intel-iommu|amd-iommu|bochs-display|((vhost-(user|vdpa)-)?virtio-|vhost-|vfio-|ivshmem-|qxl-|pcie?-)[A-Za-z0-9_.-]*)$/ ? value : NONE
   if (kind == "numa") return value ~ /^(node|cpu|dist)$/ ? value : NONE
-  if (kind == "backend") return value ~ /^(2d|3d|virglrenderer|gfxstream|stub)$/ ? value : NONE
+  if (kind == "backend") return value ~ /^(2d|3d|virglrenderer|gfxstream|stub|2D|3D)$/ ? value : "x"
   if (kind == "contexts") return value ~ /^[a-z0-9:]+$/ ? value : NONE
   if (kind == "iommu") return value ~ /^(on|off|viommu|coiommu|pkvm-iommu)$/ ? value : NONE
   if (kind == "address") {
-    name = last_part(value)
+    name = value
+    sub(/\/+$/, "", name)
+    name = last_part(name)
     if (is_address(name)) return value == name ? name : "/sys/bus/pci/devices/" name
-    return value ~ /\// ? "/sys/bus/mdev/devices/" masked(name) : NONE
+    return value ~ /\// ? "/sys/bus/" (value ~ /\/platform\// ? "platform" : "mdev") "/devices/" masked(name) : NONE
   }
   if (kind == "firmware") return tolower(value) ~ /ovmf|edk2|uefi/ ? "OVMF.fd" : "x"
   if (kind == "drive") return value !~ /pflash/ ? "x" : tolower(value) ~ /ovmf|edk2|uefi/ ? "if=pflash,file=OVMF.fd" : "if=pflash"
@@ -791,12 +934,47 @@ function json_options(value, rules, n, typed,   i, colon, key, found, given, out
   return substr(out, 2)
 }
 
-function read_value(option, value, is_qemu,   table) {
+# "a=b,c" as crosvm and cloud-hypervisor read it; brackets and quotes keep commas together.
+function pairs(value, table,   n, rules, i, c, text, depth, mark, parts, count, colon, key, kind, given, out) {
+  n = split(table, rules, " ")
+  text = ""; depth = 0; mark = ""
+  for (i = 1; i <= length(value); i++) {
+    c = substr(value, i, 1)
+    if (c == "," && depth == 0 && mark == "") { text = text "\001"; continue }
+    if (c == mark) mark = ""
+    else if (mark == "" && (c == "\"" || c == "\047")) mark = c
+    else if (mark == "" && c == "[") depth++
+    else if (mark == "" && c == "]" && depth > 0) depth--
+    text = text c
+  }
+  count = split(text, parts, "\001")
+  out = ""
+  for (i = 1; i <= count; i++) {
+    colon = index(parts[i], "=")
+    key = colon > 0 ? substr(parts[i], 1, colon - 1) : i == 1 ? "" : parts[i]
+    given = colon > 0 ? substr(parts[i], colon + 1) : i == 1 ? parts[i] : "true"
+    if (given ~ /^".*"$/ || given ~ /^\047.*\047$/) given = substr(given, 2, length(given) - 2)
+    kind = kind_of(key, rules, n)
+    if (kind == "") continue
+    given = kept(kind, given)
+    if (given != NONE) out = out "," (key == "" ? given : key "=" given)
+  }
+  return out == "" ? "x=x" : substr(out, 2)
+}
+
+function read_value(option, value, is_qemu,   table, id) {
   if (option == "") return "x"
   table = is_qemu ? qemu_keys[option] : other_keys[option]
   if (table == "") return "x"
   if (table ~ /^=/) { value = kept(substr(table, 2), value); return value == NONE ? "x" : value }
-  return options(value, table, !is_qemu ? "" : option == "object" ? "qom-type" : option == "device" ? "driver" : "")
+  if (!is_qemu) return pairs(value, table)
+  if (option == "chardev") {
+    id = value
+    if (!sub(/^(.*,)?id=/, "", id)) return "x"
+    sub(/,.*/, "", id)
+    if (!(id in monitor_ids)) return "x"
+  }
+  return options(value, table, option == "object" ? "qom-type" : option == "device" ? "driver" : "")
 }
 
 # ---- one line of a text; sets OUT and says whether the line is kept
@@ -862,6 +1040,7 @@ function log_line(line,   n, a) {
 
 function map_line(line,   n, a, head, name, deleted, i, rest) {
   if (line ~ /^VmFlags:/) { sub(/ +$/, "", line); return above ? keep(line) : 0 }
+  if (line ~ /^Rss: +[0-9]+ kB$/) return above ? keep(line) : 0
   if (line ~ /^[A-Z][A-Za-z_]*: /) return 0
   if (line !~ /^[0-9a-f]+-[0-9a-f]+ [r-][w-][x-][sp] [0-9a-f]+ [0-9a-f]+:[0-9a-f]+ [0-9]+/) { above = 1; return keep(odd(line)) }
   match(line, /^[^ ]+ [^ ]+ [^ ]+ [^ ]+ [0-9]+/)
@@ -872,8 +1051,34 @@ function map_line(line,   n, a, head, name, deleted, i, rest) {
   if (name == "") return keep(head)
   deleted = name ~ / \(deleted\)$/ ? " (deleted)" : ""
   if (deleted != "") name = substr(name, 1, length(name) - 10)
-  if (head ~ /^[^ ]+ r-[x-][sp] / && name ~ /^\// && name !~ /^\/(dev\/|sys\/|proc\/|memfd:|dmabuf:|anon_)/) { above = 0; return 0 }
+  shared_file(head, name)
+  if (head ~ /^[^ ]+ r-[x-][sp] / && name ~ /^\// && name !~ /\/libkrun(-[A-Za-z0-9_]+)?\.so(\.[0-9]+)*$/ && name !~ /^\/(dev\/|sys\/|proc\/|memfd:|dmabuf:|anon_)/) { above = 0; return 0 }
   return keep(head " " map_name(name) deleted)
+}
+function hex(s,   i, n) { n = 0; for (i = 1; i <= length(s); i++) n = n * 16 + index("123456789abcdef", substr(s, i, 1)); return n }
+# What a VM shares with others, by device and inode.
+function shared_file(head, name,   a, at) {
+  if (name !~ /^\/(memfd:|dev\/shm\/|dev\/hugepages)/) return
+  split(head, a, " ")
+  at = index(a[1], "-")
+  if (a[2] !~ /s$/ || hex(substr(a[1], at + 1)) - hex(substr(a[1], 1, at - 1)) < 16777216) return
+  shared_key[a[4] " " a[5]] = 1
+  shared_inode[a[5]] = 1
+}
+# Of a process that may share it, the mappings of these files alone.
+function shared_line(line,   a) {
+  split(line, a, " ")
+  if (!((a[4] " " a[5]) in shared_key)) return 0
+  is_sharer[pid_of(path)] = 1
+  return map_line(line)
+}
+function pid_of(path,   a) { split(path, a, "/"); return a[3] }
+function libkrun(name,   at, rest) {
+  if (!match(name, /\/libkrun(-[A-Za-z0-9_]+)?\.so(\.[0-9]+)*$/)) return ""
+  at = RSTART
+  rest = substr(name, at + 8)
+  if (rest !~ /^(-(tdx|sev|efi|nitro|awsnitro))?\.so/) sub(/^-[A-Za-z0-9_]+/, "-x", rest)
+  return mask_path(substr(name, 1, at)) "libkrun" rest
 }
 function map_name(name,   rest) {
   if (name ~ /^\[(heap|stack|vdso|vvar|vvar_vclock|vsyscall|uprobes)\]$/) return name
@@ -895,12 +1100,130 @@ function map_name(name,   rest) {
   }
   if (name ~ /^anon_inode:\[?[a-z][a-z0-9_-]*(:[0-9]+)?\]?$/) return name
   if (name ~ /^\/SYSV/) return "/SYSV00000000"
+  if ((rest = libkrun(name)) != "") return rest
   return name ~ /^\// ? mask_path(name) : masked(name)
+}
+
+# A client of amdgpu, or one of its buffers.
+function gem_line(line,   head, command, n, a, i) {
+  sub(/^[ \t]+/, "", line); sub(/[ \t]+$/, "", line)
+  if (match(line, /^pid +[0-9]+ command /) && line ~ /:$/) {
+    head = substr(line, 1, RLENGTH)
+    command = substr(line, RLENGTH + 1, length(line) - RLENGTH - 1)
+    return keep(head (command ~ /^[A-Za-z0-9_.-]+$/ && command ~ vmm_names ? command : "x") ":")
+  }
+  if (match(line, /^(kernel|write|read|bookkeep) fence:/)) return keep(substr(line, 1, RLENGTH))
+  if (!match(line, /^0x[0-9a-f]+: +[0-9]+ byte +/)) return keep(odd(line))
+  head = substr(line, 1, RLENGTH)
+  line = substr(line, RLENGTH + 1)
+  if (line !~ /^[A-Z]/) return keep(odd(head line))
+  sub(/ +$/, "", head)
+  sub(/[ \t]+(kernel|write|read|bookkeep) fence:.*$/, "", line)
+  n = split(line, a, /[ \t]+/)
+  for (i = 1; i <= n; i++) head = head " " ((a[i] in buffer_words) || (i > 1 && a[i] ~ /^(ino:[0-9]+|[0-9]+)$/) ? a[i] : i == 1 ? "OTHER" : "x")
+  return keep(head)
+}
+
+# ---- the status file of a domain of libvirt
+
+function xml_kept(   d) {
+  d = "/domstatus/domain"
+  xml["/domstatus"] = "pid state"; xml[d] = "type id xmlns:qemu"; xml[d "/name"] = ""; xml[d "/memory"] = "unit"
+  xml[d "/memoryBacking"] = ""; xml[d "/memoryBacking/source"] = "type"; xml[d "/memoryBacking/access"] = "mode"; xml[d "/memoryBacking/hugepages"] = ""
+  xml[d "/devices"] = ""; xml[d "/devices/emulator"] = ""; xml[d "/devices/video"] = ""; xml[d "/devices/video/model"] = "type blob"
+  xml[d "/devices/hostdev"] = "mode type model"; xml[d "/devices/hostdev/source"] = ""; xml[d "/devices/hostdev/source/address"] = "domain bus slot function"
+  xml[d "/launchSecurity"] = "type"; xml[d "/qemu:commandline"] = ""; xml[d "/qemu:commandline/qemu:arg"] = "value"
+  xml_value["pid"] = xml_value["id"] = "^[0-9]+$"
+  xml_value["state"] = "^(running|paused|shutdown|shutoff|crashed|pmsuspended|blocked|nostate)$"
+  xml_value["type"] = "^(kvm|qemu|hvf|xen|memfd|file|anonymous|virtio|qxl|vga|cirrus|bochs|ramfb|none|pci|usb|mdev|scsi|scsi_host|sev|sev-snp|tdx)$"
+  xml_value["xmlns:qemu"] = "^http://libvirt.org/schemas/domain/qemu/1.0$"
+  xml_value["unit"] = "^(b|bytes|[KMGT](i?B)?|[kmgt])$"
+  xml_value["mode"] = "^(shared|private|subsystem|capabilities)$"; xml_value["blob"] = "^(on|off|yes|no)$"; xml_value["model"] = "^vfio-(pci|ap|ccw)$"
+  xml_value["domain"] = xml_value["bus"] = xml_value["slot"] = xml_value["function"] = "^0x[0-9a-fA-F]+$"
+}
+function plain_text(s) {
+  gsub(/&lt;/, "<", s); gsub(/&gt;/, ">", s); gsub(/&quot;/, "\"", s); gsub(/&apos;/, "\047", s); gsub(/&amp;/, "\\&", s)
+  return s
+}
+# An argument that is handed through to QEMU; empty when it says nothing of memory types.
+function passed(value,   made) {
+  if (value ~ /^--?(accel|machine|M|object|m|enable-kvm)$/) return value
+  if (value ~ /^(kvm|tcg)(,|$)/) return options(value, accel, "")
+  if (value !~ /honor-guest-pat/) return ""
+  made = kept("global", value)
+  return made == "x" ? "" : made
+}
+# The start of an element with what is kept of its attributes; empty when it is left out.
+function start_tag(where, name, rest,   out, key, value, names) {
+  out = "<" name
+  names = " " xml[where] " "
+  while (match(rest, /[A-Za-z_][A-Za-z0-9_.:-]*[ \t\n]*=[ \t\n]*("[^"]*"|\047[^\047]*\047)/)) {
+    value = substr(rest, RSTART, RLENGTH)
+    rest = substr(rest, RSTART + RLENGTH)
+    key = value
+    sub(/[ \t\n]*=.*/, "", key)
+    sub(/^[^=]*=[ \t\n]*/, "", value)
+    value = substr(value, 2, length(value) - 2)
+    if (index(names, " " key " ") == 0) continue
+    if (name == "qemu:arg") {
+      value = passed(plain_text(value))
+      if (value == "") return ""
+    } else if (value !~ xml_value[key]) value = "x"
+    out = out " " key "=\"" value "\""
+  }
+  return out ">"
+}
+function element_text(name, s) {
+  gsub(/^[ \t\n]+|[ \t\n]+$/, "", s)
+  s = plain_text(s)
+  if (s == "") return ""
+  if (name == "memory") return s ~ /^[0-9]+$/ ? s : "x"
+  if (name == "name") return masked(s)
+  return last_part(s) ~ vmm_names && last_part(s) ~ /^[A-Za-z0-9_.+-]+$/ ? mask_path(substr(s, 1, length(s) - length(last_part(s)))) last_part(s) : mask_path(s)
+}
+function domain(   text, i, at, tag, name, depth, stack, shows, where, inner, line) {
+  text = ""
+  for (i = 1; i <= raw_count; i++) text = text raw[i] "\n"
+  depth = 0; where = ""; inner = ""
+  while ((at = index(text, "<")) > 0) {
+    inner = inner substr(text, 1, at - 1)
+    text = substr(text, at)
+    tag = substr(text, 1, 4) == "<!--" ? "-->" : substr(text, 1, 2) == "<?" ? "?>" : ">"
+    if ((at = index(text, tag)) == 0 || (tag == ">" && substr(text, 1, 2) == "<!")) { line_count = 0; put_line("x"); return }
+    if (tag != ">") { text = substr(text, at + length(tag)); continue }
+    tag = substr(text, 2, at - 2)
+    text = substr(text, at + 1)
+    if (tag ~ /^\//) {
+      name = stack[depth]
+      if (depth < 1 || tag !~ "^/" name "[ \t\n]*$") { line_count = 0; put_line("x"); return }
+      if (shows[depth]) put_line((name ~ /^(name|memory|emulator)$/ ? element_text(name, inner) : "") "</" name ">")
+      where = substr(where, 1, length(where) - length(name) - 1)
+      depth--
+      inner = ""
+      continue
+    }
+    if (!match(tag, /^[A-Za-z_][A-Za-z0-9_.:-]*/)) { line_count = 0; put_line("x"); return }
+    name = substr(tag, 1, RLENGTH)
+    line = ((where "/" name) in xml) && (depth == 0 || shows[depth]) ? start_tag(where "/" name, name, substr(tag, RLENGTH + 1)) : ""
+    inner = ""
+    if (tag ~ /\/$/) {
+      if (line != "") put_line(substr(line, 1, length(line) - 1) "/>")
+      continue
+    }
+    stack[++depth] = name
+    shows[depth] = line != ""
+    where = where "/" name
+    if (line != "") put_line(line)
+  }
+  if (depth > 0) { line_count = 0; put_line("x") }
 }
 
 function reduced(line,   a, n, i, out) {
   if (form == "log") return log_line(line)
   if (form == "maps") return map_line(line)
+  if (form == "shared") return shared_line(line)
+  if (form == "gem") return gem_line(line)
+  if (form == "lockdown") return keep(line ~ /^(\[?(none|integrity|confidentiality)\]?( |$))+$/ ? line : "x")
   if (form == "iomem") return line ~ / : Kernel (code|rodata|data|bss)$/ ? 0 : keep(line)
   if (form == "options") return keep(kernel_words(line))
   if (form == "mounts") {
@@ -916,7 +1239,12 @@ function reduced(line,   a, n, i, out) {
   if (form == "signature") return keep(line ~ /^Ubuntu [^ ]+ [0-9]+\.[0-9]+\.[0-9]+$/ ? "Ubuntu x " substr(line, index(substr(line, 8), " ") + 8) : "x")
   if (form == "kthreadd") return keep(line == "kthreadd" ? line : "x")
   if (form == "comm") return keep(line ~ vmm_names ? line : "x")
-  if (form == "fdinfo") return line ~ /^(ino:[ \t]*[0-9]+|exp_name:[ \t]*[A-Za-z0-9_]+)$/ ? keep(line) : 0
+  if (form == "sharedinfo" && line ~ /^ino:[ \t]*[0-9]+$/) {
+    out = line
+    sub(/^ino:[ \t]*/, "", out)
+    if (out in shared_inode) is_sharer[pid_of(path)] = 1
+  }
+  if (form == "fdinfo" || form == "sharedinfo") return line ~ /^(ino:[ \t]*[0-9]+|exp_name:[ \t]*[A-Za-z0-9_]+)$/ ? keep(line) : 0
   if (form == "word") return keep(line ~ /^[A-Za-z0-9_-]*$/ ? line : "x")
   return keep(line ~ /^[]A-Za-z0-9 \t.,:;()<>=@_[-]*$/ ? line : odd(line))
 }
@@ -964,12 +1292,22 @@ function arguments(   i, is_qemu, option, name, value, word, eq, known, out, pro
   if (!(pid in programs) && program !~ vmm_names) program = program == "" ? "" : "x"
   is_qemu = program ~ /^(qemu-system-|qemu-kvm$|kvm$)/
   out = quoted(program)
+  if (program == "muvm") return "{\"words\": [" out muvm_arguments() "]}"
+  split("", monitor_ids)
+  for (i = 2; i < word_count; i++) if (list[i] ~ /^--?mon$/) {
+    value = list[i + 1]
+    if (!sub(/^(.*,)?chardev=/, "", value) && value ~ /^[^,]*=/) continue
+    sub(/,.*/, "", value)
+    monitor_ids[value] = 1
+  }
   option = ""
   for (i = 2; i <= word_count; i++) {
     word = list[i]
     if (word !~ /^--?[A-Za-z][A-Za-z0-9_-]*(=|$)/) {
-      out = out ", " quoted(i == 2 && word ~ /^(run|start|device|devices)$/ ? word : read_value(option, word, is_qemu))
-      if (!(i == 2 && word ~ /^(run|start|device|devices)$/)) option = ""
+      if (i == 2 && word ~ /^(run|start|device|devices)$/) { out = out ", " quoted(word); continue }
+      if (!is_qemu && word ~ /^-/) { out = out ", \"-x\""; continue }
+      out = out ", " quoted(read_value(option, word, is_qemu))
+      if (is_qemu || !(option in many)) option = ""
       continue
     }
     eq = index(word, "=")
@@ -982,6 +1320,34 @@ function arguments(   i, is_qemu, option, name, value, word, eq, known, out, pro
     else out = out ", " quoted(name)
   }
   return "{\"words\": [" out "]}"
+}
+
+# The own options of muvm come before the command that runs in the guest.
+function muvm_arguments(   i, word, guests, kind, name, eq, out) {
+  out = ""; guests = 0; kind = ""
+  for (i = 2; i <= word_count; i++) {
+    word = list[i]
+    if (guests) word = "x"
+    else if (kind != "") {
+      word = word ~ /^-/ ? "-x" : kind == "x" ? "x" : kept(kind, word)
+      if (word == NONE) word = "x"
+      kind = ""
+    } else if (word == "--") guests = 1
+    else if (word !~ /^-/) { guests = 1; word = "x" }
+    else {
+      eq = index(word, "=")
+      name = eq > 0 ? substr(word, 1, eq - 1) : word
+      sub(/^--?/, "", name)
+      if (eq > 0 && (name in muvm)) {
+        kind = kept(muvm[name], substr(word, eq + 1))
+        word = substr(word, 1, eq) (kind == NONE ? "x" : kind)
+        kind = ""
+      } else if (word ~ /^(-[cefpxX]|--(cpu-list|env|mem|vram|passt-socket|passt-args|fex-image|publish|emu|execute-pre|user-execute-pre|gpu-mode))$/) kind = (name in muvm) ? muvm[name] : "x"
+      else word = "--x"
+    }
+    out = out ", " quoted(word)
+  }
+  return out
 }
 
 # ---- JSON
@@ -997,7 +1363,9 @@ function quoted(s,   i, c, out) {
   return "\"" out "\""
 }
 function put(section, key, value) { count[section]++; item[section, count[section]] = quoted(key) ": " value }
-function put_text(value) { if (path == "/dev/kmsg") log_value = value; else put("texts", path, value) }
+function put_text(value) {
+  if (form == "shared" || form == "sharedinfo") { late(path, value); return }
+  if (path == "/dev/kmsg") log_value = value; else put("texts", path, value) }
 function refusal(reason, detail) { return "{\"refused\": " quoted(reason) ", \"detail\": " quoted(detail) "}" }
 function all_lines(   i, out) {
   if (line_count == 0) return "\"\""
@@ -1028,9 +1396,11 @@ function begin(what) { kind = what; path = $2; form = $3; raw_count = 0; line_co
 function finish(   i, at, out) {
   if (kind == "T") {
     if (form == "cpuinfo") cpuinfo()
+    else if (form == "domain") domain()
     else if (form == "arguments") { put_text(arguments()); return }
     else if (form == "emptiness") { put_text(raw_count == 0 ? "\"\"" : "{\"words\": [\"x\"]}"); return }
     if (form == "log" && dropped) put_line("(lines that say nothing of memory types are left out)")
+    if (match(path, /\/dri\/[0-9]+\/amdgpu_gem_info$/)) path = mask_path(substr(path, 1, RSTART - 1)) substr(path, RSTART)
     if (path ~ /\/x86\/pat_memtype_list$/) path = mask_path(substr(path, 1, length(path) - 21)) "/x86/pat_memtype_list"
     put_text(print_lines())
     return
@@ -1042,6 +1412,7 @@ function finish(   i, at, out) {
     else if (is_kept(raw[i])) out = out ", " quoted(name_of(raw[i]))
   }
   out = substr(out, 3)
+  if (form == "candidate") { candidates[++candidate_count] = pid_of(path); candidate_fds[candidate_count] = "{" out "}"; return }
   if (kind == "D") put("lists", path, "[" out "]")
   else put("linkLists", path, "{" out "}")
 }
@@ -1052,11 +1423,28 @@ function is_kept(name) {
   if (path == "/sys/bus/pci/drivers/vfio-pci") return is_address(name)
   return 1
 }
+# What is printed of a process when it shares the memory of a VM.
+function late(path, value) { late_count++; late_path[late_count] = path; late_value[late_count] = value }
+function put_late(   i, pid) {
+  for (i = 1; i <= candidate_count; i++) put("linkLists", "/proc/" candidates[i] "/fd", (candidates[i] in is_sharer) ? candidate_fds[i] : "{}")
+  for (i = 1; i <= late_count; i++) {
+    pid = pid_of(late_path[i])
+    if (pid in is_sharer) put(late_path[i] ~ /\/exe$/ ? "links" : "texts", late_path[i], late_value[i])
+  }
+}
 function name_of(name) {
+  if (form == "domains") return masked(substr(name, 1, length(name) - 4)) ".xml"
   if (path !~ /^\/sys\/kernel\/iommu_groups\//) return name
   return is_address(name) ? name : masked(name)
 }
 function fd_target(target) {
+  if (form == "candidate" && target !~ /^\/memfd:/) is_sharer[pid_of(path)] = 1
+  if (form == "candidate" || target ~ /^\/memfd:/) {
+    if (target ~ / \(deleted\)$/) return map_name(substr(target, 1, length(target) - 10)) " (deleted)"
+    return map_name(target)
+  }
+  if (target ~ /\/vfio\/vfio$/) return "/dev/vfio/vfio"
+  if (target == "/dev/iommu") return target
   if (target ~ /^\/dmabuf:/) return "/dmabuf:"
   if (target ~ /^anon_inode:\[?dmabuf/) return "anon_inode:dmabuf"
   if (target ~ /\/vfio\/devices\/vfio[0-9]+$/) return "/dev/vfio/devices/" last_part(target)
@@ -1073,6 +1461,7 @@ function link_target(target,   name) {
     match(path, /[0-9]+/)
     return programs[substr(path, RSTART, RLENGTH)] = substr(name, 1, 64)
   }
+  if (path ~ /\/drm\/[^\/]*\/device$/) return is_address(name) ? name : "x"
   if (path ~ /\/vfio-dev\//) return is_address(name) ? name : masked(name)
   return name ~ /^[A-Za-z0-9_.:-]+$/ ? name : "x"
 }
@@ -1080,11 +1469,12 @@ function link_target(target,   name) {
 /^ / {
   line = substr($0, 2)
   sub(/\r$/, "", line)
-  if (kind != "T" || form == "cpuinfo" || form == "arguments" || form == "emptiness") raw[++raw_count] = line
+  if (kind != "T" || form == "cpuinfo" || form == "domain" || form == "arguments" || form == "emptiness") raw[++raw_count] = line
   else if (reduced(line)) put_line(OUT)
   else dropped = 1
   next
 }
+$1 == "T" && $3 == "domain" { masked_domain = "/run/libvirt/qemu/" masked(substr($2, 19, length($2) - 22)) ".xml"; begin($1); path = masked_domain; next }
 $1 == "T" || $1 == "D" || $1 == "F" { begin($1); next }
 $1 == "." { finish(); next }
 $1 == "X" {
@@ -1094,12 +1484,14 @@ $1 == "X" {
   next
 }
 $1 == "R" { put($2, $3, refusal($4, $5)); next }
+$1 == "L" && $4 == "candidate" { name = $3; sub(/ \(deleted\)$/, "", name); gsub(/[^A-Za-z0-9_.+-]/, "?", name); late($2, quoted(substr(name, 1, 64))); next }
 $1 == "L" { path = $2; put("links", path, quoted(link_target($3))); next }
 $1 == "B" { put("bytes", $2, quoted($3)); next }
 $1 == "V" { put("kvm", $2, $3); next }
 $1 == "Z" { exit }
 
 END {
+  put_late()
   printf "{\n \"memtypeCapture\": 1,\n \"tool\": %s,\n \"by\": \"sh\",\n", quoted(ENVIRON["TOOL"])
   printf " \"masked\": [\n  \"as memtype capture masks, but names in /proc/iomem are kept\"\n ],\n"
   printf " \"uname\": {\"sysname\": %s, \"release\": %s, \"machine\": %s},\n", quoted(ENVIRON["SYSNAME"]), quoted(ENVIRON["RELEASE"]), quoted(ENVIRON["MACHINE"])

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { changed, HOSTS, load } from '../../test/hosts.ts';
+import { richHost } from '../../test/rich-host.ts';
 import { collectUnmasked } from '../host/collect.ts';
 import { describedHost, type HostDescription } from '../host/described-host.ts';
 import { doctorJson } from '../report/doctor-json.ts';
@@ -29,14 +30,17 @@ function answer(capture: Capture): string {
   return doctorText(d) + json;
 }
 
+const RICH = 'VMMs of every kind';
+const hostOf = (name: string): HostDescription => (name === RICH ? richHost() : load(name));
+
 describe('what is left gives the same answer', () => {
   test.each(HOSTS)('%s', async (name) => {
     const capture = await unmasked(load(name));
     expect(answer(reduce(capture))).toBe(answer(capture));
   });
 
-  test.each(HOSTS)('%s: from a file, too', async (name) => {
-    const reduced = reduce(await unmasked(load(name)));
+  test.each([RICH, ...HOSTS])('%s: from a file, too', async (name) => {
+    const reduced = reduce(await unmasked(hostOf(name)));
     const file = captureJson(reduced, ORIGIN);
     const again = reduce(parseCapture(file, 'c.json'));
     expect(captureJson(again, ORIGIN)).toBe(file);
@@ -80,8 +84,8 @@ const plant = fc.record({
 });
 
 describe('no secret is left', () => {
-  test.each(HOSTS)('%s: wherever it stood', async (name) => {
-    const host = load(name);
+  test.each([RICH, ...HOSTS])('%s: wherever it stood', async (name) => {
+    const host = hostOf(name);
     // The model of the CPU is shown as it stands.
     const paths = Object.keys(host.files).filter((path) => path !== '/proc/cpuinfo');
     await fc.assert(
@@ -145,6 +149,139 @@ describe('no secret is left', () => {
       '',
     ]);
     expect(reduced.texts.has('/masked-1/masked-2/debug/x86/pat_memtype_list')).toBe(true);
+  });
+});
+
+/** What doctor was told of a VM: all but names that were masked. */
+function toldOf(capture: Capture) {
+  return diagnose(gather(capture)).vms.map(({ vm, quirk, coherency, regions }) => ({
+    options: JSON.parse(
+      JSON.stringify(vm.options, (key, value: unknown) =>
+        /^(?:path|id|monitors|memPath)$/.test(key) ? value !== null : value,
+      ),
+    ) as unknown,
+    files: vm.files,
+    sharers: vm.sharers,
+    domain: vm.libvirt,
+    quirk,
+    coherency: coherency.noncoherent,
+    regions: regions.map(({ region }) => [region.backings, region.size, region.isGuestMemory]),
+  }));
+}
+
+describe('every kind of VMM', () => {
+  test('what doctor makes of it is the same, masked or not', async () => {
+    const capture = await unmasked(richHost());
+    const live = reduce(capture, 'kept');
+    expect(toldOf(live)).toEqual(toldOf(capture));
+    const [qemu] = toldOf(live);
+    expect(qemu?.domain).toMatchObject({ known: true, value: { name: 'payroll' } });
+    expect(qemu?.options).toMatchObject({ value: { qemu: { misplacedSwitch: '-global' } } });
+    expect(qemu?.sharers.map(({ pid, program }) => `${pid} ${program}`)).toEqual([
+      '200 virtiofsd',
+      '201 backup',
+    ]);
+  });
+
+  test('a file differs from the machine in the name of the domain alone', async () => {
+    const capture = await unmasked(richHost());
+    const [live, file] = [reduce(capture, 'kept'), reduce(capture)];
+    const name = /masked-\d+/.exec(doctorText(diagnose(gather(file))).match(/virsh.*/)?.[0] ?? '');
+    const names = (text: string): string => text.replace(/masked-\d+/g, 'masked');
+    const text = doctorText(diagnose(gather(live))).replaceAll('payroll', String(name));
+    expect(names(text)).toBe(names(doctorText(diagnose(gather(file)))));
+    expect(answer(reduce(live))).toBe(answer(file));
+  });
+
+  test('the domain has one name in the file: of the file and in it', async () => {
+    const { texts, lists } = reduce(await unmasked(richHost()));
+    const files = [...texts.keys()].filter((key) => key.startsWith('/run/libvirt'));
+    expect(lists.get('/run/libvirt/qemu')).toMatchObject({
+      names: files.map((file) => file.split('/').at(-1)),
+    });
+    for (const file of files) {
+      const text = texts.get(file);
+      const name = /<name>(.*)<\/name>/.exec(text?.ok === true ? text.text : '')?.[1];
+      expect(file).toBe(`/run/libvirt/qemu/${name}.xml`);
+    }
+  });
+});
+
+const MONITOR: Readonly<Record<string, string>> = {
+  'query-version': '{"qemu":{"micro":0,"minor":1,"major":11},"package":"alice"}\n',
+  'query-kvm': '{"enabled":true,"present":true}\n',
+  'query-status': '{"running":true,"status":"running"}\n',
+  'query-memdev': '[{"id":"alice","size":536870912,"share":true,"host-nodes":[]}]\n',
+  'qom-list-properties kvm-accel':
+    '[{"name":"type"},{"name":"honor-guest-pat"},{"name":"alice"}]\n',
+  'info version': '11.1.0 (payroll)\n',
+  'info kvm': 'kvm support: enabled\n',
+  'info mtree -f':
+    'FlatView #0\n AS "alice", root: bus master container\n AS "memory", root: system\n Root memory region: system\n' +
+    '  0000000000000000-000000000009ffff (prio 0, ram): /objects/alice KVM\n' +
+    '  00000000000a0000-00000000000bffff (prio 1, i/o): vga-lowmem\n' +
+    '  0000000000100000-000000001fffffff (prio 0, ram): /objects/alice @0000000000100000 owner:{obj path=/objects/alice} KVM\n' +
+    '  00000000fd000000-00000000fdffffff (prio 1, ram): vga.vram KVM\n',
+  'info ramblock':
+    '    Block Name    PSize              Offset               Used              Total                HVA  RO\n' +
+    '/objects/alice    4 KiB  0x0000000000000000 0x0000000020000000 0x0000000020000000 0x00007f0000000000  rw\n' +
+    '0000:00:02.0/vga.vram    4 KiB  0x0000000020000000 0x0000000001000000 0x0000000001000000 0x00007f0030000000  rw\n',
+  'gpa2hva 0xfd000000': 'Host virtual address for 0xfd000000 (alice) is 0x7f9c28c00000\n',
+  'screendump alice': 'alice\n',
+};
+const TRACE_TEXT =
+  ' CPU 0/KVM alice-317 [003] 12.5: kvm_mmu_set_spte: gfn 100 spte 600000012345bf7 (rwxu) level 1 at 1\n' +
+  'alice was here\n';
+
+/** The rich host with a monitor and a trace. */
+async function asked(): Promise<Capture> {
+  const capture = await unmasked(richHost());
+  const texts = new Map(capture.texts);
+  for (const [command, text] of Object.entries(MONITOR)) {
+    texts.set(`monitor/100/${command}`, { ok: true, text, cut: false });
+  }
+  texts.set('trace', { ok: true, text: TRACE_TEXT, cut: false });
+  texts.set('monitor/100/info alice', { ok: true, text: 'alice', cut: false });
+  return { ...capture, texts };
+}
+
+describe('a monitor and a trace', () => {
+  test('memslots and version are the same, masked or not', async () => {
+    const capture = await asked();
+    const of = (c: Capture) => diagnose(gather(c)).vms[0]?.vm.monitor;
+    const [before, after] = [of(capture), of(reduce(capture))];
+    expect(after?.version).toEqual(before?.version);
+    expect([after?.kvm, after?.running]).toEqual([true, true]);
+    const places = (slots: typeof before) =>
+      slots?.memslots?.map(({ gpa, size, readonly, hva }) => [gpa, size, readonly, hva]);
+    expect(places(after)).toHaveLength(3);
+    expect(places(after)).toEqual(places(before));
+    expect(before?.memslots?.map((s) => s.block)).toContain('/objects/alice');
+    expect(after?.memslots?.map((s) => s.block)).toContain('vga.vram');
+    expect(after?.memdevs).toMatchObject([{ size: 2 ** 29, share: true }]);
+    expect(diagnose(gather(reduce(capture))).facts.trace?.pages).toMatchObject([{ gfn: 0x100 }]);
+  });
+
+  test('no secret is left, wherever it stood', async () => {
+    const capture = await asked();
+    const keys = [...capture.texts.keys()].filter((k) => k === 'trace' || k.startsWith('monitor/'));
+    fc.assert(
+      fc.property(fc.array(plant, { maxLength: 8 }), fc.boolean(), (plants, isRefused) => {
+        const texts = new Map(capture.texts);
+        for (const { file, at, secret, insert } of plants) {
+          const key = keys[Math.floor(file * keys.length)] ?? '';
+          const reading = texts.get(key);
+          const text = planted(reading?.ok === true ? reading.text : '', at, secret, insert);
+          const refusal = { ok: false, reason: 'error', detail: secret } as const;
+          texts.set(key, isRefused ? refusal : { ok: true, text, cut: false });
+        }
+        const reduced = reduce({ ...capture, texts });
+        const file = captureJson(reduced, ORIGIN);
+        expect(TRACES.exec(file)).toBe(null);
+        expect(captureJson(reduce(reduced), ORIGIN)).toBe(file);
+      }),
+      { numRuns: 150 },
+    );
   });
 });
 
