@@ -115,7 +115,7 @@ function given(
 }
 
 /** Vendor and paging as far as they are known, and only together where they go together. */
-function cpuFacts(facts: HostFacts): Facts {
+export function cpuFacts(facts: HostFacts): Facts {
   const cpu = ifKnown(facts.cpu);
   const vendor = cpu?.vendor === 'intel' || cpu?.vendor === 'amd' ? cpu.vendor : null;
   const paging = ifKnown(facts.kvm.paging);

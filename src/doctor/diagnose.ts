@@ -4,6 +4,7 @@ import { conflictFindings } from './conflicts.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT } from './exit-code.ts';
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding, mergeFindings } from './findings.ts';
+import { cannotHonour, type GuestPat, guestPatOf } from './guest-pat.ts';
 import { type GuestSide, guestSide } from './guest-side.ts';
 import type { HostFacts } from './host-facts.ts';
 import { ownMemoryFindings } from './own-memory.ts';
@@ -36,6 +37,8 @@ export interface VmDiagnosis {
 export interface Diagnosis {
   readonly facts: HostFacts;
   readonly policy: Policy;
+  /** Whether its KVM honours the guest PAT, with or without a VM; null: there is no KVM. */
+  readonly guestPat: GuestPat | null;
   readonly vms: readonly VmDiagnosis[];
   /** Null: this machine is no guest, or that is not known. */
   readonly guestSide: GuestSide | null;
@@ -215,10 +218,12 @@ export function diagnose(facts: HostFacts, answers: Answers = new Answers()): Di
   const policy = policyOf(facts);
   const asker = new Asker(facts, policy, answers);
   const scenes = facts.vms.map((vm) => diagnoseVm(vm, facts, policy, asker));
+  const guestPat = guestPatOf(facts, policy, asker);
   const inside = guestSide(facts);
   const traces = traceDiagnoses(facts);
   const findings = mergeFindings([
     ...machineFindings(facts),
+    ...cannotHonour(facts, guestPat),
     ...ownMemoryFindings(facts),
     ...conflictFindings(facts),
     ...(inside?.findings ?? []),
@@ -235,6 +240,7 @@ export function diagnose(facts: HostFacts, answers: Answers = new Answers()): Di
   return {
     facts,
     policy,
+    guestPat,
     vms,
     guestSide: inside,
     traces,

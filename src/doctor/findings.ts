@@ -139,6 +139,27 @@ export const DOCTOR_FINDINGS = {
     example:
       'OVMF with a mediated device on Linux 6.8: the firmware volume decompresses for minutes.',
   },
+  cannotHonour: {
+    code: 'MT609',
+    severity: 'info',
+    title: 'KVM on this host cannot honour the guest PAT',
+    room: 'kvm',
+    cause:
+      'On Intel KVM ignores the guest PAT for RAM; a VMM can have that changed where KVM offers bit 9 of ' +
+      'KVM_CAP_DISABLE_QUIRKS2: from 6.16 on (6.12.78 of 6.12), with EPT and self-snoop. With NPT (AMD) it ' +
+      'is always honoured. Said where no VM runs yet.',
+    consequence:
+      'A guest gets WB for what it maps WC or UC, so that a GPU which does not snoop sees old data; and ' +
+      'QEMU does not start with honor-guest-pat=on. VMs with non-coherent DMA are the exception.',
+    fix: 'Linux 6.16 or later, or 6.12.78 or later of 6.12; then QEMU 11.0 or later with -accel kvm,honor-guest-pat=on.',
+    sources: [
+      'kvm/x86.c-quirks',
+      'kvm/c9c1e20b4c7d',
+      'kvm/vmx_get_mt_mask',
+      'qemu/honor-guest-pat',
+    ],
+    example: 'An Intel host with Linux 6.1 or 6.8: quirk word 7fH, bit 9 clear.',
+  },
   ...TRACE_FINDINGS,
   ...VMM_FINDINGS,
   ...MEMORY_FINDINGS,

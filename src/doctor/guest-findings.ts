@@ -1,11 +1,10 @@
 import { must } from '../base/assert.ts';
-import { compareVersions, parseKernelVersion } from '../linux/version.ts';
 import { VERDICTS } from '../resolve/verdicts/index.ts';
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
 import { type GuestMemory, grantedTypes, type MemoryRequest, ramGrants } from './guest-memories.ts';
 import type { HostFacts } from './host-facts.ts';
-import { areMtrrsOff, leavesWbAlone } from './own-mtrrs.ts';
+import { areMtrrsBlank, areMtrrsOff, isBefore, keepsFirmwarePat } from './own-mtrrs.ts';
 
 const PLACE = 'this machine, as a guest';
 const KERNEL = 'guest kernel';
@@ -41,6 +40,9 @@ const FIRMWARE_FIX =
   'for that BAR (edk2 pull request 13129).';
 const NO_MTRR_FIX =
   'Have the VMM show MTRRs in CPUID and start with MTRRdefType C06H (on, WB): QEMU -cpu without -mtrr.';
+
+const BLANK_FIX =
+  'Map resource2_wc; or have the VMM start the guest with a default type WB (MTRRdefType C06H).';
 
 const FOUR_GIB = 2 ** 32;
 
@@ -105,26 +107,16 @@ function windowNotWb(facts: HostFacts, memory: GuestMemory): readonly DoctorFind
   ];
 }
 
-function sharedNotWb(memory: GuestMemory): readonly DoctorFinding[] {
+function sharedNotWb(facts: HostFacts, memory: GuestMemory): readonly DoctorFinding[] {
   if (memory.kind !== 'ivshmem') return [];
   const cached = memory.requests.find((r) => r.asks === 'WB');
   const changed = cached === undefined ? false : changedBy(cached, 'mtrr');
   if (memory.hints === null || changed === false) return [];
   const text = `A WB mapping of ${memoryName(memory)} becomes UC-: the MTRRs ${mtrrWords(memory)}.`;
   const when = changed === null ? 'the MTRRs are not WB there' : '';
-  return [finding('sharedNotWb', PLACE, text, { when, agents: ['firmware', KERNEL] })];
-}
-
-function mtrrsOff(facts: HostFacts): readonly DoctorFinding[] {
-  const pat = ifKnown(facts.pat);
-  if (!areMtrrsOff(facts) || pat?.enabled === false || leavesWbAlone(facts)) return [];
-  if (/xen/i.test(ifKnown(facts.hypervisor) ?? '')) return [];
-  const kernel = ifKnown(facts.kernel)?.release ?? 'The kernel';
-  const { mtrrDefault } = facts.firmware;
-  const from = mtrrDefault.known ? mtrrDefault.from : '/proc/cpuinfo: no flag mtrr';
-  const text = `${from}; ${kernel} maps as UC- what is not RAM and is asked for as WB.`;
-  const when = pat === null ? 'PAT is on' : '';
-  return [finding('mtrrsOff', PLACE, text, { when, agents: ['VMM', KERNEL] })];
+  const isBlank = areMtrrsBlank(facts);
+  const fix = isBlank ? { fix: BLANK_FIX } : {};
+  return [finding('sharedNotWb', PLACE, text, { when, agents: ['firmware', KERNEL], ...fix })];
 }
 
 // ---- PAT --------------------------------------------------------------------------------------
@@ -135,11 +127,6 @@ const PAT_WITHOUT_MTRR = '6.2-rc1';
 interface Cause {
   readonly why: string;
   readonly fix: string;
-}
-
-function isBefore(facts: HostFacts, version: string): boolean {
-  const kernel = ifKnown(facts.kernel);
-  return kernel !== null && compareVersions(kernel.version, parseKernelVersion(version)) < 0;
 }
 
 const NOPAT: Cause = {
@@ -155,8 +142,8 @@ const NO_MTRR: Cause = {
   fix: 'Linux 6.2 or later in the guest; or have the VMM show MTRRs in CPUID and enable them (MTRRdefType C06H).',
 };
 const TDX: Cause = {
-  why: 'a TDX guest keeps the PAT that its firmware left, and that has no WC',
-  fix: 'Firmware (TDVF) that writes the PAT; before 6.2 the kernel does not use the PAT in TDX at all.',
+  why: 'up to 6.8 a TDX guest keeps the PAT that its firmware left (before 6.2 it has none), which after reset has no WC',
+  fix: 'Linux 6.9 or later in the guest: it writes the PAT itself (ffc92cf3db62).',
 };
 const BY_FIRMWARE: Cause = {
   why: 'the PAT MSR reads 0',
@@ -174,7 +161,7 @@ const LEFT_BY_OTHER: Cause = {
 function patCause(facts: HostFacts): Cause {
   const pat = facts.pat;
   const cpu = ifKnown(facts.cpu);
-  if (pat.known && / nopat\b/.test(` ${pat.from}`)) return NOPAT;
+  if (pat.known && pat.from.startsWith('/proc/cmdline: nopat')) return NOPAT;
   switch (ifKnown(pat)?.off ?? null) {
     case 'boot option':
       return NOPAT;
@@ -191,7 +178,7 @@ function patCause(facts: HostFacts): Cause {
       break;
   }
   if (cpu?.pat === false) return NO_PAT_CPU;
-  if (ifKnown(facts.confidential) === 'tdx') return TDX;
+  if (keepsFirmwarePat(facts)) return TDX;
   return isBefore(facts, PAT_WITHOUT_MTRR) && areMtrrsOff(facts) ? NO_MTRR : LEFT_BY_OTHER;
 }
 
@@ -199,12 +186,14 @@ function patCause(facts: HostFacts): Cause {
 function patWithoutWc(facts: HostFacts): readonly DoctorFinding[] {
   const wc: MemoryRequest = { who: 'a driver', asks: 'WC', grants: ramGrants(facts, 'WC') };
   const changed = changedBy(wc, 'pat');
-  const isTdx = ifKnown(facts.confidential) === 'tdx';
-  if (changed === false || (changed === null && !isTdx)) return [];
+  if (changed === false || (changed === null && !keepsFirmwarePat(facts))) return [];
   const { why, fix } = patCause(facts);
   return [
     verdict('MT222', {
-      when: changed === null ? 'the firmware left a PAT without WC' : '',
+      when:
+        changed === null
+          ? 'the firmware left a PAT without WC: see "x86/PAT: Configuration" in dmesg of the guest'
+          : '',
       given: 'a driver asks WC',
       places: [PLACE],
       agents: [KERNEL],
@@ -242,10 +231,9 @@ export function guestFindings(
 ): readonly DoctorFinding[] {
   return [
     ...patWithoutWc(facts),
-    ...mtrrsOff(facts),
     ...memories.flatMap((m) => [
       ...windowNotWb(facts, m),
-      ...sharedNotWb(m),
+      ...sharedNotWb(facts, m),
       ...earlierReservation(m),
     ]),
   ];

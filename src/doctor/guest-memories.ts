@@ -11,7 +11,14 @@ import { MTRR_TYPES, type MtrrType, PAT_TYPES, type PatType } from '../x86/types
 import { ifKnown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
 import { ramOf } from './own-memory.ts';
-import { hintsFor, leavesWbAlone, type OwnMtrrs, ownMtrrs, typesFor } from './own-mtrrs.ts';
+import {
+  hintsFor,
+  keepsFirmwarePat,
+  leavesWbAlone,
+  type OwnMtrrs,
+  ownMtrrs,
+  typesFor,
+} from './own-mtrrs.ts';
 import {
   HOST_VISIBLE,
   hostVisibleWindow,
@@ -77,8 +84,7 @@ function layouts(facts: HostFacts): readonly { readonly on: boolean; readonly pa
   if (pat === null) return [full, none];
   if (pat.layout !== null) return [{ on: pat.enabled, pat: pat.layout }];
   if (!pat.enabled) return [none];
-  // A TDX guest takes the PAT as its firmware left it.
-  return ifKnown(facts.confidential) === 'tdx' ? [full, { on: true, pat: NO_PAT }] : [full];
+  return keepsFirmwarePat(facts) ? [full, { on: true, pat: NO_PAT }] : [full];
 }
 
 const ANY_HINT: readonly MtrrHint[] = ['WB', 'UC'];

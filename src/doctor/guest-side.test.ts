@@ -64,6 +64,7 @@ function withWindow(host: HostDescription, bytes: Readonly<Record<string, string
 }
 
 const INTEL = '/proc/cpuinfo';
+const NO_LIST = { '/sys/kernel/debug/x86/pat_memtype_list': null };
 
 function onIntel(host: HostDescription): HostDescription {
   const cpuinfo = String(host.files[INTEL]).replace('AuthenticAMD', 'GenuineIntel');
@@ -252,15 +253,40 @@ describe('a PAT without WC, and why', () => {
     });
   });
 
-  test('a TDX guest keeps what its firmware left', async () => {
+  test('a TDX guest keeps what its firmware left, up to 6.8', async () => {
     const cpuinfo = String(OVMF.files[INTEL]).replace(' hypervisor', ' hypervisor tdx_guest');
     const log = 'x86/PAT: Configuration [0-7]: WB  WT  UC- UC  WB  WT  UC- UC  \n';
-    const d = await examine({ ...changed(OVMF, { files: { [INTEL]: cpuinfo } }), log });
-    expect(finding(d, 'MT222')).toMatchObject({
+    const inside = (release: string, log: string) => {
+      const files = { [INTEL]: cpuinfo, '/proc/version': '' };
+      return examine({ ...changed(OVMF, { release, files }), log });
+    };
+    expect(finding(await inside('6.6.1', log), 'MT222')).toMatchObject({
       certain: true,
       text: expect.stringContaining('TDX'),
-      fix: expect.stringContaining('TDVF'),
+      fix: expect.stringContaining('Linux 6.9 or later'),
     });
+    const unread = await inside('6.6.1', '');
+    expect(finding(unread, 'MT222').when).toContain('see "x86/PAT: Configuration" in dmesg');
+    expect(codesOf(await inside('6.9.0', ''))).not.toContain('MT222?');
+  });
+
+  test('"no nopat" is not nopat', async () => {
+    const cpuinfo = String(OVMF.files[INTEL]).replace(' hypervisor', ' hypervisor tdx_guest');
+    const files = { [INTEL]: cpuinfo, '/proc/version': '', ...NO_LIST };
+    const d = await examine({ ...changed(OVMF, { release: '6.6.1', files }), log: '' });
+    expect(finding(d, 'MT222').fix).not.toContain('nopat');
+  });
+
+  test('a PAT MSR of 0 is no layout: the kernel has that of its log', async () => {
+    const log = [
+      'x86/PAT: PAT support disabled by the firmware.',
+      'x86/PAT: Configuration [0-7]: WB  WT  UC- UC  WB  WT  UC- UC',
+    ];
+    const bytes = { ...OVMF.bytes, '/dev/cpu/0/msr 631': '0'.repeat(16) };
+    const host = changed(OVMF, { files: NO_LIST });
+    const d = await examine({ ...host, log: `${log.join('\n')}\n`, bytes });
+    expect(ifKnown(d.facts.pat)?.layout?.slice(0, 2)).toEqual(['WB', 'WT']);
+    expect(finding(d, 'MT222').text).toContain('the PAT MSR reads 0');
   });
 });
 

@@ -190,7 +190,9 @@ export function gatherPat(
 ): Fact<PatFacts> {
   const enabled = patEnabled(readings, cpu, log, listPath);
   const value = msr(readings, MSR_PAT);
-  const fromMsr = value === null ? null : patLayout(value);
+  // 0 would be UC eight times: the kernel takes it for no PAT (9d34cfdf4796), as VMware answers without one.
+  const isZero = value !== null && value.lo === 0 && value.hi === 0;
+  const fromMsr = value === null || isZero ? null : patLayout(value);
   const fromLog = log.known ? (factsOf(log.value, 'pat-layout').at(-1)?.layout ?? null) : null;
   const off = log.known ? (factsOf(log.value, 'pat-off').at(-1)?.reason ?? null) : null;
   if (!enabled.known) return enabled;

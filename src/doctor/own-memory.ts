@@ -3,7 +3,7 @@ import type { MtrrType } from '../x86/types.ts';
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
 import type { HostFacts } from './host-facts.ts';
-import { ownMtrrs } from './own-mtrrs.ts';
+import { areMtrrsBlank, areMtrrsOff, isBefore, leavesWbAlone, ownMtrrs } from './own-mtrrs.ts';
 import type { PciDevice } from './pci.ts';
 
 const PLACE = 'this machine';
@@ -86,30 +86,69 @@ function ramNotWb(facts: HostFacts): readonly DoctorFinding[] {
   const shown = pieces.slice(0, SHOWN).map(pieceWords);
   const more = pieces.length > SHOWN ? `, and ${pieces.length - SHOWN} more ranges` : '';
   const text = `RAM at ${shown.join(', ')}${more} by the MTRRs.`;
-  const [first] = pieces;
+  const isGuest = ifKnown(facts.isGuest) === true;
   const doubts = [
     ...(ram.isUsed ? [] : ['the kernel uses that RAM (/proc/iomem, as root)']),
-    ...(ifKnown(facts.isGuest) === true ? ["the host counts this guest's MTRRs"] : []),
+    ...(isGuest ? ["the host counts this guest's MTRRs"] : []),
   ];
-  const fix =
-    first === undefined
-      ? {}
-      : {
-          fix: `Update the firmware; until then boot with memmap=${Math.ceil((first.end - first.start) / 1024)}K$0x${first.start.toString(16)} (in GRUB the $ needs a backslash).`,
-        };
-  return [
-    finding('ramNotWb', PLACE, text, {
-      when: doubts.join('; '),
-      agents: ['firmware', 'CPU'],
-      ...fix,
-    }),
-  ];
+  const isBlank = areMtrrsBlank(facts);
+  const rest = { when: doubts.join('; '), agents: ['firmware', 'CPU'] };
+  const found = finding('ramNotWb', PLACE, text, { ...rest, ...ramFix(pieces, isBlank) });
+  // A host that counted such MTRRs would have a guest that nobody could use.
+  return [isBlank ? { ...found, severity: 'info' } : found];
+}
+
+function ramFix([first]: readonly Piece[], isBlank: boolean): { readonly fix?: string } {
+  if (isBlank) return { fix: 'Have the VMM start the guest with MTRRdefType C06H (on, WB).' };
+  if (first === undefined) return {};
+  const size = `${Math.ceil((first.end - first.start) / 1024)}K`;
+  return {
+    fix: `Update the firmware; until then boot with memmap=${size}$0x${first.start.toString(16)} (in GRUB the $ needs a backslash).`,
+  };
 }
 
 const SHOWN = 4;
 
 function pieceWords({ start, end, type }: Piece): string {
   return `0x${start.toString(16)}-0x${(end - 1).toString(16)} is ${type}`;
+}
+
+// ---- MTRRs that are off ----------------------------------------------------------------------
+
+/** First kernel with an MTRR state of its own for encrypted guests of Hyper-V: hv_vtom_init(), c957f1f3c498. */
+const HYPERV_STATE = '6.5-rc1';
+
+/** What gives a guest MTRRs that are on; those of an encrypted guest its kernel makes up. */
+function mtrrsOnFix(facts: HostFacts): string | undefined {
+  const isHyperV = /hyper-v/i.test(ifKnown(facts.hypervisor) ?? '');
+  const isEncrypted = ifKnown(facts.confidential) !== null;
+  if (isHyperV && isEncrypted && isBefore(facts, HYPERV_STATE)) {
+    return 'Linux 6.5 or later in the guest: for encrypted guests of Hyper-V it takes the MTRRs for WB everywhere.';
+  }
+  return ifKnown(facts.isGuest) === true
+    ? undefined
+    : 'Have the firmware (or the simulator) enable the MTRRs: bit 11 (E) of MTRRdefType, with WB as the default type.';
+}
+
+/** On any machine: what is not RAM cannot be mapped WB. */
+function mtrrsOff(facts: HostFacts): readonly DoctorFinding[] {
+  const pat = ifKnown(facts.pat);
+  if (!areMtrrsOff(facts) || pat?.enabled === false || leavesWbAlone(facts)) return [];
+  if (/xen/i.test(ifKnown(facts.hypervisor) ?? '')) return [];
+  const isGuest = ifKnown(facts.isGuest) === true;
+  const kernel = ifKnown(facts.kernel)?.release ?? 'The kernel';
+  const { mtrrDefault } = facts.firmware;
+  const from = mtrrDefault.known ? mtrrDefault.from : '/proc/cpuinfo: no flag mtrr';
+  const text = `${from}; ${kernel} maps as UC- what is not RAM and is asked for as WB.`;
+  const when = pat === null ? 'PAT is on' : '';
+  const fix = mtrrsOnFix(facts);
+  return [
+    finding('mtrrsOff', isGuest ? 'this machine, as a guest' : PLACE, text, {
+      when,
+      agents: isGuest ? ['VMM', 'guest kernel'] : ['firmware', KERNEL],
+      ...(fix === undefined ? {} : { fix }),
+    }),
+  ];
 }
 
 // ---- vfio-pci ---------------------------------------------------------------------------------
@@ -149,7 +188,27 @@ function userSpaceBars(facts: HostFacts): readonly DoctorFinding[] {
 
 const KERNEL = 'kernel';
 
+// ---- the PAT ----------------------------------------------------------------------------------
+
+/** Where Linux puts WC, and where drivers that look for themselves expect it. */
+const WC_SLOT = 1;
+
+/** WC has a slot, and not that of Linux: Linux copes, others may not. */
+function foreignLayout(facts: HostFacts): readonly DoctorFinding[] {
+  const pat = ifKnown(facts.pat);
+  const slot = pat?.layout?.indexOf('WC') ?? -1;
+  if (pat?.enabled !== true || slot < 0 || slot === WC_SLOT) return [];
+  const text = `The PAT is ${pat.layout?.join(' ')}: WC is in slot ${slot}. Linux maps WC with that slot.`;
+  return [finding('foreignLayout', PLACE, text, { agents: [KERNEL, 'driver'] })];
+}
+
 /** What the MTRRs and tracked types of any machine, guest or not, say of its own memory. */
 export function ownMemoryFindings(facts: HostFacts): readonly DoctorFinding[] {
-  return [...ramNotWb(facts), ...leftWc(facts), ...userSpaceBars(facts)];
+  return [
+    ...ramNotWb(facts),
+    ...mtrrsOff(facts),
+    ...foreignLayout(facts),
+    ...leftWc(facts),
+    ...userSpaceBars(facts),
+  ];
 }

@@ -78,6 +78,16 @@ export function areMtrrsOff(facts: HostFacts): boolean {
   return ifKnown(facts.cpu)?.mtrr === false;
 }
 
+/**
+ * On, with no variable range and a default that is not WB: nobody set them up. Linux calls it "CPU MTRRs all
+ * blank - virtualized system" and trims no RAM. Source: mtrr_trim_uncached_memory().
+ */
+export function areMtrrsBlank({ firmware, isGuest }: HostFacts): boolean {
+  const type = ifKnown(firmware.mtrrDefault);
+  const isEmpty = ifKnown(firmware.mtrrs)?.length === 0 && firmware.oddMtrrs.length === 0;
+  return ifKnown(isGuest) === true && isEmpty && type !== null && type !== 'WB';
+}
+
 /** Null where the variable ranges are not known, or odd. */
 export function ownMtrrs(facts: HostFacts): OwnMtrrs | null {
   const { mtrrs, mtrrDefault, oddMtrrs, isReadOnly } = facts.firmware;
@@ -127,4 +137,18 @@ export function leavesWbAlone(facts: HostFacts): boolean {
       compareVersions(parseKernelVersion(from), version) <= 0 &&
       compareVersions(version, parseKernelVersion(to)) < 0,
   );
+}
+
+/** First kernel that writes the PAT of a TDX guest, which may not set CR0.CD: ffc92cf3db62. */
+const TDX_PAT = '6.9-rc1';
+
+/** A TDX guest whose kernel takes the PAT as the firmware left it. */
+export function keepsFirmwarePat(facts: HostFacts): boolean {
+  return ifKnown(facts.confidential) === 'tdx' && isBefore(facts, TDX_PAT);
+}
+
+/** The kernel's version, as it names itself, is before this one. */
+export function isBefore(facts: HostFacts, version: string): boolean {
+  const kernel = ifKnown(facts.kernel);
+  return kernel !== null && compareVersions(kernel.version, parseKernelVersion(version)) < 0;
 }

@@ -100,6 +100,7 @@ export function doctorJson(d: Diagnosis): object {
     undetermined: d.undetermined,
     machine: machineJson(d.facts),
     policy: policyJson(d.policy),
+    guestPat: d.guestPat,
     vms: d.vms.map(vmJson),
     guestSide: d.guestSide && {
       ...d.guestSide,

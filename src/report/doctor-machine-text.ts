@@ -5,7 +5,7 @@ import type { Iomem } from '../linux/text/iomem.ts';
 import type { MemtypeList } from '../linux/text/memtype-list.ts';
 import type { MtrrRange } from '../linux/text/mtrr.ts';
 import { PAT_TYPES } from '../x86/types.ts';
-import { bytes, count, factWords, rulesWords } from './doctor-words.ts';
+import { bytes, count, factWords, guestPatWords, rulesWords } from './doctor-words.ts';
 import { labelled } from './wrap.ts';
 
 function cpuWords(cpu: CpuFacts): string {
@@ -118,6 +118,7 @@ export function machineRows(d: Diagnosis): readonly (readonly [string, string])[
     ...(facts.kvm.parameters.size > 0 ? [['', parameterWords(facts)] as const] : []),
     ...(hasKvm ? [['rules', rulesWords(policy)] as const] : []),
     ...(hasKvm ? policy.how.map((how) => ['', how] as const) : []),
+    ...(d.guestPat === null ? [] : [['', guestPatWords(d.guestPat)] as const]),
     ['PAT', factWords(facts.pat, patWords)],
     ['MTRRs', mtrrWords(facts)],
     ['tracked', factWords(facts.tracked, trackedWords)],

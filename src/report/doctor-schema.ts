@@ -103,6 +103,16 @@ const POLICY: Json = object({
   how: STRINGS,
 });
 
+const GUEST_PAT: Json = {
+  ...object({
+    answer: { enum: ['always', 'on request', 'never', 'not known'] },
+    why: STRING,
+    how: STRING,
+  }),
+  type: ['object', 'null'],
+  description: 'whether this KVM honours the guest PAT for RAM, VM or not; null: there is no KVM',
+};
+
 const AGREEMENT: Json = {
   ...object({ code: nullable('string'), certain: BOOLEAN }),
   description: 'the verdict that says it is not coherent, or only with care; null: coherent',
@@ -176,6 +186,7 @@ export function doctorSchema(): Json {
       undetermined: STRINGS,
       machine: MACHINE,
       policy: POLICY,
+      guestPat: GUEST_PAT,
       vms: listOf(VM),
       guestSide: {
         type: ['object', 'null'],

@@ -112,6 +112,7 @@ describe('the JSON', () => {
       'undetermined',
       'machine',
       'policy',
+      'guestPat',
       'vms',
       'guestSide',
       'trace',

@@ -5,7 +5,7 @@ import { guestLines } from './doctor-guest-text.ts';
 import { machineLines } from './doctor-machine-text.ts';
 import { traceLines } from './doctor-trace-text.ts';
 import { vmLines } from './doctor-vm-text.ts';
-import { count, patQuirkMatters } from './doctor-words.ts';
+import { count, guestPatWords, patQuirkMatters } from './doctor-words.ts';
 import { labelled, wrap } from './wrap.ts';
 
 /** Columns of a terminal or a pipe, and of a mail. */
@@ -38,6 +38,13 @@ function problemLines(problems: readonly Diagnostic[], width: number): readonly 
   });
 }
 
+/** The question that is asked before there is a VM, where no finding answers it. */
+function guestPatLines({ guestPat, vms, findings }: Diagnosis, width: number): readonly string[] {
+  const isAsked = !vms.some(({ vm }) => vm.evidence === 'fd');
+  if (guestPat === null || !isAsked || findings.some((f) => f.code === 'MT609')) return [];
+  return labelled('  ', guestPatWords(guestPat), width);
+}
+
 /** Verdict and fix stand in the first three lines. */
 function verdictLines(d: Diagnosis, width: number): readonly string[] {
   const { shown, more } = shownFindings(d);
@@ -47,6 +54,7 @@ function verdictLines(d: Diagnosis, width: number): readonly string[] {
     ...wrap(headline(d), width),
     ...shown.flatMap((f, i) => [...(i === 0 ? [] : ['']), ...findingLines(f, width)]),
     ...(more > 0 ? ['', `${count(more, 'more possible problem')}: see --format json.`] : []),
+    ...guestPatLines(d, width),
     ...(shown.length > 0 && open.length > 0 ? [''] : []),
     ...(open.length > 0 ? ['LEFT OPEN', ...open] : []),
     ...(next === null ? [] : labelled('  to know more: ', next, width)),

@@ -1,6 +1,7 @@
 import type { Agreement, GuestAnswer } from '../doctor/answers.ts';
 import type { Diagnosis } from '../doctor/diagnose.ts';
 import type { Fact } from '../doctor/fact.ts';
+import type { GuestPat } from '../doctor/guest-pat.ts';
 import type { Policy } from '../doctor/policy.ts';
 import type { KvmLeaf } from '../resolve/effective.ts';
 
@@ -82,4 +83,16 @@ export function rulesWords({ rules, trust, word }: Policy): string {
   }
   const eras = [...new Set(rules.map((r) => r.vmx.id))].join(', ');
   return `one of ${rules.length} sets (${eras}), ${by}`;
+}
+
+const HONOURED: Readonly<Record<GuestPat['answer'], string>> = {
+  always: 'honoured for every VM',
+  'on request': 'honoured for a VM whose VMM asks for it',
+  never: 'ignored, and no VMM can change that',
+  'not known': 'whether it is honoured is not known',
+};
+
+/** The answer to "does this KVM honour the guest PAT?", with its reason and what to do. */
+export function guestPatWords({ answer, why, how }: GuestPat): string {
+  return `guest PAT: ${HONOURED[answer]} (${why}); ${how}`;
 }

@@ -274,6 +274,13 @@ export const LINUX_SOURCES = {
     where: 'github.com/amzn/amzn-drivers, userspace/dpdk/README',
     evidence: 'archive',
   },
+  'pr/qubes-pat': {
+    kind: 'observation',
+    what: "the NVIDIA driver fails in dom0 under Xen's PAT, and works under the layout of Linux",
+    where:
+      'QubesOS/qubes-vmm-xen pull 193, 2024-10-14; edera-dev/linux-kernel-oci pull 103, issue 191',
+    evidence: 'archive',
+  },
   'log/vfio-conflict': {
     kind: 'observation',
     what: 'ioremap for vfio-pci conflicts with a WC reservation that the NVIDIA driver left',

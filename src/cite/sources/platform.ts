@@ -109,6 +109,11 @@ export const PLATFORM_SOURCES = {
     'src/nvidia/src/kernel/mem_mgr/mem.c, kernel-open/nvidia/nv-vm.c, nv-mmap.c',
     'the CPU cache attribute; nv_alloc_system_pages',
   ),
+  'nvidia/nv-pat': code(
+    'NVIDIA open-gpu-kernel-modules 1739a20efc4a',
+    'kernel-open/nvidia/nv-pat.c',
+    'nv_determine_pat_mode: WC in slot 1, or none (the file is gone in the 6xx series)',
+  ),
   'gfxstream/vk': code(
     'gfxstream 9fcff254b',
     'host/vulkan/VkDecoderGlobalState.cpp',
