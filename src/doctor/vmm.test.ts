@@ -45,6 +45,16 @@ describe('the quirk of VMMs that never disable it', () => {
     expect([vm?.quirk, vm?.quirkWhy]).toEqual([['on', 'off'], 'kvmmt is not known here']);
   });
 
+  test.each([
+    ['--memory', 'size=512M'],
+    ['--mem', '512'],
+    ['-m', 'slots=2,size=512M'],
+  ])('the RAM of a program not known here: %s %s', async (option, size) => {
+    const memory = '7f0000000000-7f0020000000 rw-p 00000000 00:00 0 ';
+    const [vm] = (await examine(as('myvmm', [option, size], [memory]))).vms;
+    expect(vm?.regions.map(({ region }) => region.isGuestMemory)).toEqual(['size']);
+  });
+
   test('libkrun by its library, whatever the program is called', async () => {
     const library =
       '7f0100000000-7f0100100000 r-xp 00000000 fe:00 99      /usr/lib64/libkrun.so.1.9.8';
