@@ -193,7 +193,7 @@ describe('a domain of libvirt', () => {
     const commands = d.findings.find((f) => f.code === 'MT201')?.commands ?? [];
     expect(commands).toContain('virsh start work');
     expect(commands).toContain('exec /usr/libexec/qemu-kvm "$@"');
-    expect(doctorText(d)).toContain('    $ virsh start work\n');
+    expect(doctorText(d)).toContain('    virsh start work\n');
   });
 
   test('status files that cannot be read: said, and DOMAIN stands for the name', async () => {

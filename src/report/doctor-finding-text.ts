@@ -47,11 +47,9 @@ export function findingTitle(f: DoctorFinding): string {
   return `${f.certain ? '' : 'possible '}${f.severity} ${f.code}: ${f.title}`;
 }
 
-/** An option or a piece of a configuration file stands as it is; what a shell takes, behind a prompt. */
+/** Nothing stands before or between them: what is copied runs as it is. */
 function commandLines(command: string): readonly string[] {
-  const [first = '', ...rest] = command.split('\n');
-  if (/^\s*[-<{#[]/.test(first)) return [first, ...rest].map((line) => `    ${line}`);
-  return [`    $ ${first}`, ...rest.map((line) => `      ${line}`)];
+  return command.split('\n').map((line) => `    ${line}`);
 }
 
 /** A finding, its fix first. Commands are not wrapped: they are there to be copied. */

@@ -52,16 +52,15 @@ describe('the text', () => {
   test('commands stand below the fix, whole', async () => {
     const d = await examine(load('guest-nopat'));
     const long = `virsh dumpxml vm | sed ${'x'.repeat(100)}`;
-    const commands = [long, '-accel kvm,honor-guest-pat=on', 'cat <<EOF\nline\nEOF'];
+    const commands = [long, '-accel kvm,honor-guest-pat=on', 'printf a \\\n  > b'];
     const text = doctorText({ ...d, findings: d.findings.map((f) => ({ ...f, commands })) }, 72);
     const lines = text.split('\n');
-    const at = lines.indexOf(`    $ ${long}`);
-    expect(lines.slice(at, at + 6)).toEqual([
-      `    $ ${long}`,
+    const at = lines.indexOf(`    ${long}`);
+    expect(lines.slice(at, at + 5)).toEqual([
+      `    ${long}`,
       '    -accel kvm,honor-guest-pat=on',
-      '    $ cat <<EOF',
-      '      line',
-      '      EOF',
+      '    printf a \\',
+      '      > b',
       expect.stringMatching(/^ {2}where {2}/),
     ]);
     expect(lines.findIndex((l) => l.startsWith('  fix'))).toBeLessThan(at);

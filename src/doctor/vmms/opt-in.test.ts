@@ -48,7 +48,7 @@ describe('a QEMU of libvirt', () => {
   test('names the domain, as a shell reads it', () => {
     const lines = commands('-accel kvm', domain);
     expect(lines).toContain("virsh start 'o'\\''neill vm'");
-    expect(lines).toContain('exec /usr/libexec/qemu-kvm "$@"');
+    expect(lines[0]).toContain('exec /usr/libexec/qemu-kvm "$@"');
     const unnamed = commands('-accel kvm -mon chardev=charmonitor,id=monitor,mode=control');
     expect(unnamed).toContain('virsh start DOMAIN');
   });

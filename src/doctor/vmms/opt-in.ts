@@ -17,22 +17,24 @@ function shellWord(word: string): string {
  * domain's <emulator>.
  */
 function libvirtLines(domain: string, emulator: string): readonly string[] {
-  return [
-    `cat > ${WRAPPER} <<'EOF'`,
+  const script = [
     '#!/bin/sh',
-    'last=',
-    'n=$#',
+    'last=; n=$#',
     'while [ "$n" -gt 0 ]; do',
     '  case "$last $1" in',
     '    "-accel kvm" | "-accel kvm,"*) set -- "$@" "$1,honor-guest-pat=on" ;;',
     '    *) set -- "$@" "$1" ;;',
     '  esac',
-    '  last=$1',
-    '  shift',
-    '  n=$((n - 1))',
+    '  last=$1; shift; n=$((n - 1))',
     'done',
     `exec ${shellWord(emulator)} "$@"`,
-    'EOF',
+  ];
+  return [
+    [
+      "printf '%s\\n' \\",
+      ...script.map((line) => `  ${shellWord(line)} \\`),
+      `  > ${WRAPPER}`,
+    ].join('\n'),
     `chmod 755 ${WRAPPER}`,
     '# where AppArmor or SELinux confines libvirt, allow it to run that file',
     `virsh edit ${domain}  # set <emulator>${WRAPPER}</emulator>`,
