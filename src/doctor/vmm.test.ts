@@ -192,7 +192,7 @@ describe('a domain of libvirt', () => {
     expect(d.vms[0]?.vm.libvirt).toMatchObject({ known: true, value: { name: 'work' } });
     const commands = d.findings.find((f) => f.code === 'MT201')?.commands ?? [];
     expect(commands).toContain('virsh start work');
-    expect(commands).toContain('exec /usr/libexec/qemu-kvm "$@"');
+    expect(commands?.[0]).toContain('exec /usr/libexec/qemu-kvm "$@"');
     expect(doctorText(d)).toContain('    virsh start work\n');
   });
 
