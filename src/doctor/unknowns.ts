@@ -77,7 +77,7 @@ function windowUnknowns(facts: HostFacts): readonly UnknownItem[] {
     .flatMap((d) => item(`the host-visible window of ${d.address}`, d.windows));
 }
 
-function processUnknowns({ processes }: HostFacts): readonly UnknownItem[] {
+function processUnknowns({ processes, iomem }: HostFacts): readonly UnknownItem[] {
   const survey = ifKnown(processes);
   if (survey === null) return item('which VMs run', processes);
   if (survey.only !== null) return [];
@@ -86,7 +86,10 @@ function processUnknowns({ processes }: HostFacts): readonly UnknownItem[] {
     items.push({
       what: 'which VMs other users run',
       why: `the open files of ${survey.closed} of ${survey.total} processes cannot be read; only their names were looked at`,
-      remedy: 'run doctor as root',
+      // Only root sees addresses in /proc/iomem.
+      remedy: iomem.known
+        ? 'look from outside of the sandbox or the security module that closes them to root'
+        : 'run doctor as root',
     });
   }
   if (!survey.complete) {
