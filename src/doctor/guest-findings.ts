@@ -15,7 +15,7 @@ type Told = Pick<
 >;
 
 /** A verdict of the resolver that the facts of a guest already settle. */
-function verdict(code: 'MT220' | 'MT221' | 'MT222', told: Told): DoctorFinding {
+function verdict(code: 'MT220' | 'MT221' | 'MT222' | 'MT224', told: Told): DoctorFinding {
   const { severity, title } = must(
     VERDICTS.find((v) => v.code === code),
     code,
@@ -203,6 +203,30 @@ function patWithoutWc(facts: HostFacts): readonly DoctorFinding[] {
   ];
 }
 
+/** Where Linux puts WC, and where a driver that reads the PAT itself expects it. */
+const WC_SLOT = 1;
+
+/** WC has a slot that is not that of Linux: Linux copes, the NVIDIA driver did not. Source: nvidia/nv-pat. */
+function foreignLayout(facts: HostFacts): readonly DoctorFinding[] {
+  const pat = ifKnown(facts.pat);
+  const slot = pat?.layout?.indexOf('WC') ?? -1;
+  const drivers = [...(ifKnown(facts.gpus) ?? []), ...(ifKnown(facts.pci) ?? [])];
+  const isAsked = drivers.some((d) => d.driver === 'nvidia');
+  if (pat?.enabled !== true || slot < 0 || slot === WC_SLOT || !isAsked) return [];
+  return [
+    verdict('MT224', {
+      when: 'the driver reads the PAT itself, as that of NVIDIA did before the 6xx series',
+      given: '',
+      places: [PLACE],
+      agents: ['NVIDIA driver', KERNEL],
+      text:
+        `The PAT is ${pat.layout?.join(' ')}: WC is in slot ${slot}, and Linux maps WC with it. A driver that ` +
+        'looks for it in slot 1 says "PAT configuration unsupported" and goes without.',
+      fix: 'A driver that asks the kernel for WC (NVIDIA: 6xx series); or the layout of Linux in the hypervisor (Xen: as Qubes OS has it).',
+    }),
+  ];
+}
+
 // ---- reservations -----------------------------------------------------------------------------
 
 function earlierReservation(memory: GuestMemory): readonly DoctorFinding[] {
@@ -231,6 +255,7 @@ export function guestFindings(
 ): readonly DoctorFinding[] {
   return [
     ...patWithoutWc(facts),
+    ...foreignLayout(facts),
     ...memories.flatMap((m) => [
       ...windowNotWb(facts, m),
       ...sharedNotWb(facts, m),

@@ -80,20 +80,4 @@ export const MEMORY_FINDINGS = {
     example:
       'x86/PAT: CPU 0/KVM:7808 conflicting memory types b0000000-c0000000 write-combining<->uncached-minus',
   },
-  foreignLayout: {
-    code: 'MT636',
-    severity: 'info',
-    title: 'The PAT of this machine is not laid out as Linux lays it out: WC is in another slot',
-    room: 'guest',
-    cause:
-      'The kernel found a PAT that it may not change, and uses it: a Xen PV guest, dom0 too, has that of Xen ' +
-      '(WC in slot 4). Linux finds the slot itself.',
-    consequence:
-      'Every type is to be had, so that the memory types are not wrong. Code that takes slot 1 for WC is: ' +
-      'the NVIDIA driver says "PAT configuration unsupported" and goes without; so does what writes page ' +
-      'tables itself.',
-    fix: 'A driver that asks the kernel for WC (NVIDIA: from the 6xx series on); or the layout of Linux in Xen, as Qubes has it.',
-    sources: ['linux/init_cache_modes', 'xen/XEN_MSR_PAT', 'nvidia/nv-pat', 'pr/qubes-pat'],
-    example: 'x86/PAT: Configuration [0-7]: WB  WT  UC- UC  WC  WP  UC  UC, in a Xen dom0.',
-  },
 } as const satisfies Readonly<Record<string, VerdictKind>>;

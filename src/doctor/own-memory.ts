@@ -188,27 +188,7 @@ function userSpaceBars(facts: HostFacts): readonly DoctorFinding[] {
 
 const KERNEL = 'kernel';
 
-// ---- the PAT ----------------------------------------------------------------------------------
-
-/** Where Linux puts WC, and where drivers that look for themselves expect it. */
-const WC_SLOT = 1;
-
-/** WC has a slot, and not that of Linux: Linux copes, others may not. */
-function foreignLayout(facts: HostFacts): readonly DoctorFinding[] {
-  const pat = ifKnown(facts.pat);
-  const slot = pat?.layout?.indexOf('WC') ?? -1;
-  if (pat?.enabled !== true || slot < 0 || slot === WC_SLOT) return [];
-  const text = `The PAT is ${pat.layout?.join(' ')}: WC is in slot ${slot}. Linux maps WC with that slot.`;
-  return [finding('foreignLayout', PLACE, text, { agents: [KERNEL, 'driver'] })];
-}
-
 /** What the MTRRs and tracked types of any machine, guest or not, say of its own memory. */
 export function ownMemoryFindings(facts: HostFacts): readonly DoctorFinding[] {
-  return [
-    ...ramNotWb(facts),
-    ...mtrrsOff(facts),
-    ...foreignLayout(facts),
-    ...leftWc(facts),
-    ...userSpaceBars(facts),
-  ];
+  return [...ramNotWb(facts), ...mtrrsOff(facts), ...leftWc(facts), ...userSpaceBars(facts)];
 }

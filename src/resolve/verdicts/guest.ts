@@ -155,7 +155,7 @@ export const GUEST: readonly VerdictDefinition[] = [
       'A driver or hypervisor counts on the slots of another PAT: Xen has WT where Linux has WC.',
     consequence: 'WC mappings that are WT, or a driver that finds no WC and gives up.',
     fix: 'Look the slot up instead of assuming it.',
-    sources: ['linux/pat_bp_init', 'xen/XEN_MSR_PAT'],
+    sources: ['linux/pat_bp_init', 'xen/XEN_MSR_PAT', 'nvidia/nv-pat', 'pr/qubes-pat'],
     example: '--cpu amd --kernel 6.8 --paging npt --backing bar-wc --pat-index 1 --pat-layout xen',
     find: otherSlot,
   },
