@@ -197,7 +197,8 @@ export function gatherPat(
   const off = log.known ? (factsOf(log.value, 'pat-off').at(-1)?.reason ?? null) : null;
   if (!enabled.known) return enabled;
   const layout = fromMsr ?? fromLog;
-  const source = fromMsr !== null ? '; MSR 277H' : fromLog !== null ? '; /dev/kmsg' : '';
+  const told = enabled.from.startsWith('/dev/kmsg') ? '' : '; /dev/kmsg';
+  const source = fromMsr !== null ? '; MSR 277H' : fromLog !== null ? told : '';
   return known({ enabled: enabled.value, layout, off }, enabled.from + source);
 }
 
