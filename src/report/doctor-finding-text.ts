@@ -73,15 +73,19 @@ export interface ShownFindings {
   readonly shown: readonly DoctorFinding[];
   /** Possible ones beyond the first few. */
   readonly more: number;
+  /** Remarks that only may apply: their titles, each once. */
+  readonly remarks: readonly string[];
 }
 
 /** Those that a reader is shown: certain ones, and the first possible ones that are no mere remarks. */
 export function shownFindings(d: Diagnosis): ShownFindings {
   const certain = d.findings.filter((f) => f.certain);
   const possible = d.findings.filter((f) => !f.certain && f.severity !== 'info');
+  const remarks = d.findings.filter((f) => !f.certain && f.severity === 'info');
   return {
     shown: [...certain, ...possible.slice(0, POSSIBLE_SHOWN)],
     more: Math.max(0, possible.length - POSSIBLE_SHOWN),
+    remarks: [...new Set(remarks.map(findingTitle))],
   };
 }
 

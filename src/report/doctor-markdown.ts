@@ -92,12 +92,13 @@ function factTable(d: Diagnosis): readonly string[] {
  * @param version of memtype
  */
 export function doctorMarkdown(d: Diagnosis, version: string): string {
-  const { shown, more } = shownFindings(d);
+  const { shown, more, remarks } = shownFindings(d);
   const { 'THIS MACHINE': _, ...sections } = detailSections(d, TEXT_WIDTH);
   const lines = [
     `**${plain(headline(d))}**`,
     ...shown.flatMap(findingBlock),
     ...(more > 0 ? ['', `${count(more, 'more possible problem')}: see --format json.`] : []),
+    ...(remarks.length > 0 ? ['', ...remarks.map((title) => `- ${plain(title)}`)] : []),
     ...openBlock(d),
     ...factTable(d),
     ...Object.entries(sections).flatMap(([title, body]) =>

@@ -47,7 +47,7 @@ function guestPatLines({ guestPat, vms, findings }: Diagnosis, width: number): r
 
 /** Verdict and fix stand in the first three lines. */
 function verdictLines(d: Diagnosis, width: number): readonly string[] {
-  const { shown, more } = shownFindings(d);
+  const { shown, more, remarks } = shownFindings(d);
   const next = nextStep(d);
   const open = d.undetermined.flatMap((u) => labelled('  - ', u, width));
   return [
@@ -55,7 +55,9 @@ function verdictLines(d: Diagnosis, width: number): readonly string[] {
     ...shown.flatMap((f, i) => [...(i === 0 ? [] : ['']), ...findingLines(f, width)]),
     ...(more > 0 ? ['', `${count(more, 'more possible problem')}: see --format json.`] : []),
     ...guestPatLines(d, width),
-    ...(shown.length > 0 && open.length > 0 ? [''] : []),
+    ...(shown.length > 0 && remarks.length > 0 ? [''] : []),
+    ...remarks.flatMap((title) => wrap(title, width, '  ')),
+    ...(shown.length + remarks.length > 0 && open.length > 0 ? [''] : []),
     ...(open.length > 0 ? ['LEFT OPEN', ...open] : []),
     ...(next === null ? [] : labelled('  to know more: ', next, width)),
   ];
@@ -87,7 +89,7 @@ export function detailSections(
 
 /**
  * A diagnosis as text: verdict, fixes, the tables of its VMs, the machine, what is not known.
- * Remarks that only may apply stay in the tables.
+ * Of remarks that only may apply it has the titles.
  *
  * @param width columns; commands to copy are not wrapped and may be wider
  */
