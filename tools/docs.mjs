@@ -7,20 +7,39 @@ import { parse } from 'yaml';
 import { ROOT } from './run.mjs';
 
 await import(`${ROOT}dist/rules.js`);
-const { pageCitations, rulePages } = await import(`${ROOT}dist/report/rule-page.js`);
+const { exampleCommand, pageCitations, rulePages } = await import(
+  `${ROOT}dist/report/rule-page.js`
+);
 const { VERDICTS } = await import(`${ROOT}dist/resolve/verdicts/index.js`);
 const { DOCTOR_FINDINGS } = await import(`${ROOT}dist/doctor/findings.js`);
 const FINDINGS = Object.values(DOCTOR_FINDINGS);
 
 const EXAMPLE_LINES = 10;
+/** As far as the verdict goes, and what stands in front of it. */
+function linesWith(code, lines) {
+  const first = lines.findIndex((line) => line.includes(` ${code}: `));
+  const rest = lines.slice(first + 1).findIndex((line) => !line.startsWith('  '));
+  if (first < 0 || rest < 0) throw new Error(`${code}: its example does not show it`);
+  return first + 1 + rest;
+}
 
-function exampleBlock(example) {
-  const args = [...example.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]);
-  const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, 'explain', ...args], {
+function exampleBlock(v) {
+  const command = exampleCommand(v);
+  const args = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]).slice(1);
+  const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, ...args], {
+    cwd: ROOT,
     encoding: 'utf8',
   });
-  const shown = ran.stdout.split('\n').slice(0, EXAMPLE_LINES);
-  return ['```console', `$ memtype explain ${example} | head -${EXAMPLE_LINES}`, ...shown, '```'];
+  const all = ran.stdout.split('\n');
+  const count = FINDINGS.includes(v) ? linesWith(v.code, all) : EXAMPLE_LINES;
+  return ['```console', `$ ${command} | head -${count}`, ...all.slice(0, count), '```'];
+}
+
+/** The host of an example, and where it is from: the file says it. */
+function hostWords(v) {
+  const file = `examples/${v.code}.yaml`;
+  const { about } = parse(readFileSync(`${ROOT}docs/${file}`, 'utf8'));
+  return `${v.example}\n\n[docs/${file}](../${file}): ${about.trim()}`;
 }
 
 function verdictPage(v) {
@@ -42,9 +61,8 @@ function verdictPage(v) {
     '',
     '**Example.**',
     '',
-    ...(FINDINGS.includes(v)
-      ? [`${v.example} (Found by \`memtype doctor\`.)`]
-      : exampleBlock(v.example)),
+    ...(FINDINGS.includes(v) ? [hostWords(v), ''] : []),
+    ...exampleBlock(v),
     '',
   ].join('\n');
 }

@@ -39,7 +39,7 @@ export const MEMORY_FINDINGS = {
     consequence: 'Each store to the device goes alone: DPDK and the like send slower.',
     fix: 'A kernel driver, or a vfio-pci patched for write combining; then look for write-combining over the BAR in pat_memtype_list.',
     sources: ['linux/vfio_pci', 'linux/vmf_insert_pfn', 'pr/ena-wc'],
-    example: 'An ENA device of a cloud guest bound to vfio-pci for DPDK.',
+    example: 'An ivshmem device of a guest bound to vfio-pci.',
   },
   leftWc: {
     code: 'MT633',

@@ -15,7 +15,7 @@ export const TRACE_FINDINGS = {
       "reads old data; and the host's own mapping of the page has another type.",
     fix: 'Have KVM honour the guest PAT: see MT201.',
     sources: ['kvm/vmx_get_mt_mask', 'linux/kpageflags', 'lab/ept-traces', 'lab/vgem-wc'],
-    example: 'gfn 49000H, pfn 6170H with KPF_ARCH (WC), SPTE 8600000006170b77H: WB+IPAT.',
+    example: 'gfn 49000H, pfn 597cH with KPF_ARCH (WC), SPTE 860000000597cb77H: WB+IPAT.',
   },
   tracedIpat: {
     code: 'MT621',
@@ -29,7 +29,7 @@ export const TRACE_FINDINGS = {
     consequence: 'Doctor takes the quirk of this VM for in force or disabled by it.',
     fix: 'Nothing to do.',
     sources: ['kvm/vmx_get_mt_mask', 'lab/ept-traces'],
-    example: 'SPTE 600000455299b77H: bits 5:3 are 6 (WB), bit 6 is 1.',
+    example: 'SPTE 8600000002beeb77H: bits 5:3 are 6 (WB), bit 6 is 1.',
   },
   tracedUncachedRam: {
     code: 'MT622',
@@ -41,7 +41,8 @@ export const TRACE_FINDINGS = {
     consequence: 'Every access of the guest to it goes to memory: hundreds of times slower.',
     fix: 'Trace again after the guest has booted; if it stays, look at the guest MTRRs (kvm_msr in the trace).',
     sources: ['kvm/vmx_get_mt_mask', 'kvm/kvm_is_mmio_pfn', 'lab/ept-traces'],
-    example: 'A VM with non-coherent DMA on 6.8 whose firmware left a UC range over RAM.',
+    example:
+      'A VM with non-coherent DMA on 6.1 whose guest has not set up its MTRRs: SPTE 6000000029c4b07H.',
   },
   tracedCachedDevice: {
     code: 'MT623',

@@ -113,7 +113,13 @@ function backingPages(): readonly RulePage[] {
   }));
 }
 
-function kindPage(v: VerdictKind, title: string, example: string): RulePage {
+/** The command that shows a verdict. */
+export function exampleCommand(v: VerdictKind): string {
+  const isOfDoctor = Object.values(DOCTOR_FINDINGS).some((f) => f.code === v.code);
+  return `memtype ${isOfDoctor ? `doctor docs/examples/${v.code}.yaml` : `explain ${v.example}`}`;
+}
+
+function kindPage(v: VerdictKind, title: string, host: string | null): RulePage {
   return {
     id: v.code,
     kind: 'verdict',
@@ -122,7 +128,8 @@ function kindPage(v: VerdictKind, title: string, example: string): RulePage {
       { name: 'cause', text: v.cause },
       { name: 'consequence', text: v.consequence },
       { name: 'fix', text: v.fix },
-      { name: 'example', text: example },
+      { name: 'example', text: exampleCommand(v) },
+      ...(host === null ? [] : [{ name: 'host of the example', text: host }]),
     ],
     sources: v.sources,
   };
@@ -130,9 +137,7 @@ function kindPage(v: VerdictKind, title: string, example: string): RulePage {
 
 function verdictPages(): readonly RulePage[] {
   return [
-    ...VERDICTS.map((v) =>
-      kindPage(v, `${v.title} (${v.severity})`, `memtype explain ${v.example}`),
-    ),
+    ...VERDICTS.map((v) => kindPage(v, `${v.title} (${v.severity})`, null)),
     ...Object.values(DOCTOR_FINDINGS).map((f) =>
       kindPage(f, `${f.title} (${f.severity}, of doctor)`, f.example),
     ),

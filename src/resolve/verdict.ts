@@ -74,7 +74,10 @@ export interface VerdictKind {
   /** In general; `Finding.fix` is for the case at hand. */
   readonly fix: string;
   readonly sources: readonly [SourceId, ...SourceId[]];
-  /** What shows it. */
+  /**
+   * What shows it. Of the resolver: arguments of `memtype explain`. Of doctor: in words, the captured host in
+   * docs/examples/CODE.yaml.
+   */
   readonly example: string;
 }
 

@@ -22,7 +22,7 @@ export const VMM_FINDINGS = {
       'vmm/firecracker',
       'qemu/honor-guest-pat',
     ],
-    example: 'muvm with its GPU, on Linux 6.16 and an Intel CPU.',
+    example: 'QEMU 10.2 whose virtio-gpu has blobs, on Linux 6.16 and an Intel CPU.',
   },
   slotFlag: {
     code: 'MT611',
