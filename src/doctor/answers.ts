@@ -128,6 +128,23 @@ export function cpuFacts(facts: HostFacts): Facts {
   });
 }
 
+const MAP_INFOS = ['cached', 'wc', 'uncached', 'none'] as const satisfies FactValues['map-info'][];
+
+/**
+ * crosvm on a kernel with the memslot flag: whether it was built to set it cannot be seen, nor, in a fixed
+ * window, which blob came first (up to 2024-09-20 that one decided).
+ */
+function slotFlagFacts(vm: VmFacts, region: Pick<Region, 'kind'>, policy: Policy): Facts {
+  const isBlob = region.kind === 'gpu' || region.kind === 'dma-buf';
+  const hasFlag = policy.rules?.some((r) => r.id === 'slot-flag') ?? false;
+  if (!isBlob || !hasFlag || vm.vmm !== 'crosvm') return {};
+  const isWindow = ifKnown(vm.options)?.blobs === 'one-slot';
+  return {
+    vmm: ['crosvm', 'crosvm-noncoherent-dma'],
+    ...(isWindow ? { 'first-map-info': MAP_INFOS } : {}),
+  };
+}
+
 /** What is known of a region of a VM. A fact that is not known is left out, so that the resolver forks. */
 export function regionFacts(
   vm: VmFacts,
@@ -150,6 +167,7 @@ export function regionFacts(
       'quirk-ignore-guest-pat': quirkStates(vm, facts, policy),
     }),
     ...guestMtrrFacts(vm, region, policy),
+    ...slotFlagFacts(vm, region, policy),
   };
 }
 
@@ -165,6 +183,19 @@ function isDevice(backings: readonly BackingId[]): boolean {
   return backings.every((id) => backingClass(id)?.page.device === true);
 }
 
+/** A guest asks for what map_info says. */
+const MAP_INFO_OF: Partial<Record<PatType, readonly FactValues['map-info'][]>> = {
+  WC: ['wc'],
+  'UC-': ['uncached'],
+  WB: ['cached', 'none'],
+};
+
+/** The facts with what the guest asks, and the map_info behind it where somebody looks at that. */
+export function asking(facts: Facts, asks: PatType): Facts {
+  const told = facts.vmm === undefined ? undefined : MAP_INFO_OF[asks];
+  return { ...facts, guest: [asks], ...(told === undefined ? {} : { 'map-info': told }) };
+}
+
 /** What the guest gets for each type that it may ask. */
 export function guestAnswers(
   asker: Asker,
@@ -172,8 +203,9 @@ export function guestAnswers(
   backings: readonly BackingId[],
 ): readonly GuestAnswer[] {
   return GUEST_ASKS.map((asks) => {
-    const snooping = asker.ask({ ...facts, guest: [asks], device: ['snoop'] });
-    const past = asker.ask({ ...facts, guest: [asks], device: ['nosnoop'] });
+    const asked = asking(facts, asks);
+    const snooping = asker.ask({ ...asked, device: ['snoop'] });
+    const past = asker.ask({ ...asked, device: ['nosnoop'] });
     return {
       asks,
       types: snooping.types,

@@ -100,7 +100,7 @@ function uncachedFirmware(scene: VmScene): readonly DoctorFinding[] {
     ...(types.length > 1 ? ['the rules of this kernel look at guest MTRRs'] : []),
     ...(coherency.noncoherent.includes(false) ? [coherency.why] : []),
     ...(options.firmware === 'OVMF' ? [] : ['the firmware is OVMF, or one that does the same']),
-    'it is older than edk2-stable202408, and clears CR0.CD before it writes its MTRRs',
+    'that firmware is older than edk2-stable202408, and clears CR0.CD before it writes its MTRRs',
     ...(isNested(facts) ? [BELOW] : []),
   ];
   const text = `This VM has non-coherent DMA (${coherency.why}), so that KVM goes by its MTRRs; off, they make its RAM UC.`;

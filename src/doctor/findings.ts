@@ -201,6 +201,15 @@ function rank({ severity, certain }: DoctorFinding): number {
   return (severity === 'info' ? 4 : 0) + (certain ? 0 : 2) + (severity === 'warning' ? 1 : 0);
 }
 
+/** What only the VMM's own mapping sees comes behind what the guest itself gets. */
+const ALIASES: ReadonlySet<string> = new Set(['MT103', 'MT104', 'MT105']);
+
+function inOrder(a: DoctorFinding, b: DoctorFinding): number {
+  const behind = (f: DoctorFinding): number => Number(ALIASES.has(f.code));
+  const byCode = a.code < b.code ? -1 : a.code > b.code ? 1 : 0;
+  return rank(a) - rank(b) || behind(a) - behind(b) || byCode;
+}
+
 /** The commands of a finding, unless one like it brought the same. */
 function ownCommands(before: DoctorFinding | undefined, f: DoctorFinding): readonly string[] {
   const commands = f.commands ?? [];
@@ -218,7 +227,5 @@ export function mergeFindings(findings: readonly DoctorFinding[]): readonly Doct
     const commands = [...(before?.commands ?? []), ...ownCommands(before, f)];
     merged.set(key, { ...f, places, ...(commands.length === 0 ? {} : { commands }) });
   }
-  return [...merged.values()].sort(
-    (a, b) => rank(a) - rank(b) || (a.code < b.code ? -1 : a.code > b.code ? 1 : 0),
-  );
+  return [...merged.values()].sort(inOrder);
 }

@@ -13,11 +13,16 @@ function policy(
   paging: Paging,
   selfSnoop: boolean | null,
   stable: string | null = null,
+  slotFlag: { readonly 236: number; readonly 239: number } | null = null,
 ): Policy {
   const version = parseKernelVersion(release);
   const kvm = {
     quirks2: quirks2 === null ? NO : known(quirks2, 'test'),
     paging: known(paging, 'test'),
+    slotFlag: {
+      236: slotFlag === null ? NO : known(slotFlag[236], 'test'),
+      239: slotFlag === null ? NO : known(slotFlag[239], 'test'),
+    },
   } as KvmFacts;
   const facts: Pick<HostFacts, 'kernel' | 'kvm' | 'cpu'> = {
     kernel: known(
@@ -101,5 +106,22 @@ describe('the version, where it hides the patch level', () => {
 
   test('a kernel before KVM had EPT', () => {
     expect(policy('2.6.20', null, 'shadow', null).rules).toBeNull();
+  });
+});
+
+describe('the memslot flag of ChromeOS kernels', () => {
+  const CROS = '6.6.46-05020-g8d2f8ad2f2c0';
+
+  test.each([
+    [CROS, { 236: 1, 239: 0 }, 'slot-flag'],
+    [CROS, { 236: 0, 239: 0 }, 'E7'],
+    ['6.12.46-05020-g8d2f8ad2f2c0', { 236: 1, 239: 0 }, 'E10'],
+    ['6.12.46-05020-g8d2f8ad2f2c0', { 236: 1, 239: 1 }, 'slot-flag'],
+    ['5.14.0-503.el9', { 236: 1, 239: 0 }, 'no slot-flag'],
+  ] as const)('%s, %j: %s', (release, caps, expected) => {
+    const p = policy(release, null, 'ept', true, null, caps);
+    expect(eras(p).includes('slot-flag')).toBe(expected === 'slot-flag');
+    expect(p.how.join().includes('ChromeOS')).toBe(expected === 'slot-flag');
+    if (expected.startsWith('E')) expect(eras(p)).toBe(expected);
   });
 });

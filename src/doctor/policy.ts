@@ -1,4 +1,6 @@
+import { must } from '../base/assert.ts';
 import type { Paging } from '../facts/facts.ts';
+import { PROPOSALS } from '../kvm/policies.ts';
 import { QUIRK } from '../kvm/quirks.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { ALL_KERNEL_RULES, NEWEST_READ, rulesFor } from '../kvm/timeline.ts';
@@ -106,6 +108,28 @@ function narrow(
   return { rules: ALL_KERNEL_RULES.filter((r) => r.hasPatQuirk), note };
 }
 
+// KVM_CAP_PRE_FAULT_MEMORY has number 236 from here on; 239 is a capability of arm64.
+const CAP_236_TAKEN = '6.11-rc1';
+
+/** The capability by which a kernel of ChromeOS says that it has KVM_MEM_NON_COHERENT_DMA; null: none does. */
+export function slotFlagCapability(facts: Pick<HostFacts, 'kernel' | 'kvm'>): 236 | 239 | null {
+  const kernel = ifKnown(facts.kernel);
+  const says = (n: 236 | 239): boolean => (ifKnown(facts.kvm.slotFlag[n]) ?? 0) > 0;
+  if (says(239)) return 239;
+  if (!says(236) || kernel === null || kernel.version.trust === 'backports') return null;
+  return compareVersions(kernel.version, parseKernelVersion(CAP_236_TAKEN)) < 0 ? 236 : null;
+}
+
+/** The rules with the memslot flag where this kernel has it. */
+function withSlotFlag(rules: readonly KvmRules[], capability: number | null): readonly KvmRules[] {
+  if (capability === null) return rules;
+  const flag = must(
+    PROPOSALS.find((p) => p.id === 'slot-flag'),
+    'slot-flag',
+  );
+  return rules.map(flag.apply);
+}
+
 function erasOf(rules: readonly KvmRules[]): number {
   return new Set(rules.map((r) => r.vmx.id)).size;
 }
@@ -115,10 +139,12 @@ export function policyOf(facts: Pick<HostFacts, 'kernel' | 'kvm' | 'cpu'>): Poli
   const kernel = ifKnown(facts.kernel);
   const evidence = quirkEvidence(facts.kvm.quirks2, ifKnown(facts.kvm.paging), ifKnown(facts.cpu));
   const given = kernel === null ? ALL_KERNEL_RULES : rulesOfKernel(kernel);
-  const { rules, note } = narrow(given, evidence.has);
+  const { rules: plain, note } = narrow(given, evidence.has);
+  const capability = slotFlagCapability(facts);
+  const rules = withSlotFlag(plain, capability);
   const notes = kernel === null ? ['the kernel version is not known'] : versionNotes(kernel);
   const trust =
-    note === null && erasOf(rules) === 1 && erasOf(given) > 1
+    note === null && erasOf(plain) === 1 && erasOf(given) > 1
       ? 'capability'
       : kernel !== null && isAsReleased(kernel) && note === null
         ? 'version'
@@ -128,6 +154,15 @@ export function policyOf(facts: Pick<HostFacts, 'kernel' | 'kvm' | 'cpu'>): Poli
     subject: kernel === null ? null : `Linux ${kernel.release.slice(0, 64)}`,
     trust,
     word: evidence.has === null ? null : evidence.has ? 'after' : 'before',
-    how: [evidence.why, ...(note === null ? [] : [note]), ...notes],
+    how: [
+      evidence.why,
+      ...(note === null ? [] : [note]),
+      ...(capability === null
+        ? []
+        : [
+            `KVM reports capability ${capability}: a kernel of ChromeOS, whose memslots can be flagged`,
+          ]),
+      ...notes,
+    ],
   };
 }

@@ -7,6 +7,7 @@ import type { JudgedVerdict } from '../resolve/resolution.ts';
 import type { PatType } from '../x86/types.ts';
 import {
   type Asker,
+  asking,
   expectedAsks,
   type GuestAnswer,
   guestAnswers,
@@ -15,6 +16,7 @@ import {
 import { deviceNames, type VmCoherency } from './coherency.ts';
 import { ifKnown, unknown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
+import { writesMtrrsFrom } from './guest-mtrrs.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Policy } from './policy.ts';
 import { honourCommands } from './quirk-state.ts';
@@ -59,6 +61,16 @@ function ofBuffer(f: DoctorFinding): DoctorFinding {
   const doubt = 'a buffer is larger than one page, and TTM did not get it page by page';
   const when = f.when === '' ? doubt : `${f.when}; ${doubt}`;
   return { ...f, severity: 'error', certain: false, when };
+}
+
+/** Without a firmware nobody but the VMM writes the MTRRs of a guest before its kernel runs. */
+function ofDirectBoot(vm: VmFacts, f: DoctorFinding): DoctorFinding {
+  const from = writesMtrrsFrom(vm);
+  if (f.code !== 'MT210' || from === null) return f;
+  const fix =
+    `Take ${from} or later, which writes the MTRRs of the guest (WB), or a host kernel from 6.11 on, which ` +
+    'does not look at them.';
+  return { ...f, fix };
 }
 
 /** One region of one VM, with what a guest gets there. */
@@ -114,7 +126,7 @@ function expect(
   const page = { ...region, backings: [backing] };
   const known = regionFacts(vm, page, facts, policy, coherency);
   const reached = device === null ? {} : { device: [device] };
-  const r = scene.asker.ask({ ...known, guest: [asks], ...reached });
+  const r = scene.asker.ask({ ...asking(known, asks), ...reached });
   return { backing, asks, verdicts: r.verdicts, unknown: r.types.length > 1 ? r.unknown : [] };
 }
 
@@ -161,13 +173,21 @@ function valueWords(values: ReadonlySet<string>): string {
   return more > 0 ? `${shown} or one of ${more} others` : shown;
 }
 
+/** Where the words of a fact say something else to who reads them here. */
+const CONDITIONS: Readonly<Record<string, string>> = {
+  'firmware is none': 'nothing has written the MTRRs of the guest',
+};
+
 /** The facts with which a verdict holds, each with all of its values. */
 function conditionWords(occurrences: readonly Occurrence[]): readonly string[] {
   const facts = new Map<string, Set<string>>();
   for (const { fact, values } of occurrences.flatMap(({ verdict }) => verdict.when)) {
     facts.set(fact, new Set([...(facts.get(fact) ?? []), ...values]));
   }
-  return [...facts].map(([fact, values]) => `${fact} is ${valueWords(values)}`);
+  return [...facts].map(([fact, values]) => {
+    const words = `${fact} is ${valueWords(values)}`;
+    return CONDITIONS[words] ?? words;
+  });
 }
 
 /** What an uncertain verdict depends on: the class of backing, unknown facts, and the guest. */
@@ -270,7 +290,7 @@ export function diagnoseRegion(
   const found = [
     ...expected
       .flatMap((e) => resolverFindings(place, region, e, honour))
-      .map((f) => ofBuffer(ofDevice(region, f))),
+      .map((f) => ofDirectBoot(vm, ofBuffer(ofDevice(region, f)))),
     ...emulatedWrite(scene, place, region),
   ];
   return {

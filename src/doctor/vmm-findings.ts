@@ -1,5 +1,6 @@
 import { ifKnown } from './fact.ts';
 import { type DoctorFinding, finding } from './findings.ts';
+import { slotFlagCapability } from './policy.ts';
 import { honourCommands, isQuirkOffered } from './quirk-state.ts';
 import { BELOW, isNested, type RegionDiagnosis, type VmScene } from './region-diagnosis.ts';
 import { mapsHostBlobs } from './vmms/options.ts';
@@ -31,12 +32,11 @@ export const NONCOHERENT_DMA_CAPS = [236, 239] as const;
 
 function slotFlag(scene: VmScene): readonly DoctorFinding[] {
   const { vm, facts } = scene;
-  if (vm.vmm !== 'crosvm') return [];
+  if (vm.vmm !== 'crosvm' || slotFlagCapability(facts) !== null) return [];
   const caps = NONCOHERENT_DMA_CAPS.map((n) => ifKnown(facts.kvm.slotFlag[n]));
   if (caps.every((value) => value === 0)) return [];
   const doubts = [
     'crosvm was built with noncoherent-dma, which cannot be seen from outside',
-    'the kernel is not one of ChromeOS',
     ...(caps.includes(null) ? ['KVM reports capability 236 or 239'] : []),
   ];
   const told = NONCOHERENT_DMA_CAPS.map((n, i) => `${n}: ${caps[i] ?? 'not known'}`).join(', ');

@@ -212,3 +212,72 @@ describe('a domain of libvirt', () => {
     });
   });
 });
+
+describe('who writes the MTRRs of a guest without a firmware', () => {
+  const VFIO = changed(load('ept-6.1'), {
+    links: {
+      '/proc/100/fd/8': '/dev/vfio/7',
+      '/proc/100/fd/9': 'anon_inode:kvm-vfio',
+      '/sys/kernel/iommu_groups/7/devices/0000:00:02.0': 'x',
+      '/sys/bus/pci/devices/0000:00:02.0/iommu': '../../virtual/iommu/dmar0',
+      '/sys/class/iommu/dmar0': 'x',
+    },
+    files: { '/sys/class/iommu/dmar0/intel-iommu/ecap': 'f00f4a\n' },
+  });
+  const ram = (name: string): string =>
+    `7f0000000000-7f0020000000 rw-s 00000000 00:01 247                        /memfd:${name} (deleted)`;
+
+  test.each([
+    ['crosvm', ['run', '--mem', '512', 'k'], 'crosvm_guest', 'Take crosvm of 2019-11-27'],
+    ['cloud-hypervisor', ['--kernel', 'k'], 'ch_ram', 'Take cloud-hypervisor of 2019-08-01'],
+  ])('%s: the first finding says since when', async (program, argv, memfd, fix) => {
+    const { findings } = await examine(as(program, argv, [ram(memfd)], VFIO));
+    expect(findings[0]).toMatchObject({ code: 'MT210', certain: false });
+    expect(findings[0]?.fix).toContain(fix);
+    expect(findings[0]?.when).toContain('nothing has written the MTRRs of the guest');
+    const grave = findings.filter((f) => f.severity === 'warning').map((f) => f.code);
+    expect(grave.indexOf('MT104')).toBeGreaterThan(grave.indexOf('MT301'));
+  });
+
+  test('libkrun always has: none', async () => {
+    const d = await examine(as('muvm', ['--mem=512', 'sh'], [ram('guest_mem')], VFIO));
+    expect(codesOf(d)).not.toContain('MT210?');
+  });
+});
+
+describe('crosvm on a kernel with the memslot flag', () => {
+  const BUFFER = '7f0100000000-7f0100800000 rw-s 100000000 00:05 31338        /dev/dri/renderD128';
+  const WINDOW = 'backend=virglrenderer,fixed-blob-mapping=true';
+  const cros = (gpu: string): HostDescription =>
+    changed(as('crosvm', ['run', '--mem', '512', '--gpu', gpu, 'k'], [GUEST, BUFFER]), {
+      release: '6.6.46-05020-g8d2f8ad2f2c0',
+      files: { '/proc/version': null },
+      links: { '/sys/class/drm/renderD128/device/driver': '../../bus/pci/drivers/vgem' },
+      kvm: { api: 12, '213': 0x7f, '236': 1, '239': 0 },
+    });
+
+  test('in a fixed window the first blob may decide', async () => {
+    const d = await examine(cros(WINDOW));
+    expect(codesOf(d)).toContain('MT243?');
+    expect(codesOf(d)).not.toContain('MT611?');
+    const unheard = d.findings.find((f) => f.code === 'MT201');
+    expect(unheard?.fix).toContain(
+      'Set KVM_MEM_NON_COHERENT_DMA on the memslot: crosvm of 2024-09-20',
+    );
+    expect(unheard?.when).toContain('first-map-info is cached');
+  });
+
+  test('with a memslot for each blob it depends on how crosvm was built alone', async () => {
+    const d = await examine(cros('backend=virglrenderer'));
+    expect(codesOf(d)).not.toContain('MT243?');
+    expect(d.findings.find((f) => f.code === 'MT201')?.when).toContain('vmm is crosvm');
+  });
+});
+
+test('memory of the NVIDIA driver: stale only where it is not cached and the GPU does not snoop', async () => {
+  const line = '7f0100000000-7f0100800000 rw-s 00000000 00:05 911        /dev/nvidiactl';
+  const { findings } = await examine(as('crosvm', ['run', '--mem', '512', 'k'], [GUEST, line]));
+  const stale = findings.find((f) => f.code === 'MT101');
+  expect(stale?.when).toContain('backed by nvidia-sysmem; device is nosnoop');
+  expect(stale?.fix).toContain('cached and that the device snoops');
+});

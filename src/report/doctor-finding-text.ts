@@ -17,6 +17,15 @@ function seenWords(d: Diagnosis): string {
   return `${count(vms, 'VM')}, ${count(regions, 'memory region')}${perhaps}`;
 }
 
+const ALL_WB = ': all WB, whatever the guest asks';
+
+/** Every memory that was seen of every VM is WB for each type that a guest may ask. */
+function isAllWb(d: Diagnosis): boolean {
+  const regions = d.vms.flatMap((vm) => vm.regions);
+  const isWb = (types: readonly string[]): boolean => types.length === 1 && types[0] === 'WB';
+  return regions.length > 0 && regions.every((r) => r.answers.every((a) => isWb(a.types)));
+}
+
 /** The verdict on a machine, in one sentence. */
 export function headline(d: Diagnosis): string {
   const certain = grave(d).filter((f) => f.certain).length;
@@ -39,7 +48,7 @@ export function headline(d: Diagnosis): string {
       ? 'There is no KVM on this machine and no VM: nothing to examine.'
       : 'There is no KVM on this machine, which is itself a guest: see below.';
   }
-  return `Nothing wrong found (${seenWords(d)}).`;
+  return `Nothing wrong found (${seenWords(d)})${isAllWb(d) ? ALL_WB : ''}.`;
 }
 
 /** "possible error MT101: Stale data ..." */
@@ -77,14 +86,17 @@ export interface ShownFindings {
   readonly remarks: readonly string[];
 }
 
-/** Those that a reader is shown: certain ones, and the first possible ones that are no mere remarks. */
+/**
+ * Those that a reader is shown, the gravest first: certain ones, and the first possible ones that are no
+ * mere remarks.
+ */
 export function shownFindings(d: Diagnosis): ShownFindings {
-  const certain = d.findings.filter((f) => f.certain);
   const possible = d.findings.filter((f) => !f.certain && f.severity !== 'info');
+  const hidden = new Set(possible.slice(POSSIBLE_SHOWN));
   const remarks = d.findings.filter((f) => !f.certain && f.severity === 'info');
   return {
-    shown: [...certain, ...possible.slice(0, POSSIBLE_SHOWN)],
-    more: Math.max(0, possible.length - POSSIBLE_SHOWN),
+    shown: d.findings.filter((f) => !hidden.has(f) && (f.certain || f.severity !== 'info')),
+    more: hidden.size,
     remarks: [...new Set(remarks.map(findingTitle))],
   };
 }

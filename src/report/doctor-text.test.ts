@@ -86,7 +86,7 @@ describe('the text', () => {
   });
 
   test.each([
-    ['pvm-6.18', 'Nothing wrong found (1 VM, 2 memory regions).'],
+    ['pvm-6.18', 'Nothing wrong found (1 VM, 2 memory regions): all WB, whatever the guest asks.'],
     ['bare-no-kvm', 'There is no KVM on this machine and no VM: nothing to examine.'],
     ['guest-nopat', '1 problem found (no VM was seen).'],
   ])('%s: %s', async (name, headline) => {

@@ -199,11 +199,38 @@ function valueWord({ key, value }: Answer, worlds: readonly World[]): string {
   return rules.id.includes('(reading') ? `rules of ${rules.id}` : `rules of ${rules.kernels}`;
 }
 
+/**
+ * Whether these worlds are the same ones whatever a fact is: beside each that looks at it stands one for
+ * every other value of it, with all else alike.
+ */
+function isFree(key: FactKey, own: readonly World[], all: readonly World[]): boolean {
+  const values = new Set(all.flatMap((w) => w.answers.filter((a) => a.key === key)).map(word));
+  const besides = new Map<string, number>();
+  for (const world of own) {
+    const guesses = supposed(world);
+    if (!guesses.some((a) => a.key === key)) continue;
+    const rest = guesses
+      .filter((a) => a.key !== key)
+      .map(word)
+      .sort()
+      .join();
+    besides.set(rest, (besides.get(rest) ?? 0) + 1);
+  }
+  return [...besides.values()].every((n) => n === values.size);
+}
+
+function word({ key, value }: Answer): string {
+  return `${key} ${String(value)}`;
+}
+
+/** The facts by which some of all worlds differ from the others, with the values that they have there. */
 function conditions(
   worlds: readonly World[],
   keys: readonly FactKey[],
+  all: readonly World[],
 ): readonly { readonly fact: FactName; readonly values: readonly string[] }[] {
   return keys.flatMap((key) => {
+    if (isFree(key, worlds, all)) return [];
     const answers = worlds.flatMap((w) => w.answers.filter((a) => a.key === key));
     const values = [...new Set(answers.map((a) => valueWord(a, worlds)))];
     return values.length === 0 ? [] : [{ fact: factName(key), values }];
@@ -216,7 +243,7 @@ function alternativesOf(
 ): readonly Alternative[] {
   return EFFECTIVE_TYPES.flatMap((type) => {
     const own = worlds.filter((w) => w.result.type === type);
-    return own.length === 0 ? [] : [{ type, when: conditions(own, keys) }];
+    return own.length === 0 ? [] : [{ type, when: conditions(own, keys, worlds) }];
   });
 }
 
@@ -258,7 +285,7 @@ function mergeVerdicts(
         text: either(said, 'text'),
         fix: either(said, 'fix'),
         certain,
-        when: certain ? [] : conditions(own, keys),
+        when: certain ? [] : conditions(own, keys, worlds),
       };
     })
     .sort(

@@ -12,9 +12,9 @@ export const VMM_FINDINGS = {
       'versions of crosvm, libkrun, cloud-hypervisor and Firecracker that were read cannot.',
     consequence: 'With EPT the guest gets WB for host memory that it maps WC or UC.',
     fix:
-      'Use QEMU 11.0 or later with -accel kvm,honor-guest-pat=on, or change the VMM: ' +
-      'KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) before guest memory is touched. Or have the host ' +
-      'driver allocate cached memory.',
+      'Use QEMU 11.0 or later with -accel kvm,honor-guest-pat=on; or change the VMM, or preload a library ' +
+      'into it (LD_PRELOAD): KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) on the VM before guest memory ' +
+      'is touched. Or have the host driver allocate cached memory.',
     sources: [
       'vmm/crosvm',
       'vmm/libkrun',
@@ -26,7 +26,7 @@ export const VMM_FINDINGS = {
   },
   slotFlag: {
     code: 'MT611',
-    severity: 'info',
+    severity: 'warning',
     title: "crosvm may set a memslot flag that this kernel's KVM does not have",
     room: 'vmm',
     cause:

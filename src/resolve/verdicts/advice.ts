@@ -1,14 +1,16 @@
 import type { Situation } from '../verdict.ts';
 
 const QEMU = 'QEMU 11.0 or later: -accel kvm,honor-guest-pat=on';
-const RAW =
-  'another VMM: KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) before guest memory is touched';
+const DISABLE =
+  'KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) on the VM before guest memory is touched, by the VMM or ' +
+  'by a library preloaded into it (LD_PRELOAD)';
+const RAW = `another VMM: ${DISABLE}`;
 
 /** How the VMM at hand disables the quirk, as far as one is named. */
 function disableIt(s: Situation): string {
   if (s.vmm === null) return `${QEMU}; ${RAW}`;
   if (s.vmm.quirk === 'honor-guest-pat') return 'QEMU: -accel kvm,honor-guest-pat=on';
-  return `${s.vmm.title}: it has no switch for it; use ${QEMU}, or change the code: KVM_ENABLE_CAP(KVM_CAP_DISABLE_QUIRKS2, 1 << 9) before guest memory is touched`;
+  return `${s.vmm.title}: it has no switch for it; use ${QEMU}, or ${DISABLE}`;
 }
 
 const NO_SELF_SNOOP =
@@ -22,9 +24,19 @@ function isProposal(s: Situation): boolean {
   return !/^\d/.test(s.rules.id);
 }
 
+/** The memslot flag of ChromeOS kernels. */
+function flagIt(s: Situation): string {
+  const flag = 'Set KVM_MEM_NON_COHERENT_DMA on the memslot';
+  if (s.vmm?.firmware !== 'crosvm') return `${flag}.`;
+  return (
+    `${flag}: crosvm of 2024-09-20 (d93be1b11dfe) or later, built with noncoherent-dma, does so for each ` +
+    'blob that is not CACHED, and for a fixed window when it makes it.'
+  );
+}
+
 /** How to make KVM honour the guest PAT under EPT here, or why it cannot be. */
 export function honourGuestPat(s: Situation): string {
-  if (s.rules.id.startsWith('slot-flag')) return 'Set KVM_MEM_NON_COHERENT_DMA on the memslot.';
+  if (s.rules.id.startsWith('slot-flag')) return flagIt(s);
   if (s.vendor === 'intel' && s.selfSnoopKnown === false) return NO_SELF_SNOOP;
   if (isProposal(s) && !s.rules.hasPatQuirk) {
     return `${s.subject} does not honour the guest PAT for such a page, and has no opt-out.`;
@@ -59,6 +71,9 @@ const IN_THE_GUEST =
   'Map it WC in the guest (Linux: pgprot_writecombine, PAT index 1), or flush the lines (CLFLUSH) around ' +
   'each transfer.';
 
+const SNOOPED =
+  'Or have the host driver allocate memory that is cached and that the device snoops.';
+
 /** Why the guest CPU's accesses are cacheable, and the way out that follows from it. */
 export function uncacheIt(s: Situation): string {
   const heard = beHeard(s);
@@ -70,7 +85,7 @@ export function uncacheIt(s: Situation): string {
       `${IN_THE_GUEST} Nothing in KVM needs to change.`
     );
   }
-  if (!asksCached) return heard;
+  if (!asksCached) return s.selfSnoopKnown === false ? heard : `${heard} ${SNOOPED}`;
   return `The guest itself asks ${asked}. ${IN_THE_GUEST} For a WC mapping to count, KVM must honour it: ${heard}`;
 }
 
