@@ -85,7 +85,7 @@ export function uncacheIt(s: Situation): string {
       `${IN_THE_GUEST} Nothing in KVM needs to change.`
     );
   }
-  if (!asksCached) return s.selfSnoopKnown === false ? heard : `${heard} ${SNOOPED}`;
+  if (!asksCached) return heard === NO_SELF_SNOOP ? heard : `${heard} ${SNOOPED}`;
   return `The guest itself asks ${asked}. ${IN_THE_GUEST} For a WC mapping to count, KVM must honour it: ${heard}`;
 }
 
