@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { ROOT } from './dist.mjs';
 import { table } from './measure.mjs';
 
-const { captureJson } = await import('../dist/doctor/capture-file.js');
+const { captureJson } = await import('../dist/doctor/capture/capture-file.js');
 const { collect } = await import('../dist/host/collect.js');
 const { describedHost } = await import('../dist/host/described-host.js');
 

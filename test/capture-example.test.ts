@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { captureJson } from '../src/doctor/capture-file.ts';
-import { MASKED } from '../src/doctor/mask.ts';
+import { captureJson } from '../src/doctor/capture/capture-file.ts';
+import { MASKED } from '../src/doctor/capture/mask.ts';
 import { collect } from '../src/host/collect.ts';
 import { describedHost } from '../src/host/described-host.ts';
 import { ROOT } from './console.ts';

@@ -12,12 +12,12 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { parseCapture, parseCaptureFile } from '../src/doctor/capture-file.ts';
-import { diagnose } from '../src/doctor/diagnose.ts';
+import { parseCapture, parseCaptureFile } from '../src/doctor/capture/capture-file.ts';
+import { reduce } from '../src/doctor/capture/mask.ts';
+import { READS } from '../src/doctor/capture/reads.ts';
+import { diagnose } from '../src/doctor/diagnosis/diagnose.ts';
 import { gather } from '../src/doctor/gather.ts';
-import { reduce } from '../src/doctor/mask.ts';
 import type { Capture } from '../src/doctor/reading.ts';
-import { READS } from '../src/doctor/reads.ts';
 import { collect, collectUnmasked } from '../src/host/collect.ts';
 import type { HostDescription } from '../src/host/described-host.ts';
 import { liveHost } from '../src/host/live.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { runFleet } from '../src/cli/fleet.ts';
-import { captureJson } from '../src/doctor/capture-file.ts';
+import { captureJson } from '../src/doctor/capture/capture-file.ts';
 import { memtype, ROOT } from './console.ts';
 import { captured, HOSTS } from './hosts.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { captureJson } from '../src/doctor/capture-file.ts';
+import { captureJson } from '../src/doctor/capture/capture-file.ts';
 import { DOCTOR_FINDINGS } from '../src/doctor/findings.ts';
 import { VERDICTS } from '../src/resolve/verdicts/index.ts';
 import { memtype } from './console.ts';

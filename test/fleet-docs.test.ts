@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
-import { captureJson } from '../src/doctor/capture-file.ts';
+import { captureJson } from '../src/doctor/capture/capture-file.ts';
 import { memtype, ROOT } from './console.ts';
 import { parseExposition } from './exposition.ts';
 import { captured, HOSTS } from './hosts.ts';

@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { type Diagnosis, diagnose } from '../src/doctor/diagnose.ts';
+import { type Diagnosis, diagnose } from '../src/doctor/diagnosis/diagnose.ts';
+import type { RegionDiagnosis } from '../src/doctor/diagnosis/region-diagnosis.ts';
 import { gather } from '../src/doctor/gather.ts';
 import type { Capture } from '../src/doctor/reading.ts';
-import type { RegionDiagnosis } from '../src/doctor/region-diagnosis.ts';
 import { collect } from '../src/host/collect.ts';
 import { describedHost, type HostDescription } from '../src/host/described-host.ts';
 

@@ -8,7 +8,7 @@ import {
   type StricliProcess,
 } from '@stricli/core';
 import { InternalError } from '../base/assert.ts';
-import { FAIL_ON, FAIL_ON_DEFAULT } from '../doctor/exit-code.ts';
+import { FAIL_ON, FAIL_ON_DEFAULT } from '../doctor/diagnosis/exit-code.ts';
 import { FACT_KEYS, factDefinition } from '../facts/facts.ts';
 import { vocabulary } from '../facts/words.ts';
 import { EXPLAIN_KEYS } from '../resolve/compose.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { InputError, renderDiagnostic } from '../base/diagnostic.ts';
-import { parseCaptureFile } from '../doctor/capture-file.ts';
+import { parseCaptureFile } from '../doctor/capture/capture-file.ts';
 import { type CaptureOptions, runCapture } from './commands/capture.ts';
 import { runDoctor } from './commands/doctor.ts';
 import { readCaptureFile } from './read-capture.ts';

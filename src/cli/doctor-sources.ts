@@ -1,8 +1,8 @@
 import type { Diagnostic } from '../base/diagnostic.ts';
-import type { Answers } from '../doctor/answers.ts';
-import { type Diagnosis, diagnose } from '../doctor/diagnose.ts';
+import { reduce } from '../doctor/capture/mask.ts';
+import type { Answers } from '../doctor/diagnosis/answers.ts';
+import { type Diagnosis, diagnose } from '../doctor/diagnosis/diagnose.ts';
 import { gather } from '../doctor/gather.ts';
-import { reduce } from '../doctor/mask.ts';
 import type { Capture } from '../doctor/reading.ts';
 import { readCaptureFile } from './read-capture.ts';
 import { type LiveOptions, takeLive } from './take-live.ts';

@@ -1,8 +1,8 @@
 import { type Diagnostic, InputError } from '../base/diagnostic.ts';
-import { Answers } from '../doctor/answers.ts';
-import type { FailOn } from '../doctor/exit-code.ts';
-import { type FleetRow, FleetTally, hostRow } from '../doctor/fleet.ts';
-import { fleetRowFrom } from '../doctor/fleet-row.ts';
+import { Answers } from '../doctor/diagnosis/answers.ts';
+import type { FailOn } from '../doctor/diagnosis/exit-code.ts';
+import { type FleetRow, FleetTally, hostRow } from '../doctor/fleet/fleet.ts';
+import { fleetRowFrom } from '../doctor/fleet/fleet-row.ts';
 import { type FleetFormat, fleetReport } from '../report/doctor-fleet.ts';
 import { diagnosisOf, fileSource } from './doctor-sources.ts';
 import { chunksOf, complainTo, type Io } from './io.ts';

@@ -6,7 +6,7 @@ import {
   captureFrom,
   type Locate,
   parseCaptureFile,
-} from '../doctor/capture-file.ts';
+} from '../doctor/capture/capture-file.ts';
 import { readText } from './io.ts';
 
 /** A case file is a page of text, and reading YAML takes longer. */

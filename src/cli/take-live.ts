@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { printable, refuse } from '../base/diagnostic.ts';
 import type { Capture } from '../doctor/reading.ts';
-import { countVms } from '../doctor/vmm.ts';
+import { countVms } from '../doctor/vms/vmm.ts';
 import { collectUnmasked } from '../host/collect.ts';
 import { liveHost } from '../host/live.ts';
 import { type Monitor, openMonitor } from '../host/monitor.ts';

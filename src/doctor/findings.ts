@@ -1,6 +1,6 @@
 import type { Severity, VerdictCode, VerdictKind } from '../resolve/verdict.ts';
-import { MEMORY_FINDINGS } from './memory-findings.ts';
-import { TRACE_FINDINGS } from './trace-findings.ts';
+import { MEMORY_FINDINGS } from './machine/memory-findings.ts';
+import { TRACE_FINDINGS } from './trace/trace-findings.ts';
 import { VMM_FINDINGS } from './vmms/findings.ts';
 
 /** Something doctor found, of either kind. */

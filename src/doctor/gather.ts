@@ -1,11 +1,11 @@
 import { parseIomem } from '../linux/text/iomem.ts';
 import { parseMemtypeList } from '../linux/text/memtype-list.ts';
-import { gatherAmdgpu } from './buffers.ts';
-import { gatherConflicts } from './conflicts.ts';
-import { gatherGpus, gatherIommu, gatherVfioBound, gatherVirtioGpus } from './devices.ts';
 import { ifKnown, unknown } from './fact.ts';
 import type { HostFacts } from './host-facts.ts';
-import { gatherKvm } from './kvm-host.ts';
+import { gatherAmdgpu } from './machine/buffers.ts';
+import { gatherConflicts } from './machine/conflicts.ts';
+import { gatherGpus, gatherIommu, gatherVfioBound, gatherVirtioGpus } from './machine/devices.ts';
+import { gatherKvm } from './machine/kvm-host.ts';
 import {
   gatherConfidential,
   gatherCpu,
@@ -16,13 +16,13 @@ import {
   gatherLockdown,
   gatherLog,
   gatherPat,
-} from './machine.ts';
+} from './machine/machine.ts';
+import { gatherPci } from './machine/pci.ts';
+import type { PhysicalMaps } from './machine/physical.ts';
 import { Gathering } from './parse.ts';
-import { gatherPci } from './pci.ts';
-import type { PhysicalMaps } from './physical.ts';
 import { type Capture, Readings } from './reading.ts';
-import { type FrameRun, frameRuns, gatherTrace, TRACE } from './trace-facts.ts';
-import { gatherVms, mountPoints, surveyOf, type VmContext } from './vms.ts';
+import { type FrameRun, frameRuns, gatherTrace, TRACE } from './trace/trace-facts.ts';
+import { gatherVms, mountPoints, surveyOf, type VmContext } from './vms/vms.ts';
 
 const DEBUGFS = '/sys/kernel/debug';
 

@@ -10,11 +10,11 @@ import type { MtrrRange } from '../linux/text/mtrr.ts';
 import type { KernelVersion } from '../linux/version.ts';
 import type { PatLayout } from '../x86/pat.ts';
 import type { MtrrType } from '../x86/types.ts';
-import type { Conflict } from './conflicts.ts';
 import type { Fact } from './fact.ts';
-import type { PciDevice } from './pci.ts';
-import type { TraceFacts } from './trace-facts.ts';
-import type { VmFacts } from './vm-facts.ts';
+import type { Conflict } from './machine/conflicts.ts';
+import type { PciDevice } from './machine/pci.ts';
+import type { TraceFacts } from './trace/trace-facts.ts';
+import type { VmFacts } from './vms/vm-facts.ts';
 
 export interface KernelFacts {
   /** uname -r. */

@@ -1,5 +1,6 @@
 import { Readings } from '../doctor/reading.ts';
-import { mayHidePages } from '../doctor/regions.ts';
+import { programOf } from '../doctor/vmms/told.ts';
+import { mayHidePages } from '../doctor/vms/regions.ts';
 import {
   firstFrame,
   isSampled,
@@ -7,10 +8,9 @@ import {
   PROBE_BYTES,
   pagemapPath,
   probeOffsets,
-} from '../doctor/sample.ts';
-import { dmabufFds, PCI_ADDRESS, vmFiles } from '../doctor/vmm.ts';
-import { programOf } from '../doctor/vmms/told.ts';
-import { evidenceOf, pidsOf, regionMappings, type VmContext } from '../doctor/vms.ts';
+} from '../doctor/vms/sample.ts';
+import { dmabufFds, PCI_ADDRESS, vmFiles } from '../doctor/vms/vmm.ts';
+import { evidenceOf, pidsOf, regionMappings, type VmContext } from '../doctor/vms/vms.ts';
 import { parseMaps } from '../linux/text/maps.ts';
 import { collectSharers } from './collect-sharers.ts';
 import { askMonitors, type Monitor } from './monitor.ts';

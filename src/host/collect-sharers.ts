@@ -1,7 +1,7 @@
 import { Readings } from '../doctor/reading.ts';
-import { candidateFds, isBackEnd, sharedFiles } from '../doctor/sharers.ts';
-import { baseName, countVms } from '../doctor/vmm.ts';
-import { pidsOf } from '../doctor/vms.ts';
+import { candidateFds, isBackEnd, sharedFiles } from '../doctor/vms/sharers.ts';
+import { baseName, countVms } from '../doctor/vms/vmm.ts';
+import { pidsOf } from '../doctor/vms/vms.ts';
 import { parseMaps } from '../linux/text/maps.ts';
 import type { Recorder } from './recorder.ts';
 

@@ -1,17 +1,22 @@
-import { gemInfoPath, isAmdgpuCard } from '../doctor/buffers.ts';
-import { isGpuNode } from '../doctor/devices.ts';
+import { reduce } from '../doctor/capture/mask.ts';
+import {
+  GPU_FILES,
+  MODULE_PARAMETERS,
+  MSR_MTRR_DEF_TYPE,
+  MSR_PAT,
+} from '../doctor/capture/reads.ts';
+import { NONCOHERENT_DMA_CAPS } from '../doctor/diagnosis/vmm-findings.ts';
 import { debugfsMount, machineContext, memtypeListPath, tracedFrames } from '../doctor/gather.ts';
-import { isVendorModule } from '../doctor/kvm-host.ts';
-import { reduce } from '../doctor/mask.ts';
-import { CONFIG_BYTES, PCI_DEVICES, PCI_MAX, VIRTIO_VENDOR } from '../doctor/pci.ts';
+import { gemInfoPath, isAmdgpuCard } from '../doctor/machine/buffers.ts';
+import { isGpuNode } from '../doctor/machine/devices.ts';
+import { isVendorModule } from '../doctor/machine/kvm-host.ts';
+import { CONFIG_BYTES, PCI_DEVICES, PCI_MAX, VIRTIO_VENDOR } from '../doctor/machine/pci.ts';
 import { type Capture, Readings } from '../doctor/reading.ts';
-import { GPU_FILES, MODULE_PARAMETERS, MSR_MTRR_DEF_TYPE, MSR_PAT } from '../doctor/reads.ts';
-import { KPAGEFLAGS } from '../doctor/sample.ts';
-import { runBytes, TRACE, tasksPath } from '../doctor/trace-facts.ts';
-import { PCI_ADDRESS } from '../doctor/vmm.ts';
-import { NONCOHERENT_DMA_CAPS } from '../doctor/vmm-findings.ts';
+import { runBytes, TRACE, tasksPath } from '../doctor/trace/trace-facts.ts';
 import { LIBVIRT_STATUS } from '../doctor/vmms/libvirt.ts';
-import { pidsOf } from '../doctor/vms.ts';
+import { KPAGEFLAGS } from '../doctor/vms/sample.ts';
+import { PCI_ADDRESS } from '../doctor/vms/vmm.ts';
+import { pidsOf } from '../doctor/vms/vms.ts';
 import { KVM_CAP_DISABLE_QUIRKS, KVM_CAP_DISABLE_QUIRKS2 } from '../kvm/quirks.ts';
 import { collectProcesses } from './collect-processes.ts';
 import type { Monitor } from './monitor.ts';

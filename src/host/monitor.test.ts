@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { asQemu, changed, load } from '../../test/hosts.ts';
 import { runDoctor } from '../cli/commands/doctor.ts';
-import { diagnose } from '../doctor/diagnose.ts';
+import { diagnose } from '../doctor/diagnosis/diagnose.ts';
 import { gather } from '../doctor/gather.ts';
 import { collect } from './collect.ts';
 import { describedHost, type HostDescription } from './described-host.ts';

@@ -1,10 +1,10 @@
 import { connect, type Socket } from 'node:net';
 import { must } from '../base/assert.ts';
 import { Readings, type Refusal, type TextReading } from '../doctor/reading.ts';
-import { argvOf } from '../doctor/vmm.ts';
 import { gpa2hvaKey, untoldAddresses } from '../doctor/vmms/memslots.ts';
 import { parseQemu } from '../doctor/vmms/qemu.ts';
 import { GPA2HVA, HMP_COMMANDS, monitorKey, QMP_COMMANDS } from '../doctor/vmms/qemu-monitor.ts';
+import { argvOf } from '../doctor/vms/vmm.ts';
 import type { HostReader } from './reader.ts';
 import type { Recorder } from './recorder.ts';
 import { refusalOf } from './refusal.ts';

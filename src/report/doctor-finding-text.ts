@@ -1,4 +1,4 @@
-import { type Diagnosis, doctorExitCode } from '../doctor/diagnose.ts';
+import { type Diagnosis, doctorExitCode } from '../doctor/diagnosis/diagnose.ts';
 import { ifKnown } from '../doctor/fact.ts';
 import type { DoctorFinding } from '../doctor/findings.ts';
 import { count } from './doctor-words.ts';

@@ -1,4 +1,4 @@
-import type { FleetRow, FleetSummary } from '../doctor/fleet.ts';
+import type { FleetRow, FleetSummary } from '../doctor/fleet/fleet.ts';
 import { findingJson } from './doctor-json.ts';
 
 /** Version of the lines that `doctor` prints of many hosts. */

@@ -1,5 +1,5 @@
 import { printable } from '../base/diagnostic.ts';
-import { eraWord, type FleetRow, type FleetSummary, rowCodes } from '../doctor/fleet.ts';
+import { eraWord, type FleetRow, type FleetSummary, rowCodes } from '../doctor/fleet/fleet.ts';
 import { count } from './doctor-words.ts';
 import { labelled, table, wrap } from './wrap.ts';
 

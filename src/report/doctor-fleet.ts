@@ -1,4 +1,4 @@
-import type { FleetRow, FleetSummary } from '../doctor/fleet.ts';
+import type { FleetRow, FleetSummary } from '../doctor/fleet/fleet.ts';
 import { fleetRowJson, fleetSummaryJson } from './doctor-fleet-json.ts';
 import { fleetRowText, fleetSummaryText } from './doctor-fleet-text.ts';
 import { Exposition } from './doctor-prometheus.ts';

@@ -1,7 +1,7 @@
-import type { Diagnosis } from '../doctor/diagnose.ts';
+import type { Diagnosis } from '../doctor/diagnosis/diagnose.ts';
 import { ifKnown } from '../doctor/fact.ts';
-import { type GuestMemory, grantedTypes, type MemoryKind } from '../doctor/guest-memories.ts';
-import type { GuestBlock, GuestRequest, GuestSide, Outcome } from '../doctor/guest-side.ts';
+import { type GuestMemory, grantedTypes, type MemoryKind } from '../doctor/guest/guest-memories.ts';
+import type { GuestBlock, GuestRequest, GuestSide, Outcome } from '../doctor/guest/guest-side.ts';
 import type { BackingId } from '../linux/backing.ts';
 import { PAT_TYPES } from '../x86/types.ts';
 import { bytes, factWords } from './doctor-words.ts';

@@ -1,9 +1,9 @@
-import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnose.ts';
+import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnosis/diagnose.ts';
+import type { RegionDiagnosis } from '../doctor/diagnosis/region-diagnosis.ts';
 import type { Fact } from '../doctor/fact.ts';
 import type { DoctorFinding } from '../doctor/findings.ts';
 import type { HostFacts } from '../doctor/host-facts.ts';
-import type { Policy } from '../doctor/policy.ts';
-import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
+import type { Policy } from '../doctor/machine/policy.ts';
 import type { VmmOptions } from '../doctor/vmms/options.ts';
 import type { QemuOptions } from '../doctor/vmms/qemu.ts';
 

@@ -1,4 +1,4 @@
-import type { Diagnosis } from '../doctor/diagnose.ts';
+import type { Diagnosis } from '../doctor/diagnosis/diagnose.ts';
 import type { CpuFacts, HostFacts, IommuUnit, PatFacts } from '../doctor/host-facts.ts';
 import type { E820Entry } from '../linux/text/e820.ts';
 import type { Iomem } from '../linux/text/iomem.ts';

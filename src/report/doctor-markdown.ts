@@ -1,5 +1,5 @@
 import { printable } from '../base/diagnostic.ts';
-import type { Diagnosis } from '../doctor/diagnose.ts';
+import type { Diagnosis } from '../doctor/diagnosis/diagnose.ts';
 import type { DoctorFinding } from '../doctor/findings.ts';
 import { findingTitle, headline, nextStep, shownFindings } from './doctor-finding-text.ts';
 import { machineRows } from './doctor-machine-text.ts';

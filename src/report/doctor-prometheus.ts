@@ -1,6 +1,6 @@
-import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnose.ts';
+import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnosis/diagnose.ts';
 import type { DoctorFinding } from '../doctor/findings.ts';
-import { eraWord, type FleetRow, type HostRow, hostRow } from '../doctor/fleet.ts';
+import { eraWord, type FleetRow, type HostRow, hostRow } from '../doctor/fleet/fleet.ts';
 import { patQuirkMatters } from './doctor-words.ts';
 
 /** Every metric, in the order in which they are printed. All are gauges. */

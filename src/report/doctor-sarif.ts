@@ -1,6 +1,6 @@
-import type { Outcome } from '../doctor/exit-code.ts';
+import type { Outcome } from '../doctor/diagnosis/exit-code.ts';
 import { DOCTOR_FINDINGS, type DoctorFinding } from '../doctor/findings.ts';
-import type { FleetRow } from '../doctor/fleet.ts';
+import type { FleetRow } from '../doctor/fleet/fleet.ts';
 import type { Severity, VerdictKind } from '../resolve/verdict.ts';
 import { VERDICTS } from '../resolve/verdicts/index.ts';
 

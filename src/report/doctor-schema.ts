@@ -1,7 +1,7 @@
-import { GUEST_ASKS } from '../doctor/answers.ts';
-import { CAPTURE_VERSION } from '../doctor/capture-file.ts';
+import { CAPTURE_VERSION } from '../doctor/capture/capture-file.ts';
+import { GUEST_ASKS } from '../doctor/diagnosis/answers.ts';
 import { DOCTOR_FINDINGS } from '../doctor/findings.ts';
-import { REGION_KINDS, VMM_NAMES } from '../doctor/vm-facts.ts';
+import { REGION_KINDS, VMM_NAMES } from '../doctor/vms/vm-facts.ts';
 import { VERDICTS } from '../resolve/verdicts/index.ts';
 import { EFFECTIVE_TYPES } from '../x86/types.ts';
 import { FLEET_SCHEMA_VERSION } from './doctor-fleet-json.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { examine, HOSTS, load } from '../../test/hosts.ts';
-import { doctorExitCode } from '../doctor/diagnose.ts';
+import { doctorExitCode } from '../doctor/diagnosis/diagnose.ts';
 import type { HostDescription } from '../host/described-host.ts';
 import { doctorJson } from './doctor-json.ts';
 import { doctorText, MAIL_WIDTH } from './doctor-text.ts';

@@ -1,5 +1,5 @@
 import { type Diagnostic, printable } from '../base/diagnostic.ts';
-import type { Diagnosis } from '../doctor/diagnose.ts';
+import type { Diagnosis } from '../doctor/diagnosis/diagnose.ts';
 import { findingLines, headline, nextStep, shownFindings } from './doctor-finding-text.ts';
 import { guestLines } from './doctor-guest-text.ts';
 import { machineLines } from './doctor-machine-text.ts';

@@ -1,5 +1,5 @@
-import type { Diagnosis } from '../doctor/diagnose.ts';
-import type { JoinRow, TraceDiagnosis } from '../doctor/trace-diagnosis.ts';
+import type { Diagnosis } from '../doctor/diagnosis/diagnose.ts';
+import type { JoinRow, TraceDiagnosis } from '../doctor/trace/trace-diagnosis.ts';
 import { count } from './doctor-words.ts';
 import { labelled, table } from './wrap.ts';
 

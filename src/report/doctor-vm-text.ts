@@ -1,8 +1,8 @@
-import type { GuestAnswer } from '../doctor/answers.ts';
-import type { VmDiagnosis } from '../doctor/diagnose.ts';
+import type { GuestAnswer } from '../doctor/diagnosis/answers.ts';
+import type { VmDiagnosis } from '../doctor/diagnosis/diagnose.ts';
+import type { RegionDiagnosis } from '../doctor/diagnosis/region-diagnosis.ts';
 import { ifKnown } from '../doctor/fact.ts';
-import type { RegionDiagnosis } from '../doctor/region-diagnosis.ts';
-import type { VmFiles } from '../doctor/vm-facts.ts';
+import type { VmFiles } from '../doctor/vms/vm-facts.ts';
 import { backingClass } from '../linux/backing.ts';
 import {
   monitorWords,

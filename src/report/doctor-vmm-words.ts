@@ -1,6 +1,6 @@
-import type { MonitorFacts, Sharer } from '../doctor/vm-facts.ts';
 import type { Memslot } from '../doctor/vmms/memslots.ts';
 import type { VmmOptions } from '../doctor/vmms/options.ts';
+import type { MonitorFacts, Sharer } from '../doctor/vms/vm-facts.ts';
 import { bytes, count } from './doctor-words.ts';
 
 /** Of a process that may be no VM: only what stands on its command line. */

@@ -1,8 +1,8 @@
-import type { Agreement, GuestAnswer } from '../doctor/answers.ts';
-import type { Diagnosis } from '../doctor/diagnose.ts';
+import type { Agreement, GuestAnswer } from '../doctor/diagnosis/answers.ts';
+import type { Diagnosis } from '../doctor/diagnosis/diagnose.ts';
+import type { GuestPat } from '../doctor/diagnosis/guest-pat.ts';
 import type { Fact } from '../doctor/fact.ts';
-import type { GuestPat } from '../doctor/guest-pat.ts';
-import type { Policy } from '../doctor/policy.ts';
+import type { Policy } from '../doctor/machine/policy.ts';
 import type { KvmLeaf } from '../resolve/effective.ts';
 
 /** 536870912 as "512 MiB". */

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs';
 import { InputError, printable } from '../../base/diagnostic.ts';
-import { captureJson } from '../../doctor/capture-file.ts';
+import { captureJson } from '../../doctor/capture/capture-file.ts';
+import { MASKED, reduce } from '../../doctor/capture/mask.ts';
+import { listedAs, READS } from '../../doctor/capture/reads.ts';
 import { refused } from '../../doctor/fact.ts';
-import { MASKED, reduce } from '../../doctor/mask.ts';
 import type { Capture, Refusal } from '../../doctor/reading.ts';
-import { listedAs, READS } from '../../doctor/reads.ts';
 import { complainTo, type Io } from '../io.ts';
 import { type LiveOptions, takeLive } from '../take-live.ts';
 import { captureScript, packageVersion } from '../version.ts';

@@ -1,6 +1,6 @@
 import { InputError, refuse } from '../../base/diagnostic.ts';
-import type { Diagnosis } from '../../doctor/diagnose.ts';
-import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/exit-code.ts';
+import type { Diagnosis } from '../../doctor/diagnosis/diagnose.ts';
+import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosis/exit-code.ts';
 import { FLEET_FORMATS } from '../../report/doctor-fleet.ts';
 import { doctorJson } from '../../report/doctor-json.ts';
 import { doctorMarkdown } from '../../report/doctor-markdown.ts';

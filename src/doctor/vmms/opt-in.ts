@@ -1,5 +1,5 @@
 import { ifKnown } from '../fact.ts';
-import type { VmFacts } from '../vm-facts.ts';
+import type { VmFacts } from '../vms/vm-facts.ts';
 import type { QemuOptions } from './qemu.ts';
 
 const OPTION = '-accel kvm,honor-guest-pat=on';

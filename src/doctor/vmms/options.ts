@@ -1,5 +1,5 @@
 import { parseAmount } from '../../facts/layout.ts';
-import type { VmmName } from '../vm-facts.ts';
+import type { VmmName } from '../vms/vm-facts.ts';
 import type { QemuOptions } from './qemu.ts';
 
 /** A piece of guest RAM that the VMM was told to make. */

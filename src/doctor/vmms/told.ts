@@ -1,9 +1,9 @@
 import { parseAmount } from '../../facts/layout.ts';
 import { type Fact, ifKnown, known, refused, unknown } from '../fact.ts';
 import type { Readings } from '../reading.ts';
-import type { RegionContext } from '../regions.ts';
-import type { VmmName } from '../vm-facts.ts';
-import { argvOf, baseName, vmmOf } from '../vmm.ts';
+import type { RegionContext } from '../vms/regions.ts';
+import type { VmmName } from '../vms/vm-facts.ts';
+import { argvOf, baseName, vmmOf } from '../vms/vmm.ts';
 import { parseCloudHypervisor } from './cloud-hypervisor.ts';
 import { parseCrosvm } from './crosvm.ts';
 import { parseFirecracker } from './firecracker.ts';
