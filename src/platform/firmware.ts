@@ -65,23 +65,33 @@ export const MTRR_PLANS: Readonly<Record<FirmwareId, MtrrPlan>> = {
   },
 };
 
-/** What a Linux guest of TDX or SEV-SNP takes for its MTRRs from 6.18 and 6.12.54 on: no register. */
-const OVERRIDE: Readonly<Record<GuestPlace, MtrrType>> = {
-  ram: 'WB',
-  'low-bar': 'UC',
-  'high-bar': 'WB',
-  'hostmem-bar': 'WB',
+/**
+ * What a Linux guest of TDX or SEV-SNP takes for its MTRRs from 6.12 on, instead of any register: WB, and
+ * from 6.18 and 6.12.54 on a UC hole below 4 GiB.
+ */
+const OVERRIDE: Readonly<Record<GuestPlace, readonly MtrrType[]>> = {
+  ram: ['WB'],
+  'low-bar': ['UC', 'WB'],
+  'high-bar': ['WB'],
+  'hostmem-bar': ['WB'],
 };
 
-/** The guest kernel's MTRR type in a confidential guest, where it replaces the registers. */
-export function overriddenMtrr(place: GuestPlace): MtrrType {
+/** The types that the guest kernel may take in a confidential guest, where it replaces the registers. */
+export function overriddenMtrr(place: GuestPlace): readonly MtrrType[] {
   return OVERRIDE[place];
 }
 
 const PLACES: readonly GuestPlace[] = ['ram', 'low-bar', 'high-bar', 'hostmem-bar'];
 
-function row(name: string, over: Readonly<Record<GuestPlace, string>>): string {
-  return [name.padEnd(16), ...PLACES.map((place) => over[place].padEnd(12))].join('').trimEnd();
+const PLACE_NAMES: Readonly<Record<GuestPlace, string>> = {
+  ram: 'RAM',
+  'low-bar': 'low BAR',
+  'high-bar': 'high BAR',
+  'hostmem-bar': 'hostmem',
+};
+
+function row(name: string, over: (place: GuestPlace) => string): string {
+  return [name.padEnd(16), ...PLACES.map((place) => over(place).padEnd(12))].join('').trimEnd();
 }
 
 rule({
@@ -93,9 +103,9 @@ rule({
     '6.10 uses them for a VM with non-coherent DMA. So the plan decides whether a cached host blob can be ' +
     'cached. A Linux guest of TDX or SEV-SNP replaces the registers by a state of its own.',
   table: [
-    row('', { ram: 'RAM', 'low-bar': 'low BAR', 'high-bar': 'high BAR', 'hostmem-bar': 'hostmem' }),
-    ...Object.values(MTRR_PLANS).map((plan) => row(plan.id, plan.over)),
-    row('(TDX, SNP)', OVERRIDE),
+    row('', (place) => PLACE_NAMES[place]),
+    ...Object.values(MTRR_PLANS).map((plan) => row(plan.id, (place) => plan.over[place])),
+    row('(TDX, SNP)', (place) => OVERRIDE[place].join('|')),
   ].join('\n'),
   sources: [
     'seabios/mtrr',

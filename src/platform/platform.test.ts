@@ -20,9 +20,9 @@ describe('MTRR plans', () => {
   });
 
   test('a confidential guest has WB RAM and a UC hole', () => {
-    expect(overriddenMtrr('ram')).toBe('WB');
-    expect(overriddenMtrr('low-bar')).toBe('UC');
-    expect(overriddenMtrr('hostmem-bar')).toBe('WB');
+    expect(overriddenMtrr('ram')).toEqual(['WB']);
+    expect(overriddenMtrr('low-bar')).toEqual(['UC', 'WB']);
+    expect(overriddenMtrr('hostmem-bar')).toEqual(['WB']);
   });
 });
 

@@ -255,6 +255,12 @@ function refuseTwice(facts: Facts): void {
   if (facts['honor-guest-pat'] !== undefined && facts.vmm?.some((v) => v === 'qemu-11') !== true) {
     refuse('honor-guest-pat is an option of QEMU 11.0 and later', 'say --vmm qemu-11 too');
   }
+  if (facts['honor-guest-pat'] !== undefined && facts['quirk-ignore-guest-pat'] !== undefined) {
+    refuse(
+      'honor-guest-pat and quirk-ignore-guest-pat both say whether the quirk is in force',
+      'give one of them',
+    );
+  }
 }
 
 function quirks2Of(entries: readonly Entry[]): number | null {

@@ -51,6 +51,16 @@ export function guestMtrrType(inquiry: Inquiry, rules: KvmRules, steps: Steps): 
   return inquiry.imply('guest-mtrr', type, plan.title);
 }
 
+/**
+ * RAM of the guest, of which its kernel asks no MTRR: the type comes from the flags of the page.
+ * Source: reserve_ram_pages_type().
+ */
+export function isGuestRam(inquiry: Inquiry): boolean {
+  const byPlan = !inquiry.isGiven('guest-mtrr') && planOf(inquiry) !== null;
+  if (!byPlan && !inquiry.isGiven('guest-place')) return false;
+  return inquiry.ask('guest-place') === 'ram';
+}
+
 /** The guest MTRR type as the guest's own kernel sees it: a confidential guest has a state of its own. */
 export function guestMtrrSeenByGuest(
   inquiry: Inquiry,
@@ -62,14 +72,15 @@ export function guestMtrrSeenByGuest(
   // A guest kernel takes MTRRs that are off for no answer, and whatever is not WB for UC-.
   if (confidential === 'no') return planOf(inquiry) === 'none' ? 'UC' : read();
   const place = inquiry.ask('guest-place');
-  const type = overriddenMtrr(place);
+  const why = 'the guest kernel (6.12 or later) replaces the registers by a state of its own';
+  const type = inquiry.among('guest-mtrr', overriddenMtrr(place), why);
   steps.add(
     'guest',
     'platform/firmware',
     { guest: confidential, place },
     `guest MTRR ${type}`,
     'linux/guest_force_mtrr_state',
-    'the guest kernel replaces the registers by a state of its own',
+    why,
   );
   return type;
 }

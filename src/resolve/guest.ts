@@ -8,6 +8,7 @@ import { patXMtrrType } from '../linux/pat-x-mtrr.ts';
 import { requestOfMapInfo } from '../linux/virtio-gpu.ts';
 import type { MtrrType, PatType } from '../x86/types.ts';
 import { blobMapInfo, saysMapInfo } from './blob.ts';
+import { isGuestRam } from './firmware.ts';
 import type { Page } from './page.ts';
 import type { Steps } from './step.ts';
 
@@ -119,7 +120,7 @@ export function guestType(
     driver === null ? inquiry.ask('guest-request') : asked(driver, inquiry, page, steps);
   if (driver?.ownPageTables) return { type: requested, requested, changedBy: null };
   if (!inquiry.ask('guest-pat')) return withoutPat(requested, steps);
-  const granted = requested === 'WB' ? underMtrr(guestMtrr(), steps) : requested;
+  const granted = requested === 'WB' ? cached(inquiry, guestMtrr, steps) : requested;
   return reserved(inquiry, requested, granted, steps);
 }
 
@@ -137,6 +138,19 @@ function withoutPat(requested: PatType, steps: Steps): GuestGrant {
       : 'the PAT after reset has no slot for it',
   );
   return { type, requested, changedBy: type === requested ? null : 'pat-off' };
+}
+
+function cached(inquiry: Inquiry, guestMtrr: () => MtrrType, steps: Steps): PatType {
+  if (!isGuestRam(inquiry)) return underMtrr(guestMtrr(), steps);
+  steps.add(
+    'guest',
+    'linux/pat-x-mtrr',
+    { requested: 'WB', place: 'ram' },
+    'WB',
+    'linux/reserve_ram_pages_type',
+    'of RAM no MTRR is asked',
+  );
+  return 'WB';
 }
 
 function underMtrr(mtrr: MtrrType, steps: Steps): PatType {

@@ -58,6 +58,42 @@ function meet<K extends FactKey>(
   return left;
 }
 
+const CONFIDENTIAL_PAGING = { tdx: 'ept', snp: 'npt' } as const;
+
+/** A TDX guest runs with EPT, an SEV-SNP guest with NPT, and neither otherwise. */
+function confidentialPaging(facts: Facts, paging: readonly Paging[]): readonly Paging[] {
+  const kinds = facts.confidential ?? ['no'];
+  const needed = kinds.flatMap((kind) => (kind === 'no' ? [] : [CONFIDENTIAL_PAGING[kind]]));
+  if (needed.length < kinds.length) return paging;
+  const left = paging.filter((p) => needed.some((n) => n === p));
+  const [wanted = 'ept'] = needed;
+  if (left.length === 0) {
+    refuse(
+      `--paging ${paging.join(',')} does not go with --confidential ${kinds.join(',')}`,
+      `it runs with ${wanted}`,
+    );
+  }
+  return left;
+}
+
+/** KVM runs TDX guests from 6.16 on, so with the quirk. Source: kvm/x86.c-quirks. */
+function rulesForTdx(rules: readonly KvmRules[], facts: Facts): readonly KvmRules[] {
+  if (facts.confidential?.every((kind) => kind === 'tdx') !== true) return rules;
+  const left = rules.filter((r) => r.hasPatQuirk || !isKernel(r));
+  if (left.length === 0) {
+    refuse(
+      'KVM runs TDX guests from 6.16 on',
+      'name a later kernel, or leave out --confidential tdx',
+    );
+  }
+  return left;
+}
+
+/** Kernels go by a number of era, proposals by a name. */
+function isKernel({ id }: KvmRules): boolean {
+  return ALL_KERNEL_RULES.some((r) => r.id === id);
+}
+
 /** KVM offers the opt-out only with EPT or NPT, and on Intel only with self-snoop. */
 function checkOffer(facts: Facts, paging: Paging, errata: boolean): void {
   if (paging === 'shadow')
@@ -77,12 +113,15 @@ function checkOffer(facts: Facts, paging: Paging, errata: boolean): void {
  * @throws InputError on a contradiction, e.g. EPT on an AMD CPU.
  */
 export function question(input: QuestionInput): Question {
-  const rules = input.rules ?? ALL_KERNEL_RULES.toReversed();
+  const rules = rulesForTdx(input.rules ?? ALL_KERNEL_RULES.toReversed(), input.facts);
   const byId = new Map(rules.map((r) => [r.id, r]));
   const { facts } = input;
   const cpus = facts.cpu ?? (['intel', 'amd'] as const);
   const pagings = [...new Set(cpus.flatMap((cpu) => PAGING_OF[cpu]))];
-  const paging = meet(facts, 'paging', pagings, `--cpu ${cpus.join(',')}`);
+  const paging = confidentialPaging(
+    facts,
+    meet(facts, 'paging', pagings, `--cpu ${cpus.join(',')}`),
+  );
   const model = input.cpuModel ?? null;
   const errata = model !== null && hasSelfSnoopErratum(model.family, model.model);
   if (input.quirkOffered === true && paging.length === 1)

@@ -8,7 +8,7 @@ import type { KvmRules } from '../kvm/rules.ts';
 import type { BackingClass } from '../linux/backing.ts';
 import type { VmmModel } from '../platform/vmm.ts';
 import type { MtrrAnswer } from '../x86/mtrr.ts';
-import type { PatType, Vendor } from '../x86/types.ts';
+import type { MtrrType, PatType, Vendor } from '../x86/types.ts';
 import type { Effective } from './effective.ts';
 import type { GuestGrant } from './guest.ts';
 
@@ -31,6 +31,8 @@ export interface Situation {
   readonly backing: BackingClass | null;
   readonly hostMemtype: PatType;
   readonly vmmMapping: PatType;
+  /** Asked only where something turns on it. */
+  readonly hostMtrr: () => MtrrType;
   /** Null when the guest's type is not known and did not matter. */
   readonly guest: GuestGrant | null;
   /** Null when nothing is said of a device and nothing suggests one. */

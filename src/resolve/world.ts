@@ -10,6 +10,7 @@ import type { KvmRules } from '../kvm/rules.ts';
 import { compileMtrrs, mtrrLookup } from '../x86/mtrr.ts';
 import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
 import type { MtrrType, Vendor } from '../x86/types.ts';
+import { type Access, checksCaches, isAliased, uncachedSide } from './alias.ts';
 import { blobMapInfo, saysMapInfo } from './blob.ts';
 import { type Effective, effective } from './effective.ts';
 import { guestMtrrSeenByGuest, guestMtrrType } from './firmware.ts';
@@ -76,6 +77,7 @@ export function resolveWorld(question: Question, open: OpenSets, choice: Choice)
     backing: page.knownBacking(),
     hostMemtype: page.fact('host-memtype'),
     vmmMapping: page.fact('vmm-mapping'),
+    hostMtrr: () => page.fact('host-mtrr'),
     guest: grant,
     device: deviceFor(inquiry, page),
     selfSnoop: selfSnoopFor(inquiry, vendor, question, aliasMatters(page, result, paging)),
@@ -130,12 +132,15 @@ function deviceFor(inquiry: Inquiry, page: Page): DeviceAccess | null {
   return suspect && known?.device !== true ? inquiry.ask('device') : null;
 }
 
-const CACHEABLE: readonly string[] = ['WB', 'WT', 'WP'];
-
-/** Guest and VMM map the page with different cacheability: then it matters whether the CPU self-snoops. */
-function aliasMatters(page: Page, { type }: Effective, paging: FactValues['paging']): boolean {
+/** An access past the caches that need not look into them: then it matters whether the CPU self-snoops. */
+function aliasMatters(page: Page, result: Effective, paging: FactValues['paging']): boolean {
   if (page.knownBacking()?.page.device === true || paging === 'npt') return false;
-  return CACHEABLE.includes(type) !== CACHEABLE.includes(page.fact('vmm-mapping'));
+  return isAliased(result, page.fact('vmm-mapping')) && !checksCaches(pastCaches(page, result));
+}
+
+/** Whoever of guest and VMM goes past the caches, on Intel. */
+function pastCaches(page: Page, result: Effective): Access {
+  return uncachedSide(result, page.fact('vmm-mapping'), page.fact('host-mtrr'), 'intel');
 }
 
 function selfSnoopFor(

@@ -8,7 +8,7 @@ import { resolve } from '../../resolve/resolution.ts';
 import type { EffectiveType, MtrrType, PatType } from '../../x86/types.ts';
 import { ifKnown } from '../fact.ts';
 import type { DoctorFinding } from '../findings.ts';
-import type { HostFacts } from '../host-facts.ts';
+import type { Confidential, HostFacts } from '../host-facts.ts';
 import { guestFindings } from './guest-findings.ts';
 import {
   type GuestMemory,
@@ -119,7 +119,19 @@ const HOSTS: readonly HostModel[] = [
   },
 ];
 
-function hostsFor(vendor: string | null): readonly HostModel[] {
+/** KVM of a TDX guest honours the guest PAT from its first kernel on; SEV of any kind needs NPT. */
+const CONFIDENTIAL_HOST: Readonly<Record<Confidential, string>> = {
+  tdx: 'EPT+PAT',
+  snp: 'NPT',
+  sev: 'NPT',
+};
+
+function hostsFor(facts: HostFacts): readonly HostModel[] {
+  const confidential = ifKnown(facts.confidential);
+  if (confidential !== null) {
+    return HOSTS.filter((h) => h.name === CONFIDENTIAL_HOST[confidential]);
+  }
+  const vendor = ifKnown(facts.cpu)?.vendor ?? null;
   if (vendor === 'intel') return HOSTS.filter((h) => h.paging !== 'npt');
   return vendor === 'amd' ? HOSTS.filter((h) => h.paging !== 'ept') : HOSTS;
 }
@@ -229,7 +241,7 @@ export function guestSide(facts: HostFacts): GuestSide | null {
   if (ifKnown(facts.isGuest) !== true) return null;
   const name = ifKnown(facts.hypervisor);
   const notKvm = name === null || /^KVM$/i.test(name) ? null : name;
-  const hosts = notKvm === null ? hostsFor(ifKnown(facts.cpu)?.vendor ?? null) : [];
+  const hosts = notKvm === null ? hostsFor(facts) : [];
   const memories = guestMemories(facts);
   const blocks = blocksOf(facts, memories, hosts);
   const ram = notKvm === null ? (blocks[0]?.rows ?? []) : [];

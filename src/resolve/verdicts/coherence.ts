@@ -1,3 +1,4 @@
+import { type Access, checksCaches, isAliased, uncachedSide } from '../alias.ts';
 import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
 import {
   GUEST_CPU,
@@ -33,33 +34,31 @@ function staleReads(s: Situation): Finding | null {
   };
 }
 
-const CACHEABLE = new Set<string>(['WB', 'WT', 'WP']);
-
-/** The guest and the VMM reach one page, one of them through the cache and the other past it. */
 function aliased(s: Situation): boolean {
-  return !isDeviceMemory(s) && CACHEABLE.has(s.vmmMapping) !== CACHEABLE.has(s.result.type);
+  return !isDeviceMemory(s) && isAliased(s.result, s.vmmMapping);
 }
 
-/** On AMD, WC+ and CD look into every cache, so a cacheable alias elsewhere is found. */
-function probesCaches(s: Situation): boolean {
-  return s.result.type === 'WC+' || s.result.type === 'CD';
+/** Who goes past the caches looks into them, or the CPU snoops itself: so the two sides agree. */
+function copesWithAliases(s: Situation): boolean {
+  if (checksCaches(pastCaches(s))) return true;
+  return s.vendor === 'intel' && s.selfSnoop !== false;
+}
+
+function pastCaches(s: Situation): Access {
+  return uncachedSide(s.result, s.vmmMapping, s.hostMtrr(), s.vendor);
 }
 
 function aliasText(s: Situation): string {
   return `The guest accesses the page as ${s.result.type} while the VMM maps it ${s.vmmMapping}.`;
 }
 
-/** AMD has no self-snoop; there only WC+ and CD find what another mapping has cached. */
-function copesWithAliases(s: Situation): boolean {
-  return s.vendor === 'amd' ? probesCaches(s) : s.selfSnoop !== false;
-}
-
 function aliasNotCoherent(s: Situation): Finding | null {
   if (!aliased(s) || copesWithAliases(s)) return null;
+  const { type } = pastCaches(s);
   const why =
     s.vendor === 'amd'
-      ? 'AMD allows one page to be cacheable in one mapping and WC in another only with a flush between them.'
-      : 'This CPU does not snoop its own caches for uncached and WC accesses, so the two may see different data.';
+      ? `On AMD ${type} does not look into the caches: such mappings need a flush between them.`
+      : `This CPU does not snoop its own caches for ${type} accesses, so the two may see different data.`;
   return {
     agents: [GUEST_CPU, VMM_CPU],
     text: `${aliasText(s)} ${why}`,
@@ -78,8 +77,9 @@ function unsnoopedUc(s: Situation): Finding | null {
 }
 
 function keptCoherent(s: Situation): string {
-  return s.vendor === 'amd'
-    ? `${s.result.type} looks into every cache, so the data stays coherent between the two.`
+  const past = pastCaches(s);
+  return checksCaches(past)
+    ? `${past.type}${s.vendor === 'amd' ? '' : ' by the page tables'} looks into every cache, so the data stays coherent between the two; it does nothing for devices.`
     : 'Self-snoop keeps the data coherent between CPU accesses; it does nothing for devices.';
 }
 
@@ -127,8 +127,8 @@ export const COHERENCE: readonly VerdictDefinition[] = [
     title: 'Guest and VMM map the page with a cacheability that the CPU does not keep coherent',
     room: 'cpu',
     cause:
-      'One of the two mappings is cacheable and the other is not, on an Intel CPU without self-snoop, or on ' +
-      'AMD with a type that does not look into the caches.',
+      'One of the two mappings is cacheable and the other is not, with a type that does not look into the ' +
+      'caches: WC, on an Intel CPU without self-snoop also UC by the EPT leaf. UC by the page tables does.',
     consequence: 'The two sides may read different data from one address.',
     fix: 'Give both mappings one type, or flush between their accesses.',
     sources: ['sdm/alias', 'sdm/self-snoop', 'linux/self-snoop-errata', 'apm/alias'],

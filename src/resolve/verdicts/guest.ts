@@ -10,13 +10,31 @@ function changed(s: Situation, by: 'pat-off' | 'guest-mtrr' | 'reservation'): st
   }`;
 }
 
+const FIRMWARE_FIX =
+  'Have the firmware leave the range under a WB default (for OVMF: keep the hostmem BAR out of the UC aperture; for hvmloader of Xen: xen_platform_pci_bar_uc=0), or ask for WC in the driver.';
+const OWN_STATE_FIX =
+  'Ask for WC in the driver, or have the VMM put the BAR above 4 GiB. The hole is of the guest kernel itself (0dccbc75e18d: 6.18, 6.12.54), so that no firmware can change it.';
+
+function confidentialKind({ inquiry }: Situation): 'tdx' | 'snp' | null {
+  if (!inquiry.isGiven('confidential')) return null;
+  const kind = inquiry.ask('confidential');
+  return kind === 'no' ? null : kind;
+}
+
+function mtrrFix(s: Situation): string {
+  if (isDeviceMemory(s)) {
+    return 'Ask for WC in the driver where the device allows it: KVM or the host MTRR keeps device memory uncached under WB, too.';
+  }
+  return confidentialKind(s) === null ? FIRMWARE_FIX : OWN_STATE_FIX;
+}
+
 function byMtrr(s: Situation): Finding | null {
   const text = changed(s, 'guest-mtrr');
   if (text === null) return null;
   return {
     agents: ['firmware', 'guest kernel'],
     text: `${text}: the guest's MTRRs do not say WB over the range. KVM has no part in it, even where it ignores guest MTRRs.`,
-    fix: 'Have the firmware leave the range under a WB default (for OVMF: keep the hostmem BAR out of the UC aperture; for hvmloader of Xen: xen_platform_pci_bar_uc=0), or ask for WC in the driver.',
+    fix: mtrrFix(s),
   };
 }
 
@@ -31,8 +49,7 @@ function byReservation(s: Situation): Finding | null {
 }
 
 function patFix(s: Situation): string {
-  const tdx = s.inquiry.isGiven('confidential') && s.inquiry.ask('confidential') === 'tdx';
-  if (tdx) {
+  if (confidentialKind(s) === 'tdx') {
     return 'Use a guest kernel of 6.9 or later: it programs the PAT without CR0.CD (ffc92cf3db62). From 6.2 on (c11ca45441d5) a TDX guest only keeps the PAT that the firmware left, which after reset has no WC.';
   }
   return 'Show the guest PAT and MTRR in CPUID (old kernels skip PAT without MTRR), and do not boot it with nopat. A kernel of your own: write a PAT that has WC (Linux: slot 1), and use that slot.';
@@ -77,9 +94,8 @@ function withoutUc(s: Situation): string {
 }
 
 function withoutMtrrs(s: Situation): Finding | null {
-  if (!s.inquiry.isGiven('confidential')) return null;
-  const kind = s.inquiry.ask('confidential');
-  if (kind === 'no') return null;
+  const kind = confidentialKind(s);
+  if (kind === null) return null;
   const what =
     kind === 'tdx'
       ? 'In a TDX guest setting CR0.CD, and with it every change of an MTRR, ends in a #VE'
