@@ -73,7 +73,7 @@ function faultsLookUp(s: Situation): Finding | null {
   return {
     agents: ['host'],
     text: 'Each fault on such a mapping looks up the type of its page (lookup_memtype), which walks the resource tree to tell RAM from the rest (find_next_res): a few percent of the CPU where much is mapped and unmapped.',
-    fix: 'Map larger pieces at once and keep them mapped. The type is not at fault: no other one makes the look-up cheaper. A guest pays the same on its first touch of such a page.',
+    fix: 'Keep the buffers mapped. Larger mappings do not help: the look-up is made for each page. The type is not at fault: no other one makes the look-up cheaper. A guest pays the same on its first touch of such a page.',
   };
 }
 
@@ -149,7 +149,7 @@ export const SPEED: readonly VerdictDefinition[] = [
     cause:
       'vmf_insert_pfn() asks lookup_memtype() for each page; kvm_is_mmio_pfn() asks it for reserved ones.',
     consequence: '3 to 6 % of the CPU in find_next_res() were seen on amdgpu buffers.',
-    fix: 'Fewer faults: larger and longer-lived mappings.',
+    fix: 'Fewer faults: mappings that are kept.',
     sources: ['linux/vmf_insert_pfn', 'linux/lookup_memtype', 'perf/prosper-3338'],
     example:
       '--cpu amd --kernel 6.16 --paging npt --backing ttm-cached --guest WB --device snoop --workload faults',
