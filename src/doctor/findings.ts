@@ -132,7 +132,8 @@ export const DOCTOR_FINDINGS = {
     cause:
       'Up to 6.10 the EPT type of a VM with non-coherent DMA is the guest MTRR type, and MTRRs that are ' +
       'off make it UC. While CR0.CD=1 a quirk of KVM makes it WB; a firmware that clears CD first runs ' +
-      'uncached until it writes its MTRRs. So did OVMF before edk2-stable202408.',
+      'uncached until it writes its MTRRs. So did OVMF from e8aa4c6546ad, whose reset vector leaves CD clear, ' +
+      'up to edk2-stable202408; before that CD was still set, and the quirk made it WB.',
     consequence: 'Booting takes minutes: decompression of the firmware volume is the worst of it.',
     fix: 'OVMF of edk2-stable202408 or later (ce4c76e46d52), or a host kernel from 6.11 on, which does not look at guest MTRRs.',
     sources: ['edk2/sec-mtrr', 'kvm/vmx_get_mt_mask', 'kvm/mtrr.c'],
