@@ -10,7 +10,7 @@ import type { MtrrRange } from '../linux/text/mtrr.ts';
 import type { KernelVersion } from '../linux/version.ts';
 import type { PatLayout } from '../x86/pat.ts';
 import type { MtrrType } from '../x86/types.ts';
-import type { Fact } from './fact.ts';
+import { type Fact, ifKnown } from './fact.ts';
 import type { Conflict } from './machine/conflicts.ts';
 import type { PciDevice } from './machine/pci.ts';
 import type { TraceFacts } from './trace/trace-facts.ts';
@@ -60,6 +60,8 @@ export interface PatFacts {
   readonly layout: PatLayout | null;
   /** Why the kernel did not set it up, as its boot log says. */
   readonly off: PatOffReason | null;
+  /** MSR 277H was read, and is 0. */
+  readonly isMsrZero: boolean;
 }
 
 export interface IommuUnit {
@@ -162,4 +164,10 @@ export interface HostFacts {
   readonly trace: TraceFacts | null;
   /** Lines that could not be read, and files that were cut. */
   readonly problems: readonly Diagnostic[];
+}
+
+/** The hypervisor of a guest, where it is known not to be KVM. */
+export function otherHypervisor({ hypervisor }: HostFacts): string | null {
+  const name = ifKnown(hypervisor);
+  return name === null || /^KVM$/i.test(name) ? null : name;
 }

@@ -2,7 +2,7 @@ import { must } from '../../base/assert.ts';
 import { VERDICTS } from '../../resolve/verdicts/index.ts';
 import { ifKnown } from '../fact.ts';
 import { type DoctorFinding, finding } from '../findings.ts';
-import type { HostFacts } from '../host-facts.ts';
+import { type HostFacts, otherHypervisor } from '../host-facts.ts';
 import { areMtrrsBlank, areMtrrsOff, isBefore, keepsFirmwarePat } from '../machine/own-mtrrs.ts';
 import { type GuestMemory, grantedTypes, type MemoryRequest, ramGrants } from './guest-memories.ts';
 
@@ -33,16 +33,34 @@ function changedBy({ grants }: MemoryRequest, by: 'pat' | 'mtrr' | 'reservation'
   return of.length === 0 ? false : of.length === grants.length ? true : null;
 }
 
+/**
+ * What a finding about a type of the guest needs beside the guest: under EPT KVM hides it as a rule. NPT and
+ * TDX always honour the guest PAT.
+ */
+function hostDoubts(facts: HostFacts): readonly string[] {
+  if (ifKnown(facts.confidential) === 'tdx') return [];
+  const vendor = ifKnown(facts.cpu)?.vendor ?? null;
+  if (vendor === 'amd') return [];
+  if (otherHypervisor(facts) !== null) return ['the hypervisor honours the guest PAT'];
+  const always = vendor === 'intel' ? '' : '; NPT always does';
+  return [
+    `the host honours the guest PAT (IGNORE_GUEST_PAT disabled, or non-coherent DMA${always})`,
+  ];
+}
+
 // ---- MTRRs ------------------------------------------------------------------------------------
 
 const FIRMWARE_FIX =
   'firmware that leaves the window under a WB default: SeaBIOS above 4 GiB, or OVMF with a cache policy ' +
   'for that BAR (edk2 pull request 13129).';
 const NO_MTRR_FIX =
-  'Have the VMM show MTRRs in CPUID and start with MTRRdefType C06H (on, WB): QEMU -cpu without -mtrr.';
+  'Have the VMM show MTRRs in CPUID and start with MTRRdefType 806H (on, WB): QEMU -cpu without -mtrr.';
 
-const BLANK_FIX =
-  'Map resource2_wc; or have the VMM start the guest with a default type WB (MTRRdefType C06H).';
+/** A semaphore in WC memory is uncached, weakly ordered and a bus lock. */
+const ONE_WAY =
+  'Map resource2_wc only for what one side writes and the other reads: loads from it are uncached.';
+
+const BLANK_FIX = `Have the VMM start the guest with a default type WB (MTRRdefType 806H). ${ONE_WAY}`;
 
 const FOUR_GIB = 2 ** 32;
 
@@ -89,6 +107,7 @@ function windowNotWb(facts: HostFacts, memory: GuestMemory): readonly DoctorFind
   const doubts = [
     ...(changed === null ? ['the MTRRs are not WB there'] : []),
     ...(memory.isInferred ? ['this BAR is the host-visible window'] : []),
+    ...hostDoubts(facts),
   ];
   return [
     verdict('MT220', {
@@ -139,7 +158,7 @@ const NO_PAT_CPU: Cause = {
 };
 const NO_MTRR: Cause = {
   why: 'kernels before 6.2 skip the PAT where they find no MTRRs, or MTRRs that are off',
-  fix: 'Linux 6.2 or later in the guest; or have the VMM show MTRRs in CPUID and enable them (MTRRdefType C06H).',
+  fix: 'Linux 6.2 or later in the guest; or have the VMM show MTRRs in CPUID and enable them (MTRRdefType 806H).',
 };
 const TDX: Cause = {
   why: 'up to 6.8 a TDX guest keeps the PAT that its firmware left (before 6.2 it has none), which after reset has no WC',
@@ -178,6 +197,7 @@ function patCause(facts: HostFacts): Cause {
       break;
   }
   if (cpu?.pat === false) return NO_PAT_CPU;
+  if (ifKnown(pat)?.isMsrZero === true) return BY_FIRMWARE;
   if (keepsFirmwarePat(facts)) return TDX;
   return isBefore(facts, PAT_WITHOUT_MTRR) && areMtrrsOff(facts) ? NO_MTRR : LEFT_BY_OTHER;
 }
@@ -229,14 +249,18 @@ function foreignLayout(facts: HostFacts): readonly DoctorFinding[] {
 
 // ---- reservations -----------------------------------------------------------------------------
 
-function earlierReservation(memory: GuestMemory): readonly DoctorFinding[] {
+function earlierReservation(facts: HostFacts, memory: GuestMemory): readonly DoctorFinding[] {
   if (memory.kind !== 'bochs') return [];
   const late = memory.requests.find((r) => changedBy(r, 'reservation') === true);
   if (late === undefined) return [];
   const isSeen = memory.reserved?.includes('UC-') ?? false;
+  const doubts = [
+    ...(isSeen ? [] : ['the driver is the one of kernels up to 6.12']),
+    ...hostDoubts(facts),
+  ];
   return [
     verdict('MT221', {
-      when: isSeen ? '' : 'the driver is the one of kernels up to 6.12',
+      when: doubts.join('; '),
       given: 'the console or a desktop draws on it',
       places: [`${PLACE}: ${memoryName(memory)}`],
       agents: [KERNEL],
@@ -259,7 +283,7 @@ export function guestFindings(
     ...memories.flatMap((m) => [
       ...windowNotWb(facts, m),
       ...sharedNotWb(facts, m),
-      ...earlierReservation(m),
+      ...earlierReservation(facts, m),
     ]),
   ];
 }

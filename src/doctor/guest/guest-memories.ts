@@ -126,6 +126,7 @@ function grantsFor(
 /** What a KVM that counts guest MTRRs may see of this guest's RAM above 1 MiB. */
 export function ramMtrrTypes(facts: HostFacts): readonly MtrrType[] {
   const own = ownMtrrs(facts);
+  if (own?.maps.every((map) => !map.enabled) === true) return own.whenOff;
   const found = ramOf(facts).ranges.flatMap(({ start, end }) => typesFor(own, start, end));
   const types = MTRR_TYPES.filter((type) => found.includes(type));
   return types.length === 0 ? MTRR_TYPES : types;

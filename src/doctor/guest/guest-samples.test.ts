@@ -201,7 +201,7 @@ const GUESTS: readonly {
     mtrrs: HOLE_3G,
     tracked: '6 UC- 2 WB',
     memories: ['bochs 0000:00:01.0 UC-,UC-'],
-    codes: ['MT221'],
+    codes: ['MT221?'],
   },
 ];
 

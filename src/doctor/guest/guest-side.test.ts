@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { changed, codesOf, examine, load } from '../../../test/hosts.ts';
 import type { HostDescription } from '../../host/described-host.ts';
 import type { Diagnosis } from '../diagnosis/diagnose.ts';
+import { exitCodeFor } from '../diagnosis/exit-code.ts';
 import { ifKnown } from '../fact.ts';
 import type { GuestBlock } from './guest-side.ts';
 
@@ -116,6 +117,36 @@ describe('the host-visible window of a virtio-gpu', () => {
     ]);
   });
 
+  test('on Intel the host decides whether it counts: no certain problem', async () => {
+    const d = await examine(onIntel(withWindow(OVMF)));
+    expect(finding(d, 'MT220')).toMatchObject({
+      certain: false,
+      when: 'the host honours the guest PAT (IGNORE_GUEST_PAT disabled, or non-coherent DMA)',
+    });
+    expect(exitCodeFor(d, 'undetermined')).toBe(3);
+    const vga = finding(await examine(onIntel(SEABIOS)), 'MT221');
+    expect([vga.certain, vga.when]).toEqual([false, expect.stringMatching(/^the host honours/)]);
+    const cpuinfo = String(OVMF.files[INTEL]).replace('AuthenticAMD', 'CentaurHauls');
+    const other = await examine(changed(withWindow(OVMF), { files: { [INTEL]: cpuinfo } }));
+    expect(finding(other, 'MT220').when).toContain('NPT always does');
+    const hyperV = onIntel(withWindow(OVMF));
+    const log = String(hyperV.log).replace(/Hypervisor detected: KVM/g, '');
+    const under = await examine({
+      ...hyperV,
+      log: `Hypervisor detected: Microsoft Hyper-V\n${log}`,
+    });
+    expect(finding(under, 'MT220').when).toBe('the hypervisor honours the guest PAT');
+  });
+
+  test('MTRRs that are off leave RAM of a known type, wherever it is', async () => {
+    const cpuinfo = String(onIntel(OVMF).files[INTEL]).replace(' mtrr', '');
+    const files = { [INTEL]: cpuinfo, '/proc/iomem': null, '/proc/mtrr': null };
+    const host = changed(onIntel(OVMF), { files });
+    const d = await examine({ ...host, log: 'MTRRs disabled by BIOS\n' });
+    expect(d.guestSide?.hosts[2]?.name).toBe('EPT+MTRR');
+    expect(d.guestSide?.requests.find((r) => r.asks === 'UC-')?.types[2]).toEqual(['UC']);
+  });
+
   test('SeaBIOS leaves what is above 4 GiB under the WB default: nothing is wrong', async () => {
     const d = await examine(withWindow(load('guest-seabios-high-6.12')));
     expect(blockOf(d, 'host-blobs').memory?.hints).toEqual(['WB']);
@@ -188,11 +219,20 @@ describe("a guest's own MTRRs", () => {
     expect(blockOf(d, 'bochs').memory?.hints).toEqual(['disabled']);
   });
 
-  test('6.2 left WB alone with MTRRs off', async () => {
-    const d = await examine(
-      changed(load('guest-no-mtrr-6.12'), { release: '6.2.16', files: { '/proc/version': '' } }),
-    );
-    expect(codesOf(d)).not.toContain('MT631');
+  test.each([
+    ['6.1.7', true],
+    ['6.1.8', false],
+    ['6.1.32', false],
+    ['6.1.33', true],
+    ['6.2.0-rc3', true],
+    ['6.2.0-rc4', false],
+    ['6.2.0-rc8', false],
+    ['6.2.0', true],
+    ['6.2.16', true],
+  ])('%s with MTRRs off: WB becomes UC- %s', async (release, isChanged) => {
+    const files = { '/proc/version': '' };
+    const d = await examine(changed(load('guest-no-mtrr-6.12'), { release, files }));
+    expect(codesOf(d).includes('MT631')).toBe(isChanged);
   });
 
   test('MTRRs off and a window: the VMM has to show them', async () => {
@@ -200,7 +240,7 @@ describe("a guest's own MTRRs", () => {
     const files = { [INTEL]: cpuinfo, '/proc/mtrr': { error: 'EIO' } };
     const host = { ...changed(withWindow(OVMF), { files }), log: 'MTRRs disabled by BIOS\n' };
     const found = finding(await examine(host), 'MT220');
-    expect([found.certain, found.fix]).toEqual([true, expect.stringContaining('MTRRdefType C06H')]);
+    expect([found.certain, found.fix]).toEqual([true, expect.stringContaining('MTRRdefType 806H')]);
   });
 
   test('a TDX guest: the kernel replaced them, WB above 4 GiB', async () => {
@@ -286,6 +326,15 @@ describe('a PAT without WC, and why', () => {
     const host = changed(OVMF, { files: NO_LIST });
     const d = await examine({ ...host, log: `${log.join('\n')}\n`, bytes });
     expect(ifKnown(d.facts.pat)?.layout?.slice(0, 2)).toEqual(['WB', 'WT']);
+    expect(finding(d, 'MT222').text).toContain('the PAT MSR reads 0');
+  });
+
+  test.each([
+    ['x86/PAT: PAT MSR is 0, disabled.', ''],
+    ['x86/PAT: Configuration [0-7]: WB  WT  UC- UC  WB  WT  UC- UC', '0'.repeat(16)],
+  ])('%s: the MSR of 0 is the cause', async (line, msr) => {
+    const bytes = { ...OVMF.bytes, '/dev/cpu/0/msr 631': msr };
+    const d = await examine({ ...changed(OVMF, { files: NO_LIST }), log: `${line}\n`, bytes });
     expect(finding(d, 'MT222').text).toContain('the PAT MSR reads 0');
   });
 });

@@ -8,7 +8,7 @@ import { resolve } from '../../resolve/resolution.ts';
 import type { EffectiveType, MtrrType, PatType } from '../../x86/types.ts';
 import { ifKnown } from '../fact.ts';
 import type { DoctorFinding } from '../findings.ts';
-import type { Confidential, HostFacts } from '../host-facts.ts';
+import { type Confidential, type HostFacts, otherHypervisor } from '../host-facts.ts';
 import { guestFindings } from './guest-findings.ts';
 import {
   type GuestMemory,
@@ -239,8 +239,7 @@ function blocksOf(
 /** What this machine's drivers ask, get from its own kernel and from each host it may run on; null: no guest. */
 export function guestSide(facts: HostFacts): GuestSide | null {
   if (ifKnown(facts.isGuest) !== true) return null;
-  const name = ifKnown(facts.hypervisor);
-  const notKvm = name === null || /^KVM$/i.test(name) ? null : name;
+  const notKvm = otherHypervisor(facts);
   const hosts = notKvm === null ? hostsFor(facts) : [];
   const memories = guestMemories(facts);
   const blocks = blocksOf(facts, memories, hosts);

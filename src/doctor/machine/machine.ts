@@ -199,7 +199,7 @@ export function gatherPat(
   const layout = fromMsr ?? fromLog;
   const told = enabled.from.startsWith('/dev/kmsg') ? '' : '; /dev/kmsg';
   const source = fromMsr !== null ? '; MSR 277H' : fromLog !== null ? told : '';
-  return known({ enabled: enabled.value, layout, off }, enabled.from + source);
+  return known({ enabled: enabled.value, layout, off, isMsrZero: isZero }, enabled.from + source);
 }
 
 // ---- firmware ---------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ export const MEMORY_FINDINGS = {
       'pat_x_mtrr_type() takes MTRRs that are off for UC, so that each WB request for what is not RAM ' +
       'becomes UC-: tables of the firmware, host blobs, DAX windows.',
     consequence: 'Slow wherever the guest PAT is honoured; hidden elsewhere.',
-    fix: 'Have the VMM show MTRRs in CPUID and start with MTRRdefType C06H (on, WB).',
+    fix: 'Have the VMM show MTRRs in CPUID and start with MTRRdefType 806H (on, WB).',
     sources: ['linux/pat_x_mtrr_type', 'linux/mtrr-generic', 'lab/guest-boots'],
     example: 'Linux 6.12 on a CPU without the flag mtrr: ACPI tables are tracked UC-.',
   },
@@ -37,7 +37,9 @@ export const MEMORY_FINDINGS = {
       'vfio-pci maps every BAR uncached. Linux 6.1 reserves UC- (pat_memtype_list shows it); 6.12 takes ' +
       'the type that is tracked already, which is UC- unless a driver left another.',
     consequence: 'Each store to the device goes alone: DPDK and the like send slower.',
-    fix: 'A kernel driver, or a vfio-pci patched for write combining; then look for write-combining over the BAR in pat_memtype_list.',
+    fix:
+      'A kernel driver, or a vfio-pci patched for write combining. Before 6.12 pat_memtype_list then has ' +
+      'write-combining over the BAR; from 6.12 on vfio-pci reserves nothing, and the list does not tell.',
     sources: ['linux/vfio_pci', 'linux/vmf_insert_pfn', 'pr/ena-wc'],
     example: 'An ivshmem device of a guest bound to vfio-pci.',
   },
@@ -62,7 +64,9 @@ export const MEMORY_FINDINGS = {
     cause: 'The BAR of an ivshmem device lies where the MTRRs are not WB.',
     consequence:
       'A driver that asks WB gets UC-; sysfs gives WC (resource2_wc) or UC- (resource2).',
-    fix: 'Map resource2_wc; or have the firmware leave the BAR under a WB default (above 4 GiB with SeaBIOS).',
+    fix:
+      'Have the firmware leave the BAR under a WB default (above 4 GiB with SeaBIOS). Map resource2_wc only ' +
+      'for what one side writes and the other reads, never for locks: loads from it are uncached, and its stores are not in order.',
     sources: ['linux/pat_x_mtrr_type', 'pr/acrn-6389', 'lab/guest-boots'],
     example: 'ivshmem-plain with 64 MiB under SeaBIOS: the BAR is below 4 GiB, in the UC hole.',
   },

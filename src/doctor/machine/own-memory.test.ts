@@ -61,7 +61,7 @@ describe('MTRRs that nobody set up: on, UC by default, no range', () => {
     const { severity, certain, fix } = finding(await examine(blank), 'MT630');
     expect([severity, certain]).toEqual(['info', false]);
     expect(fix).not.toContain('memmap');
-    expect(fix).toContain('MTRRdefType C06H');
+    expect(fix).toContain('MTRRdefType 806H');
   });
 
   test('a shared-memory BAR: no address is better than another', async () => {

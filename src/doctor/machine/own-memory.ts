@@ -99,7 +99,7 @@ function ramNotWb(facts: HostFacts): readonly DoctorFinding[] {
 }
 
 function ramFix([first]: readonly Piece[], isBlank: boolean): { readonly fix?: string } {
-  if (isBlank) return { fix: 'Have the VMM start the guest with MTRRdefType C06H (on, WB).' };
+  if (isBlank) return { fix: 'Have the VMM start the guest with MTRRdefType 806H (on, WB).' };
   if (first === undefined) return {};
   const size = `${Math.ceil((first.end - first.start) / 1024)}K`;
   return {

@@ -124,10 +124,10 @@ export function typesFor(own: OwnMtrrs | null, start: number, end: number): read
 
 const LEFT_ALONE = [
   ['6.1.8', '6.1.33'],
-  ['6.2', '6.3-rc1'],
+  ['6.2-rc4', '6.2'],
 ] as const;
 
-/** Kernels that leave a WB request alone when the MTRRs are off. Source: 90b926e68f50 and its revert. */
+/** Kernels that leave a WB request alone when the MTRRs are off. Source: 90b926e68f50; its revert f9f57da2c2d1 is in 6.2. */
 export function leavesWbAlone(facts: HostFacts): boolean {
   const kernel = ifKnown(facts.kernel);
   const version = kernel?.stable?.version ?? kernel?.version;

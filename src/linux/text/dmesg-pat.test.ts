@@ -20,6 +20,7 @@ describe('lines about the PAT', () => {
     ['PAT not supported by CPU.', { kind: 'pat-off', reason: 'no PAT in the CPU' }],
     ['x86/PAT: PAT support disabled via boot option.', { kind: 'pat-off', reason: 'boot option' }],
     ['x86/PAT: PAT support disabled by the firmware.', { kind: 'pat-off', reason: 'by firmware' }],
+    ['x86/PAT: PAT MSR is 0, disabled.', { kind: 'pat-off', reason: 'by firmware' }],
     [
       'x86/PAT: PAT support disabled because CONFIG_X86_PAT is disabled in the kernel.',
       { kind: 'pat-off', reason: 'kernel configuration' },

@@ -67,12 +67,14 @@ const PAT_STATE_FORMS: readonly LogForm[] = [
     ],
   },
   {
-    hint: /^(?:x86\/PAT: )?(?:PAT not supported|PAT support disabled|MTRRs disabled, skipping PAT)/,
+    hint: /^(?:x86\/PAT: )?(?:PAT not supported|PAT support disabled|PAT MSR is 0|MTRRs disabled, skipping PAT)/,
     shape: 'x86/PAT: PAT not supported by the CPU.',
     forms: [
       { pattern: /PAT not supported by (?:the )?CPU\.?$/d, read: readOff('no PAT in the CPU') },
       { pattern: /disabled via boot option\.?$/d, read: readOff('boot option') },
       { pattern: /disabled by the firmware\.?$/d, read: readOff('by firmware') },
+      // As 5.5 and earlier word it: 5557e831f688.
+      { pattern: /PAT MSR is 0, disabled\.?$/d, read: readOff('by firmware') },
       {
         pattern: /disabled because CONFIG_\w+ is disabled in the kernel\.?$/d,
         read: readOff('kernel configuration'),
