@@ -244,6 +244,19 @@ describe('non-coherent DMA', () => {
   });
 });
 
+describe('capability 236', () => {
+  test.each([
+    ['6.6.46', false],
+    ['6.10', false],
+    ['6.11', true],
+    ['6.12.78', true],
+    ['7.3.4', true],
+  ])('%s has KVM_CAP_PRE_FAULT_MEMORY: %s', (version, has) => {
+    const rules = rulesFor(parseKernelVersion(version));
+    expect(rules.map((r) => r.hasPreFault)).toEqual(rules.map(() => has));
+  });
+});
+
 describe('pages without a reference count', () => {
   // Commit f8be156be163 and its way into the stable series; gone with the page references of 6.13.
   test.each([

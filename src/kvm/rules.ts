@@ -28,6 +28,8 @@ export interface KvmRules {
   readonly hasPatQuirk: boolean;
   /** hva_to_pfn() refuses pages of a VM_PFNMAP mapping that carry no reference count of their own. */
   readonly needsRefcountedPages: boolean;
+  /** Capability 236 is KVM_CAP_PRE_FAULT_MEMORY: not zero with EPT or NPT. */
+  readonly hasPreFault: boolean;
   /** The VMX guest runs with its own PAT MSR; before, with the host's. */
   readonly vmxLoadsGuestPat: boolean;
   /** What KVM/shadow puts into the shadow PTE: PAT index 0, or (the ideal only) the host's type. */

@@ -135,6 +135,12 @@ const REFCOUNTED_PAGES: readonly Mark<boolean>[] = [
   ['6.13-rc1', false],
 ];
 
+/** KVM_CAP_PRE_FAULT_MEMORY, number 236. */
+const PRE_FAULT: readonly Mark<boolean>[] = [
+  ['2.6.26-rc1', false],
+  ['6.11-rc1', true],
+];
+
 const VMX_GUEST_PAT: readonly Mark<boolean>[] = [
   ['2.6.26-rc1', false],
   ['2.6.29-rc1', true],
@@ -155,6 +161,7 @@ const TABLES: readonly (readonly Mark<unknown>[])[] = [
   ZAPPING,
   CD_QUIRK,
   REFCOUNTED_PAGES,
+  PRE_FAULT,
   VMX_GUEST_PAT,
 ];
 
@@ -209,6 +216,7 @@ function rulesOf(boundary: number, id: string, kernels: string): readonly KvmRul
     hasCdQuirk: one(CD_QUIRK),
     hasPatQuirk: parts.vmx === E11,
     needsRefcountedPages: one(REFCOUNTED_PAGES),
+    hasPreFault: one(PRE_FAULT),
     vmxLoadsGuestPat: one(VMX_GUEST_PAT),
     shadowLeaf: 'PA0',
   }));
