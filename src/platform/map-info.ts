@@ -37,11 +37,12 @@ export const PRODUCERS: Readonly<Record<MapInfoProducer, Producer>> = {
     says: {
       'ttm-cached': ['cached'],
       'ttm-wc': ['wc'],
-      'xe-wc': ['wc'],
+      // ANV advertises a cached type, and backs what is exported with WC pages.
+      'xe-wc': ['wc', 'cached'],
       'bar-wc': ['wc'],
       'i915-dmabuf': ['cached', 'wc'],
     },
-    sources: ['virgl/vkr'],
+    sources: ['virgl/vkr', 'pr/brunch-lunar-lake'],
   },
   shmem: {
     id: 'shmem',
@@ -73,7 +74,7 @@ export const PRODUCERS: Readonly<Record<MapInfoProducer, Producer>> = {
   },
   'gbm-i915': {
     id: 'gbm-i915',
-    title: 'vrend with minigbm, i915, before virglrenderer 1.1.0',
+    title: 'vrend with gbm, the i915 backend, without gbm_bo_get_map_info',
     by: 'the backend: i915 is CACHED, also without LLC',
     says: always('cached', ['i915-dmabuf']),
     sources: ['virgl/gbm'],
@@ -88,8 +89,9 @@ export const PRODUCERS: Readonly<Record<MapInfoProducer, Producer>> = {
   'amdgpu-native': {
     id: 'amdgpu-native',
     title: 'the amdgpu native context',
-    by: 'heap and USWC flag of the buffer: CACHED for GTT without USWC (from 2024-05-03)',
-    says: { 'ttm-cached': ['cached'], 'ttm-wc': ['wc'], 'bar-wc': ['wc'] },
+    by: 'heap and USWC flag of the buffer: CACHED for GTT alone without USWC (from 2024-05-03), else WC',
+    // A buffer of VRAM or GTT is WC to it, also while it lies in cached GTT.
+    says: { 'ttm-cached': ['cached', 'wc'], 'ttm-wc': ['wc'], 'bar-wc': ['wc'] },
     sources: ['virgl/amdgpu'],
   },
   'amdgpu-native-2023': {
@@ -109,15 +111,15 @@ export const PRODUCERS: Readonly<Record<MapInfoProducer, Producer>> = {
   gfxstream: {
     id: 'gfxstream',
     title: 'gfxstream (VkDecoderGlobalState)',
-    by: 'the Vulkan memory type: cached alone suffices for CACHED; AMD uncached is UNCACHED',
+    by: 'the Vulkan memory type: cached alone suffices for CACHED; AMD uncached is UNCACHED. NONE for every exported ColorBuffer or Buffer',
     says: {
-      'ttm-cached': ['cached'],
-      'ttm-wc': ['wc'],
-      'xe-wc': ['wc'],
-      'bar-wc': ['wc', 'uncached'],
+      'ttm-cached': ['cached', 'none'],
+      'ttm-wc': ['wc', 'none'],
+      'xe-wc': ['wc', 'cached', 'none'],
+      'bar-wc': ['wc', 'uncached', 'none'],
       'i915-dmabuf': ['cached', 'wc', 'none'],
     },
-    sources: ['gfxstream/vk'],
+    sources: ['gfxstream/vk', 'gfxstream/export', 'pr/brunch-lunar-lake'],
   },
 };
 

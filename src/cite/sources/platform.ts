@@ -119,6 +119,18 @@ export const PLATFORM_SOURCES = {
     'host/vulkan/VkDecoderGlobalState.cpp',
     'map_info by the Vulkan memory properties',
   ),
+  'gfxstream/export': code(
+    'gfxstream 9fcff254b',
+    'host/vulkan/BufferVk.cpp, ColorBufferVk.cpp, host/VirtioGpuResource.cpp',
+    'exported with caching 0; GetCaching() hands it on',
+  ),
+  'pr/brunch-lunar-lake': {
+    kind: 'observation',
+    what: 'ANV drops HOST_CACHED for exportable buffers and has them WC, not snooped; the guest that imports them maps WB: 95 % wrong bytes in an A/B test',
+    where:
+      'kk1987/brunch-lunar-lake, mesa-patches/README.md, 2026-07-26 (Lunar Lake, xe, Mesa 25.3.6)',
+    evidence: 'archive',
+  },
   'virtio/blob': {
     kind: 'manual',
     title: 'Virtual I/O Device (VIRTIO)',
