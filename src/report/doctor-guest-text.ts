@@ -77,7 +77,7 @@ function blockLines(
   width: number,
 ): readonly string[] {
   const who = block.memory?.kind === 'host-blobs' ? 'map_info' : 'who';
-  const head = [`    ${who}`, 'asks', 'granted', 'backed by', ...side.hosts.map((h) => h.name)];
+  const head = [`    ${who}`, 'asks', 'granted', 'backing', ...side.hosts.map((h) => h.name)];
   const rows = block.rows.map((row, i) => rowCells(row, block.rows[i - 1]));
   return ['', ...memoryHead(block, d, width), ...table([head, ...rows])];
 }
