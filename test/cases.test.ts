@@ -24,6 +24,8 @@ interface Expected {
   readonly fix?: string | readonly string[];
   /** Words of the whole answer. */
   readonly says?: string | readonly string[];
+  /** Words that the answer does not have. */
+  readonly silent?: string | readonly string[];
   /** Words of the error, where the case is outside of what the program answers. */
   readonly error?: string;
   /** How well the public report knows its cause. */
@@ -120,6 +122,7 @@ describe('the public reports', () => {
     if (expected.certain !== undefined) expect(answer.certain).toBe(expected.certain);
     for (const part of words(expected.fix)) expect(flat(answer.fix)).toContain(part);
     for (const part of words(expected.says)) expect(flat(answer.text)).toContain(part);
+    for (const part of words(expected.silent)) expect(flat(answer.text)).not.toContain(part);
     if (expected.cause !== 'established') expect(words(expected.settles)).not.toEqual([]);
     for (const part of words(expected.settles)) expect(flat(answer.text)).toContain(part);
   });

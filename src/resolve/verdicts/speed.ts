@@ -149,7 +149,7 @@ export const SPEED: readonly VerdictDefinition[] = [
     cause:
       'vmf_insert_pfn() asks lookup_memtype() for each page; kvm_is_mmio_pfn() asks it for reserved ones.',
     consequence: '3 to 6 % of the CPU in find_next_res() were seen on amdgpu buffers.',
-    fix: 'Fewer faults: mappings that are kept.',
+    fix: 'Fewer faults: longer-lived mappings. Larger ones do not help: each page is looked up.',
     sources: ['linux/vmf_insert_pfn', 'linux/lookup_memtype', 'perf/prosper-3338'],
     example:
       '--cpu amd --kernel 6.16 --paging npt --backing ttm-cached --guest WB --device snoop --workload faults',
