@@ -78,6 +78,7 @@ describe('the VMM decides about the quirk', () => {
 
 describe("crosvm's memslot flag", () => {
   const flag = { ...BLOB, vmm: 'crosvm-noncoherent-dma' };
+  const RETRY = { vmm: 'crosvm-noncoherent-dma-retry' };
 
   test('a ChromeOS kernel honours the guest PAT in flagged slots', () => {
     expect(answer({ ...flag, policy: 'slot-flag' }).types).toEqual(['WC']);
@@ -90,6 +91,49 @@ describe("crosvm's memslot flag", () => {
     const r = answer({ ...flag, policy: 'slot-flag', 'first-map-info': 'cached' });
     expect(r.types).toEqual(['WB']);
     expect(codes(r, 'error', 'warning')).toEqual(['MT101', 'MT201', 'MT243']);
+  });
+
+  test.each([
+    ['4.19', 'intel', 'ept', []],
+    ['6.8', 'intel', 'ept', []],
+    ['6.10', 'amd', 'npt', []],
+    ['6.11', 'intel', 'ept', ['MT241']],
+    ['6.16', 'intel', 'ept', ['MT241']],
+    ['6.16', 'amd', 'npt', ['MT241']],
+    ['6.16', 'intel', 'shadow', []],
+  ])('it is set only where KVM reports 236 or 239: %s, %s, %s', (kernel, cpu, paging, found) => {
+    const { 'self-snoop': _, ...amd } = flag;
+    const r = answer({ ...(cpu === 'amd' ? amd : flag), kernel, cpu, paging });
+    expect(r.verdicts.map((v) => v.code).filter((c) => /^MT24/.test(c))).toEqual(found);
+    const retry = answer({ ...(cpu === 'amd' ? amd : flag), ...RETRY, kernel, cpu, paging });
+    const dropped = paging === 'ept' && found.length > 0 ? ['MT242'] : [];
+    expect(retry.verdicts.map((v) => v.code).filter((c) => /^MT24/.test(c))).toEqual(dropped);
+  });
+
+  test('under NPT nothing is lost without it', () => {
+    const { 'self-snoop': _, ...amd } = { ...flag, cpu: 'amd', paging: 'npt', kernel: '6.16' };
+    const r = answer(amd);
+    expect(r.types).toEqual(['WC+']);
+    expect(fixOf(r, 'MT241')).toContain('here KVM honours the guest PAT without it');
+    expect(fixOf(r, 'MT241')).not.toContain('self-snoop');
+  });
+
+  test('upstream it is the making of the window that fails: by its first blob', () => {
+    const { 'map-info-from': _, ...blob } = { ...flag, kernel: '6.16' };
+    const found = (own: string, first: string, vmm = blob.vmm): readonly string[] =>
+      answer({ ...blob, vmm, 'map-info': own, 'first-map-info': first })
+        .verdicts.map((v) => v.code)
+        .filter((c) => /^MT24/.test(c));
+    expect(found('wc', 'cached')).toEqual([]);
+    expect(found('cached', 'wc')).toEqual(['MT241']);
+    expect(found('wc', 'cached', RETRY.vmm)).toEqual(['MT242']);
+  });
+
+  test('from 2024-09-20 on no first blob decides', () => {
+    const first = { ...flag, ...RETRY, policy: 'slot-flag', 'first-map-info': 'cached' };
+    const r = answer(first);
+    expect(r.types).toEqual(['WC']);
+    expect(r.verdicts.map((v) => v.code)).not.toContain('MT243');
   });
 
   test('upstream KVM: EINVAL, or WB without a word', () => {
@@ -122,7 +166,52 @@ describe('the firmware decides about cached blobs', () => {
   });
 
   test('a VMM that boots the kernel itself writes the plan', () => {
-    expect(answer({ ...cached, vmm: 'libkrun' }).types).toEqual(['WB']);
+    const r = answer({ ...cached, vmm: 'libkrun' });
+    expect(r.types).toEqual(['WB']);
+    expect(r.assumptions).toContainEqual({
+      fact: 'firmware',
+      value: 'default-wb',
+      why: expect.stringContaining('is taken to boot the kernel itself, without a firmware'),
+    });
+  });
+
+  test.each([
+    ['firecracker', 'default-wb', 'Firecracker 1.14.0'],
+    ['cloud-hypervisor', 'default-wb', 'cloud-hypervisor of 2019-08-01'],
+    ['crosvm', 'crosvm', 'crosvm of 2019-11-27'],
+  ])('%s of before wrote none, and the answer stays open', (vmm, plan, from) => {
+    const r = answer({ ...cached, vmm });
+    expect(r.types).toEqual(['WB', 'CD']);
+    expect(r.unknown).toEqual(['firmware']);
+    expect(codes(r, 'warning')).toEqual([]);
+    expect(r.assumptions).toContainEqual({
+      fact: 'firmware',
+      value: `${plan} or none`,
+      why: expect.stringContaining(`MTRRs are written by ${from}`),
+    });
+    expect(answer({ ...cached, vmm, firmware: plan }).types).toEqual(['WB']);
+  });
+
+  test('that KVM takes MTRRs which are off for UC is said to rest on CPUID', () => {
+    const off = {
+      cpu: 'intel',
+      'self-snoop': 'yes',
+      paging: 'ept',
+      'noncoherent-dma': 'yes',
+      firmware: 'none',
+      'guest-place': 'ram',
+      guest: 'WB',
+      backing: 'memfd',
+      device: 'none',
+    };
+    const stated = (kernel: string): readonly string[] =>
+      answer({ ...off, kernel })
+        .assumptions.filter((a) => a.fact === 'guest-mtrr')
+        .map((a) => a.value);
+    expect(answer({ ...off, kernel: '6.6' }).types).toEqual(['UC']);
+    expect(stated('6.6')).toEqual(['UC']);
+    expect(stated('4.1')).toEqual([]);
+    expect(stated('6.11')).toEqual([]);
   });
 
   test('Intel by default hides it; opted out, it is slow', () => {
@@ -155,7 +244,8 @@ describe('the firmware decides about cached blobs', () => {
       'guest-place': 'ram',
     };
     expect(answer({ ...igd, firmware: 'none' }).types).toEqual(['UC']);
-    expect(answer({ ...igd, vmm: 'crosvm' }).types).toEqual(['WB']);
+    expect(answer({ ...igd, vmm: 'crosvm' }).types).toEqual(['UC', 'WB']);
+    expect(answer({ ...igd, vmm: 'crosvm', firmware: 'crosvm' }).types).toEqual(['WB']);
   });
 });
 
@@ -206,6 +296,24 @@ describe('map_info guessed wrong', () => {
     });
     expect(r.types).toEqual(['WB']);
     expect(codes(r, 'error', 'warning')).toEqual(['MT101', 'MT230']);
+  });
+
+  test('Venus may call cached what ANV made WC for export: stale with the guest PAT honoured, too', () => {
+    const r = answer({
+      cpu: 'intel',
+      'self-snoop': 'yes',
+      paging: 'ept',
+      kernel: '6.16',
+      'quirk-ignore-guest-pat': 'off',
+      backing: 'xe-wc',
+      device: 'nosnoop',
+      'map-info-from': 'venus',
+      'guest-mtrr': 'WB',
+    });
+    expect(r.types).toEqual(['WC', 'WB']);
+    const possible = r.verdicts.filter((v) => !v.certain);
+    expect(possible.map((v) => v.code)).toEqual(['MT101', 'MT230', 'MT105']);
+    for (const v of possible) expect(v.when).toEqual([{ fact: 'map-info', values: ['cached'] }]);
   });
 
   test('not cached for cached memory: coherent and slow to read', () => {

@@ -10,13 +10,15 @@ export type Origin =
   /** The state in which KVM or the hardware starts. */
   | 'initial'
   /** Follows from other facts. */
-  | 'implied';
+  | 'implied'
+  /** Follows from other facts and from something that nobody said, and that the answer states. */
+  | 'assumed';
 
 export interface Answer {
   readonly key: FactKey;
   readonly value: FactValues[FactKey];
   readonly origin: Origin;
-  /** Why, for `initial` and `implied`. */
+  /** Why, for what was not given. */
   readonly why: string | null;
 }
 
@@ -85,6 +87,12 @@ export class Inquiry {
   imply<K extends FactKey>(key: K, value: FactValues[K], why: string): FactValues[K] {
     if (this.isGiven(key) || this.#answers.has(key)) return this.ask(key);
     return this.#enter(key, value, 'implied', why);
+  }
+
+  /** Settles a fact that follows from others and from what `why` takes for granted, unless it was given or asked. */
+  assume<K extends FactKey>(key: K, value: FactValues[K], why: string): FactValues[K] {
+    if (this.isGiven(key) || this.#answers.has(key)) return this.ask(key);
+    return this.#enter(key, value, 'assumed', why);
   }
 
   #enter<K extends FactKey>(

@@ -39,10 +39,23 @@ describe('VMMs', () => {
 
   test('crosvm flags what is not CACHED, NONE too', () => {
     const flags = (['none', 'cached', 'uncached', 'wc'] as const).filter((m) =>
-      wantsSlotFlag(VMMS['crosvm-noncoherent-dma'], m),
+      wantsSlotFlag(VMMS['crosvm-noncoherent-dma'], m, null),
     );
     expect(flags).toEqual(['none', 'uncached', 'wc']);
-    expect(wantsSlotFlag(VMMS.crosvm, 'wc')).toBe(false);
+    expect(wantsSlotFlag(VMMS.crosvm, 'wc', null)).toBe(false);
+  });
+
+  test('the flag of a fixed window: of its first blob, later always', () => {
+    const pairs = [
+      ['wc', 'cached'],
+      ['cached', 'wc'],
+      ['cached', 'cached'],
+    ] as const;
+    const wants = (id: keyof typeof VMMS): boolean[] =>
+      pairs.map(([own, first]) => wantsSlotFlag(VMMS[id], own, first));
+    expect(wants('crosvm-noncoherent-dma')).toEqual([false, true, false]);
+    expect(wants('crosvm-noncoherent-dma-retry')).toEqual([true, true, true]);
+    expect(wants('crosvm')).toEqual([false, false, false]);
   });
 });
 
@@ -81,6 +94,12 @@ describe('map_info', () => {
     expect(wrong('vrend-amd')).toEqual(['ttm-cached']);
     expect(wrong('vrend-intel')).toEqual(['xe-wc', 'bar-wc']);
     expect(MAP_INFO_RULE.table).toContain('vrend-amd           1 of 3 wrong (ttm-cached)');
+  });
+
+  test('gfxstream may answer NONE for all it exports; the amdgpu native context WC for cached GTT', () => {
+    const says = Object.entries(PRODUCERS.gfxstream.says);
+    expect(says.filter(([, said]) => !said.includes('none'))).toEqual([]);
+    expect(PRODUCERS['amdgpu-native'].says['ttm-cached']).toEqual(['cached', 'wc']);
   });
 
   test('every driver but virtio-gpu asks for a type of its own', () => {

@@ -4,14 +4,25 @@ import type { Inquiry } from '../facts/inquiry.ts';
 import { compileGuestMtrrs, type GuestMtrrState } from '../kvm/guest-mtrr.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { MTRR_PLANS, overriddenMtrr } from '../platform/firmware.ts';
+import { directPlans } from '../platform/vmm.ts';
 import type { MtrrType } from '../x86/types.ts';
 import type { Steps } from './step.ts';
 import { vmmOf } from './vmm.ts';
 
-/** The MTRR plan that holds: that of the firmware named, else that of a VMM that boots without one. */
+/**
+ * The MTRR plan that holds: that of the firmware named, else one of those of a VMM that is taken to boot
+ * without one.
+ */
 function planOf(inquiry: Inquiry): FirmwareId | null {
   if (inquiry.isGiven('firmware')) return inquiry.ask('firmware');
-  return vmmOf(inquiry)?.firmware ?? null;
+  const vmm = vmmOf(inquiry);
+  if (vmm === null || vmm.direct === null) return null;
+  const { from } = vmm.direct;
+  const since = from === null ? 'it writes the MTRRs' : `MTRRs are written by ${from} and later`;
+  const why = `${vmm.title} is taken to boot the kernel itself, without a firmware; ${since}`;
+  const [plan, other] = directPlans(vmm.direct);
+  if (plan !== undefined && other === undefined) return inquiry.assume('firmware', plan, why);
+  return inquiry.among('firmware', directPlans(vmm.direct), why);
 }
 
 const OFF: GuestMtrrState = {
@@ -26,9 +37,18 @@ const OFF: GuestMtrrState = {
 const ABOVE_FIXED = 2 ** 20 / 4096;
 
 /** What KVM makes of guest MTRRs that are switched off: UC, but WB up to 4.1. */
-function kvmTypeWhenOff({ guestMtrr }: KvmRules): MtrrType {
+function kvmTypeWhenOff({ guestMtrr }: KvmRules, cpuidMtrr = true): MtrrType {
   if (guestMtrr === null) return 'UC';
-  return compileGuestMtrrs(guestMtrr, OFF).lookup(ABOVE_FIXED).type ?? 'UC';
+  return compileGuestMtrrs(guestMtrr, { ...OFF, cpuidMtrr }).lookup(ABOVE_FIXED).type ?? 'UC';
+}
+
+/** Enters the type of the page under a plan. */
+function settle(inquiry: Inquiry, rules: KvmRules, type: MtrrType, id: FirmwareId): MtrrType {
+  const { title } = MTRR_PLANS[id];
+  const hidden = kvmTypeWhenOff(rules, false);
+  if (id !== 'none' || hidden === type) return inquiry.imply('guest-mtrr', type, title);
+  const why = `${title}; KVM takes it so where the CPUID of the guest shows MTRRs (else ${hidden})`;
+  return inquiry.assume('guest-mtrr', type, why);
 }
 
 /** The guest MTRR type of the page, as these KVM rules take it: as said, else by the plan and the place. */
@@ -48,7 +68,7 @@ export function guestMtrrType(inquiry: Inquiry, rules: KvmRules, steps: Steps): 
     plan.sources[0],
     `${plan.title}: ${plan.text}`,
   );
-  return inquiry.imply('guest-mtrr', type, plan.title);
+  return settle(inquiry, rules, type, id);
 }
 
 /**

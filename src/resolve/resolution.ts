@@ -182,14 +182,26 @@ function visit(node: Node | null, decisive: Set<FactKey>): void {
 function assumptionsOf(worlds: readonly World[]): readonly Assumption[] {
   const found = new Map<FactKey, Assumption>();
   for (const { answers } of worlds) {
-    for (const { key, value, origin, why } of answers) {
-      if (origin !== 'initial' && origin !== 'implied') continue;
-      if (origin === 'implied' && key !== 'self-snoop' && key !== 'host-mtrr') continue;
-      if (found.has(key)) continue;
-      found.set(key, { fact: factName(key), value: factWord(value), why: why ?? '' });
+    for (const answer of answers) {
+      const { key, value, why } = answer;
+      if (!isStated(answer)) continue;
+      const word = factWord(value);
+      const before = found.get(key);
+      if (before === undefined)
+        found.set(key, { fact: factName(key), value: word, why: why ?? '' });
+      else if (answer.origin === 'supposed' && !before.value.split(' or ').includes(word)) {
+        found.set(key, { ...before, value: `${before.value} or ${word}` });
+      }
     }
   }
   return [...found.values()];
+}
+
+/** Nobody said it, and the answer rests on it. Of the plans that a VMM may write: that it writes any. */
+function isStated({ key, origin, why }: Answer): boolean {
+  if (origin === 'implied') return key === 'self-snoop' || key === 'host-mtrr';
+  if (origin === 'supposed') return key === 'firmware' && why !== null;
+  return origin === 'initial' || origin === 'assumed';
 }
 
 /** Rules of KVM are named by the kernels that have them. */

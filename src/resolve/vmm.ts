@@ -1,4 +1,4 @@
-import type { FactValues } from '../facts/facts.ts';
+import type { FactValues, MapInfo } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import { quirkRequest, VMMS, type VmmModel, wantsSlotFlag } from '../platform/vmm.ts';
 import { blobMapInfo } from './blob.ts';
@@ -71,6 +71,16 @@ export function vmmRefuses(
   return quirkRequest(vmm, 'on', () => quirkIsOffered(scene, paging)) === 'refuses';
 }
 
+const WINDOW = {
+  'first-blob': 'the first mapping of the window fixed the flag',
+  flagged: 'the whole window is flagged as it is made',
+} as const;
+
+/** map_info of the first blob in the window; null: nothing was said of a window. */
+export function firstMapInfo(inquiry: Inquiry): MapInfo | null {
+  return inquiry.isGiven('first-map-info') ? inquiry.ask('first-map-info') : null;
+}
+
 /** Whether the memslot is flagged: as said, else as crosvm does it. */
 export function slotFlag(scene: Scene): boolean {
   const { inquiry, page, steps } = scene;
@@ -79,13 +89,13 @@ export function slotFlag(scene: Scene): boolean {
     return inquiry.ask('slot-noncoherent');
   }
   const own = blobMapInfo(inquiry, page);
-  const first = inquiry.isGiven('first-map-info') ? inquiry.ask('first-map-info') : own;
-  const flagged = wantsSlotFlag(vmm, first);
-  const why = first === own ? vmm.title : 'the first mapping of the window fixed the flag';
+  const first = firstMapInfo(inquiry);
+  const flagged = wantsSlotFlag(vmm, own, first);
+  const why = first === null || first === own ? vmm.title : WINDOW[vmm.window ?? 'flagged'];
   steps.add(
     'vmm',
     'platform/vmm',
-    { map_info: own, ...(first === own ? {} : { 'first map_info': first }) },
+    { map_info: own, ...(first === null || first === own ? {} : { 'first map_info': first }) },
     flagged ? 'KVM_MEM_NON_COHERENT_DMA' : 'no flag',
     vmm.sources[0],
     why,

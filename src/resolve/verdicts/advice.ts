@@ -27,7 +27,7 @@ function isProposal(s: Situation): boolean {
 /** The memslot flag of ChromeOS kernels. */
 function flagIt(s: Situation): string {
   const flag = 'Set KVM_MEM_NON_COHERENT_DMA on the memslot';
-  if (s.vmm?.firmware !== 'crosvm') return `${flag}.`;
+  if (s.vmm?.direct?.plan !== 'crosvm') return `${flag}.`;
   return (
     `${flag}: crosvm of 2024-09-20 (d93be1b11dfe) or later, built with noncoherent-dma, does so for each ` +
     'blob that is not CACHED, and for a fixed window when it makes it.'

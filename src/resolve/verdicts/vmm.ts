@@ -1,4 +1,6 @@
+import { knowsSlotFlag, seemsToKnowFlag, wantsSlotFlag } from '../../platform/vmm.ts';
 import type { Finding, Situation, VerdictDefinition } from '../verdict.ts';
+import { firstMapInfo } from '../vmm.ts';
 import { GUEST_CPU } from './advice.ts';
 
 function refuses(s: Situation): Finding | null {
@@ -19,38 +21,53 @@ function refuses(s: Situation): Finding | null {
   };
 }
 
-/** crosvm wants the memslot flag, and these rules of KVM do not know it. */
-function flagUnknown(s: Situation): boolean {
-  if (s.vmm === null || s.vmm.slotFlag === 'never' || s.mapInfo === null) return false;
-  return s.mapInfo !== 'cached' && !s.rules.id.startsWith('slot-flag');
+/** crosvm takes KVM for one that knows its memslot flag, sets it, and these rules of KVM do not know it. */
+function flagRefused(s: Situation): boolean {
+  if (s.vmm === null || s.mapInfo === null || s.inquiry.isGiven('slot-noncoherent')) return false;
+  if (knowsSlotFlag(s.rules) || !seemsToKnowFlag(s.rules, s.paging)) return false;
+  return wantsSlotFlag(s.vmm, s.mapInfo, firstMapInfo(s.inquiry));
 }
 
 const FLAG_FIX =
   'Run crosvm on a ChromeOS kernel that has KVM_MEM_NON_COHERENT_DMA, or use a VMM that can have the ' +
   'guest PAT honoured (QEMU 11.0 or later with honor-guest-pat=on, kernel 6.16 or later, self-snoop).';
 
+/** What is flagged, and by what it was decided. */
+function flagged(s: Situation): string {
+  const first = firstMapInfo(s.inquiry);
+  if (first === null) return `the blob (map_info ${s.mapInfo})`;
+  return s.vmm?.window === 'flagged'
+    ? 'the fixed window'
+    : `the fixed window (map_info ${first} of its first blob)`;
+}
+
+const TAKEN = 'KVM reports capability 236 (upstream KVM_CAP_PRE_FAULT_MEMORY)';
+
 function flagFails(s: Situation): Finding | null {
-  if (!flagUnknown(s) || s.vmm?.slotFlag !== 'or-fail') return null;
+  if (!flagRefused(s) || s.vmm?.slotFlag !== 'or-fail') return null;
+  const retry = 'Use crosvm of 2026-08-11 or later, which tries again without the flag';
   return {
     agents: ['VMM', 'KVM'],
-    text: `crosvm flags the memslot (map_info ${s.mapInfo}) with bit 3, which ${s.subject} refuses with EINVAL: MAP_BLOB fails. Its capability numbers 236 and 239 mean other things in mainline.`,
-    fix: `Use crosvm of 2026-08-11 or later, which tries again without the flag (and leaves the blob WB). ${FLAG_FIX}`,
+    text: `${TAKEN}, so that crosvm flags the memslot of ${flagged(s)} with bit 3, which ${s.subject} refuses with EINVAL: MAP_BLOB fails.`,
+    fix: s.result.guestPatHonoured
+      ? `${retry}, or one built without noncoherent-dma: here KVM honours the guest PAT without it.`
+      : `${retry} (and leaves the blob WB). ${FLAG_FIX}`,
   };
 }
 
 function flagDropped(s: Situation): Finding | null {
-  if (!flagUnknown(s) || s.vmm?.slotFlag !== 'or-retry') return null;
+  if (!flagRefused(s) || s.vmm?.slotFlag !== 'or-retry' || s.result.guestPatHonoured) return null;
   return {
     agents: ['VMM', 'KVM'],
-    text: `crosvm asks for KVM_MEM_NON_COHERENT_DMA (map_info ${s.mapInfo}), ${s.subject} refuses it, and crosvm goes on without: under EPT the blob is WB whatever the guest maps.`,
+    text: `crosvm asks for KVM_MEM_NON_COHERENT_DMA on the memslot of ${flagged(s)}, ${s.subject} refuses it, and crosvm goes on without (it logs "rejected by host kernel, retrying without flag"): under EPT the blob is WB whatever the guest maps.`,
     fix: FLAG_FIX,
   };
 }
 
 function firstMapping(s: Situation): Finding | null {
-  if (s.vmm === null || s.vmm.slotFlag === 'never' || s.mapInfo === null) return null;
-  if (!s.inquiry.isGiven('first-map-info')) return null;
-  const first = s.inquiry.ask('first-map-info');
+  if (s.vmm?.window !== 'first-blob' || s.mapInfo === null || s.paging !== 'ept') return null;
+  const first = firstMapInfo(s.inquiry);
+  if (first === null || !knowsSlotFlag(s.rules)) return null;
   if ((first === 'cached') === (s.mapInfo === 'cached')) return null;
   return {
     agents: [GUEST_CPU, 'VMM'],
@@ -82,8 +99,9 @@ export const VMM_VERDICTS: readonly VerdictDefinition[] = [
     title: 'crosvm cannot map the blob: this KVM does not know its memslot flag',
     room: 'vmm',
     cause:
-      'Built with noncoherent-dma, crosvm sets bit 3 of the memslot flags for blobs that are not CACHED. ' +
-      'Only ChromeOS kernels know it.',
+      'Built with noncoherent-dma, crosvm sets bit 3 of the memslot flags for blobs that are not CACHED, where ' +
+      'KVM reports capability 236 or 239. Only ChromeOS kernels mean the flag by that: from 6.11 on 236 is ' +
+      'KVM_CAP_PRE_FAULT_MEMORY, with EPT or NPT. Before, and under shadow paging, nothing is flagged.',
     consequence: 'KVM_SET_USER_MEMORY_REGION answers EINVAL and MAP_BLOB fails.',
     fix: 'A newer crosvm, which goes on without the flag; or a ChromeOS kernel.',
     sources: ['crosvm/noncoherent-dma', 'crosvm/retry', 'mail/cros-flag'],
@@ -97,7 +115,7 @@ export const VMM_VERDICTS: readonly VerdictDefinition[] = [
     title: "crosvm's memslot flag is refused, and the blob is mapped without it",
     room: 'vmm',
     cause: 'From 2026-08-11 on crosvm tries again without KVM_MEM_NON_COHERENT_DMA after EINVAL.',
-    consequence: 'Under EPT the blob is WB+IPAT, silently.',
+    consequence: 'Under EPT the blob is WB+IPAT; a line in the log of crosvm is all that tells.',
     fix: 'A ChromeOS kernel, or a VMM that can disable the quirk.',
     sources: ['crosvm/retry', 'mail/cros-flag'],
     example:
