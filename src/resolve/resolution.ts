@@ -302,6 +302,7 @@ function mergeVerdicts(
     })
     .sort(
       (a, b) =>
+        Number(a.severity === 'info') - Number(b.severity === 'info') ||
         Number(b.certain) - Number(a.certain) ||
         WEIGHT[a.severity] - WEIGHT[b.severity] ||
         (speed && !a.certain ? Number(isOfSpeed(b)) - Number(isOfSpeed(a)) : 0) ||
