@@ -636,6 +636,8 @@ BEGIN { for (i = 32; i < 127; i++) char[sprintf("%02x", i)] = sprintf("%c", i) }
 is_vmm() {
   case $1 in
     qemu-system-* | qemu-kvm | kvm | crosvm* | cloud-hyperviso* | firecracker* | krunvm* | muvm* | libkrun*) return 0 ;;
+    .qemu-system-* | .qemu-kvm | .qemu-kvm-wrapp | .qemu-kvm-wrappe | .qemu-kvm-wrapped) return 0 ;;
+    .crosvm* | .cloud-hyperviso* | .firecracker* | .krunvm* | .muvm* | .libkrun*) return 0 ;;
   esac
   return 1
 }
@@ -787,7 +789,7 @@ program() {
   cat <<'AWK'
 BEGIN {
   FS = "\t"; NONE = "\002"
-  vmm_names = "^(qemu-system-|qemu-kvm$|kvm$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)"
+  vmm_names = "^([.]?(qemu-system-|qemu-kvm(-wrapp(ed?)?)?$|crosvm|cloud-hyperviso|firecracker|krunvm|muvm|libkrun)|kvm$)"
   split("texts lists links linkLists bytes kvm", sections, " ")
   for (i = 0; i < 256; i++) char[sprintf("%02x", i)] = i >= 32 && i < 127 ? sprintf("%c", i) : "?"
   words("bin bus debug dev devices hugepages hugepages-1048576kB hugepages-1GB hugepages-2MB hugepages-2048kB hugepages1G hugepages2M hugetlbfs huge kernel lib lib64 libexec libvirt local mdev mnt pci platform proc qemu ram run sbin shm sys tmp tracing usr var zero mem", common)
@@ -1290,7 +1292,7 @@ function arguments(   i, is_qemu, option, name, value, word, eq, known, out, pro
   gsub(/[^0-9]/, "", pid)
   program = (pid in programs) ? programs[pid] : last_part(list[1])
   if (!(pid in programs) && program !~ vmm_names) program = program == "" ? "" : "x"
-  is_qemu = program ~ /^(qemu-system-|qemu-kvm$|kvm$)/
+  is_qemu = program ~ /^([.]?qemu-(system-|kvm(-wrapp(ed?)?)?$)|kvm$)/
   out = quoted(program)
   if (program == "muvm") return "{\"words\": [" out muvm_arguments() "]}"
   split("", monitor_ids)

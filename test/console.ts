@@ -61,13 +61,15 @@ function words(command: string): readonly string[] {
   return [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2] ?? m[3] ?? '');
 }
 
-/** Runs commands in their order: `memtype ...`, with `| head -N` or `2>&1` behind it, and `echo $?`. */
+/** Runs commands in their order: `memtype ...`, with `| head -N` or `2>&1` behind it, and `echo $?` or
+ * `echo ${PIPESTATUS[0]}`. */
 export function runConsole(
   commands: readonly ConsoleCommand[],
 ): readonly { command: ConsoleCommand; got: string }[] {
   let status: number | null = 0;
   return commands.map((command) => {
-    if (command.command === 'echo $?') return { command, got: `${status}\n` };
+    if (/^echo \$(?:\?|\{PIPESTATUS\[0\]\})$/.test(command.command))
+      return { command, got: `${status}\n` };
     const [, call = '', both, head] =
       /^(.*?)( 2>&1)?(?: \| head -(\d+))?$/.exec(command.command) ?? [];
     const [program, ...args] = words(call);

@@ -10,7 +10,7 @@ const words = (command) =>
 let status = 0;
 
 function outputOf(command) {
-  if (command === 'echo $?') return `${status}\n`;
+  if (/^echo \$(?:\?|\{PIPESTATUS\[0\]\})$/.test(command)) return `${status}\n`;
   const [, call, both, head] = /^(.*?)( 2>&1)?(?: \| head -(\d+))?$/.exec(command);
   const [, ...args] = words(call);
   const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, ...args], {

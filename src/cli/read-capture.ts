@@ -50,6 +50,7 @@ async function fromYaml(text: string, file: string): Promise<CaptureFile> {
     return { place: { file, line, column: col, length }, source };
   };
   const [error] = document.errors;
+  if (error?.message.includes('call stack') === true) throw new RangeError(error.message);
   if (error !== undefined) {
     const place = at(error.pos[0], error.pos[1]);
     throw new InputError([{ severity: 'error', message: error.message, ...place }]);

@@ -40,6 +40,14 @@ describe('the quirk of VMMs that never disable it', () => {
     ]);
   });
 
+  test.each(['.qemu-system-x86_64-wrapped', '.qemu-system-x8', '.qemu-kvm-wrapped'])(
+    'as NixOS starts it: %s',
+    async (program) => {
+      const [vm] = (await examine(as(program, ['-accel', 'kvm']))).vms;
+      expect(vm?.vm.vmm).toBe('qemu');
+    },
+  );
+
   test('a program not known here: both', async () => {
     const [vm] = (await examine(HOST)).vms;
     expect([vm?.quirk, vm?.quirkWhy]).toEqual([['on', 'off'], 'kvmmt is not known here']);

@@ -75,13 +75,16 @@ export function vmFiles(links: readonly NamedLink[]): VmFiles {
   };
 }
 
-/** Programs that run VMs, by file name or by the (cut) name of the task. First match decides. */
+/**
+ * Programs that run VMs, by file name or by the (cut) name of the task; NixOS starts ".NAME-wrapped".
+ * First match decides.
+ */
 const VMMS: readonly (readonly [RegExp, VmmName])[] = [
-  [/^qemu-system-|^qemu-kvm$|^kvm$/, 'qemu'],
-  [/^crosvm/, 'crosvm'],
-  [/^cloud-hyperviso/, 'cloud-hypervisor'],
-  [/^firecracker/, 'firecracker'],
-  [/^(?:krunvm|muvm|libkrun)/, 'libkrun'],
+  [/^\.?qemu-system-|^\.?qemu-kvm(?:-wrapp(?:ed?)?)?$|^kvm$/, 'qemu'],
+  [/^\.?crosvm/, 'crosvm'],
+  [/^\.?cloud-hyperviso/, 'cloud-hypervisor'],
+  [/^\.?firecracker/, 'firecracker'],
+  [/^\.?(?:krunvm|muvm|libkrun)/, 'libkrun'],
 ];
 
 /** The VMM behind a program name; `other` when it is none that is known here. */
