@@ -43,10 +43,11 @@ const NO_MONITOR: Partial<Record<string, string>> = {
 };
 
 async function opened(path: string, reader: HostReader): Promise<Monitor> {
-  const found = await openMonitor(resolve(path), reader);
+  const found = await openMonitor(path, reader);
   if (found.ok) return found.monitor;
   const help = NO_MONITOR[found.reason] ?? 'is it the monitor of a QEMU that runs?';
-  return refuse(`no monitor at ${printable(path)}: ${found.detail}`, help);
+  const why = found.reason === 'timeout' ? `no answer within ${found.detail}` : found.detail;
+  return refuse(`no monitor at ${printable(path)}: ${why}`, help);
 }
 
 /**
@@ -60,7 +61,9 @@ export async function takeLive(options: LiveOptions): Promise<Capture> {
   const host = liveHost();
   const monitors: Monitor[] = [];
   try {
-    for (const path of options.qmp ?? []) monitors.push(await opened(path, host));
+    // A QMP monitor takes one client: a path given twice would wait for itself.
+    const paths = new Set((options.qmp ?? []).map((path) => resolve(path)));
+    for (const path of paths) monitors.push(await opened(path, host));
     const capture = await collectUnmasked(host, pid, { trace, monitors });
     const lost = monitors.find((m) => m.pid === null);
     if (lost !== undefined) {

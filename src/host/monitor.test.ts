@@ -133,6 +133,51 @@ describe('no monitor', () => {
     expect(await openMonitor(path, reader, deadline)).toMatchObject({ ok: false, reason });
   });
 
+  const flood = (s: Socket): void => {
+    const more = (): void => {
+      while (!s.destroyed && s.write('{"QMP":{}}\n'.repeat(1000)));
+    };
+    s.on('drain', more);
+    more();
+  };
+  const answering = (answer: string) => (s: Socket) => {
+    s.write(GREETING);
+    s.on('data', () => s.write(`${answer}\n`));
+  };
+  test.each<[string, (s: Socket) => void]>([
+    ['refuses the session and stays', answering('{"error": {"desc": "no"}}')],
+    ['answers null', answering('null')],
+    ['gives an error that is none', answering('{"error": null}')],
+    ['greets without end', flood],
+    ['is silent', () => {}],
+  ])('who %s is hung up on', async (name, talk) => {
+    let closed: () => void = () => {};
+    const gone = new Promise<void>((resolve) => {
+      closed = resolve;
+    });
+    const path = await serve(name.replaceAll(' ', '-'), (socket) => {
+      socket.on('close', () => closed());
+      socket.resume();
+      talk(socket);
+    });
+    expect(await openMonitor(path, reader, 300)).toMatchObject({ ok: false });
+    await gone;
+  });
+
+  test('a path given twice is opened once', async () => {
+    const said: string[] = [];
+    let connections = 0;
+    const path = await serve('twice', (socket) => {
+      connections += 1;
+      talkQmp({})(socket);
+    });
+    const io = { write: () => {}, error: (text: string) => void said.push(text) };
+    const twice = [path, join(directory, '.', 'twice')];
+    expect(await runDoctor({ format: 'text', qmp: twice }, io)).toBe(2);
+    expect(connections).toBe(1);
+    expect(said.join('')).toContain('no VM was found whose monitor is');
+  });
+
   test('of doctor that is wrong usage', async () => {
     const said: string[] = [];
     const io = { write: () => {}, error: (text: string) => void said.push(text) };

@@ -108,6 +108,7 @@ class Conversation {
     this.#socket = connect({ path });
     this.#socket.setEncoding('utf8');
     this.#socket.on('data', (chunk: string) => {
+      if (this.#failure !== null) return;
       this.#received += chunk;
       if (this.#received.length > ANSWER_MAX) this.#fail('EFBIG', `more than ${ANSWER_MAX} bytes`);
       this.#wake?.();
@@ -118,15 +119,17 @@ class Conversation {
     this.#socket.on('close', () => this.#fail('ECONNRESET', 'the monitor closed the connection'));
   }
 
+  /** Ends it: a socket left open would keep the process, and what still comes would pile up. */
   #fail(code: string, detail?: string): void {
     const refusal = refusalOf(code);
     this.#failure ??= detail === undefined ? refusal : { ...refusal, detail };
+    this.close();
     this.#wake?.();
   }
 
   send(text: string): void {
     this.#received = '';
-    this.#socket.write(text);
+    if (this.#failure === null) this.#socket.write(text);
   }
 
   /** What `take` makes of the text received, as soon as it makes something of it. */
@@ -164,18 +167,27 @@ function qmpRequest(command: string): object {
   return typename === undefined ? { execute } : { execute, arguments: { typename } };
 }
 
+function objectOf(line: string): Readonly<Record<string, unknown>> | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+    return isObject ? (value as Readonly<Record<string, unknown>>) : null;
+  } catch {
+    return null;
+  }
+}
+
 /** The answer among the lines; events stand between them. */
 function qmpAnswer(received: string): TextReading | null {
   for (const line of received.split('\n').slice(0, -1)) {
-    let message: Record<string, unknown>;
-    try {
-      message = JSON.parse(line) as Record<string, unknown>;
-    } catch {
-      return { ok: false, reason: 'error', detail: 'an answer that is no JSON' };
+    const message = objectOf(line);
+    if (message === null) {
+      return { ok: false, reason: 'error', detail: 'an answer that is no JSON object' };
     }
-    if (message['error'] !== undefined) {
-      const { desc } = message['error'] as { readonly desc?: unknown };
-      return { ok: false, reason: 'error', detail: String(desc).slice(0, 200) };
+    if ('error' in message) {
+      const error = message['error'] as { readonly desc?: unknown } | null;
+      const desc = typeof error?.desc === 'string' ? error.desc : 'refused without a reason';
+      return { ok: false, reason: 'error', detail: desc.slice(0, 200) };
     }
     if (!('return' in message)) continue;
     const value = message['return'];
@@ -228,7 +240,10 @@ export async function openMonitor(
   };
   if (kind === 'qmp') {
     const opened = await exchange('{"execute": "qmp_capabilities"}\n');
-    if (!opened.ok) return opened;
+    if (!opened.ok) {
+      conversation.close();
+      return opened;
+    }
   }
   const table = await reader.readText('/proc/net/unix');
   const monitor: Monitor = {
