@@ -103,6 +103,25 @@ describe('many files', () => {
     expect(status).toBe(2);
   });
 
+  test('a named pipe whose writer comes later is read to its end', async () => {
+    const pipe = path('late');
+    if (spawnSync('sh', ['-c', 'mkfifo "$1"', 'sh', pipe]).status !== 0) return;
+    const feed = '(sleep 0.5; { sleep 0.3; cat "$1"; } > "$2") & exec "$3" "$4" doctor "$2"';
+    const argv = ['-c', feed, 'sh', host('pvm-6.18'), pipe, process.execPath, MAIN];
+    const r = spawnSync('sh', argv, { encoding: 'utf8', timeout: 10_000 });
+    expect({ stderr: r.stderr, status: r.status }).toEqual({ stderr: '', status: 0 });
+    expect(r.stdout).toBe(memtype(['doctor', host('pvm-6.18')]).stdout);
+  });
+
+  test('an empty name, one that is not UTF-8, one that turns the line', () => {
+    expect(memtype(['doctor', '']).stderr).toBe('error: the name of a file is empty\n');
+    const turned = memtype(['doctor', path('\u202e.json'), path('a')]);
+    expect(turned.stdout).not.toContain('\u202e');
+    const list = path('latin1');
+    writeFileSync(list, Buffer.from([0x61, 0xe4, 0x0a]));
+    expect(memtype(['doctor', '--files-from', list]).stdout).toContain('its name is not UTF-8');
+  });
+
   test('what is of one host is refused', () => {
     for (const [args, why] of [
       [['--format', 'markdown', ...ALL], 'is of one host'],
@@ -201,6 +220,49 @@ describe('parts', () => {
     const r = memtype(['doctor', '--summarize'], `${parts[0]}${cut.join('\n')}\n`);
     expect(r.stderr).toContain('a run was cut short');
     expect(r.status).toBe(2);
+  });
+
+  test('nothing is no sum', () => {
+    const empty = path('none.jsonl');
+    writeFileSync(empty, '\n');
+    const part = path('part.jsonl');
+    writeFileSync(part, json('--shard', '0/1'));
+    for (const [args, input] of [
+      [['-'], ''],
+      [[], ''],
+      [[empty], undefined],
+      [[part, empty], undefined],
+    ] as const) {
+      for (const format of ['text', 'sarif']) {
+        const r = memtype(['doctor', '--summarize', ...args, '--format', format], input);
+        expect(r.stderr).toContain('has no lines of doctor');
+        expect(r.status).toBe(2);
+        if (args.length < 2) expect(r.stdout).toBe('');
+      }
+    }
+  });
+
+  test('a part that is missing, or there twice, is noticed', () => {
+    const files = ['pvm-6.18', 'bare-no-kvm'].map(host);
+    const of = (...args: readonly string[]): string =>
+      memtype(['doctor', ...files, '--format', 'json', ...args]).stdout;
+    const parts = [0, 1, 2].map((i) => of('--shard', `${i}/3`));
+    const sum = (...texts: readonly (string | undefined)[]) =>
+      memtype(['doctor', '--summarize'], texts.join(''));
+    expect(JSON.parse(parts[2] ?? '')).toMatchObject({ kind: 'summary', shard: '2/3' });
+    expect(sum(...parts)).toMatchObject({ stderr: '', status: 0 });
+    const missing = sum(parts[0], parts[1]);
+    expect(missing.stderr).toContain('no summary of part 2/3');
+    expect(missing.status).toBe(2);
+    const empty = sum(...parts, parts[2]);
+    expect(empty.stderr).toContain('more than one summary of part 2/3');
+    expect(empty.status).toBe(2);
+    const whole = sum(of(), of());
+    expect(whole.stderr).toContain(`more than one line of ${files[0]}, ${files[1]}`);
+    expect(whole.status).toBe(2);
+    // As written before summaries named their part.
+    const old = of().replace(',"shard":null', '');
+    expect(sum(old)).toMatchObject({ stderr: '', status: 0 });
   });
 
   test.each([

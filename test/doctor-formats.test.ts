@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { captureJson } from '../src/doctor/capture/capture-file.ts';
@@ -282,15 +282,34 @@ describe('Prometheus', () => {
   test('many hosts, the unreadable among them; equal base names are told apart', () => {
     const odd = join(scratch, 'odd "name"\\\n.json');
     writeFileSync(odd, 'x');
-    const samples = metrics(...FILES, FILES[0] ?? '', odd);
+    const [first = '', ...others] = FILES;
+    const samples = metrics(...FILES, first, odd);
     const up = samples.filter((s) => s.name === 'memtype_up');
     expect(up.map((s) => s.labels['host'])).toEqual([
-      ...HOSTS.map((h) => `${h}.json`),
-      FILES[0],
-      'odd "name"\\\n.json',
+      first,
+      ...others.map((f) => basename(f)),
+      `${first}#2`,
+      'odd "name"\\\ufffd.json',
     ]);
     expect(up.at(-1)?.value).toBe(0);
     expect(samples.every((s) => s.labels['host'] !== undefined)).toBe(true);
+  });
+
+  test('labels do not depend on the order of the files; what is not shown is replaced', () => {
+    const names = ['x/y.json', 'y.json', 'x/z.json', 'a\u202e\u001b[2J\u0007.json', 'a\ufffd.json'];
+    const hosts = (files: readonly string[]): ReadonlyMap<string, unknown> => {
+      const up = metrics(...files).filter((s) => s.name === 'memtype_up');
+      return new Map(files.map((file, i) => [file, up[i]?.labels['host']]));
+    };
+    const labels = hosts(names);
+    expect([...labels.values()]).toEqual([
+      'x/y.json',
+      'y.json',
+      'z.json',
+      'a\ufffd\ufffd[2J\ufffd.json',
+      'a\ufffd.json',
+    ]);
+    for (const [file, label] of hosts([...names].reverse())) expect(label).toBe(labels.get(file));
   });
 
   test('the parser of this test refuses what a scraper would', () => {

@@ -39,10 +39,12 @@ export function refuse(message: string, help?: string): never {
 
 const SHOWN_MAX = 96;
 
-/** Control characters made visible, so that a terminal cannot be steered by an input. */
+/**
+ * Control characters, and those of no width that turn the direction of writing or end a line, made visible:
+ * a terminal cannot be steered, nor its reader deceived, by an input.
+ */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is replaced
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => (c === '\t' ? ' ' : '\ufffd'));
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) => (c === '\t' ? ' ' : '\ufffd'));
 }
 
 const MESSAGE_MAX = 400;

@@ -195,6 +195,75 @@ export function locateJson(text: string, path: readonly (string | number)[]): Ex
   return { at, length: Math.max(1, valueEnd(text, at) - at) };
 }
 
+/** The end of the string that begins at `at`, in a text that is JSON: `scanString` without its checks. */
+function stringEnd(text: string, at: number): number {
+  for (let end = text.indexOf('"', at + 1); end >= 0; end = text.indexOf('"', end + 1)) {
+    let slashes = 0;
+    while (text[end - 1 - slashes] === '\\') slashes += 1;
+    if (slashes % 2 === 0) return end + 1;
+  }
+  return text.length;
+}
+
+function keysWritten(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('"'); at >= 0; ) {
+    const end = stringEnd(text, at);
+    if (text[skipBlank(text, end)] === ':') count += 1;
+    at = text.indexOf('"', end);
+  }
+  return count;
+}
+
+function keysRead(value: unknown): number {
+  let count = 0;
+  const open: unknown[] = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    const members = Object.values(next) as readonly unknown[];
+    if (!Array.isArray(next)) count += members.length;
+    for (const member of members) if (typeof member === 'object') open.push(member);
+  }
+  return count;
+}
+
+/** A capture is less deep; below this, keys are not compared. */
+const DEPTH_MAX = 8;
+
+/**
+ * The first key that an object has twice with two values, of which JSON.parse keeps the last; null: there is
+ * none.
+ *
+ * @param value what JSON.parse makes of `text`
+ */
+export function contradiction(text: string, value: unknown): Extent | null {
+  // All but always so, and much faster than to look at each.
+  if (keysWritten(text) === keysRead(value)) return null;
+  const open: Map<string, string>[] = [];
+  for (let at = 0; at < text.length; ) {
+    const c = text[at];
+    if (c === '{' || c === '[') open.push(new Map());
+    else if (c === '}' || c === ']') open.pop();
+    if (c !== '"') {
+      at += 1;
+      continue;
+    }
+    const end = stringEnd(text, at);
+    const colon = skipBlank(text, end);
+    if (text[colon] === ':' && open.length <= DEPTH_MAX) {
+      const key = JSON.parse(text.slice(at, end)) as string;
+      const begin = skipBlank(text, colon + 1);
+      const said = text.slice(begin, valueEnd(text, begin));
+      const before = open.at(-1)?.get(key);
+      if (before !== undefined && before !== said) return { at, length: end - at };
+      open.at(-1)?.set(key, said);
+    }
+    at = end;
+  }
+  return null;
+}
+
 /** A diagnostic with the place of an extent; what spans lines is marked to the end of the first. */
 export function diagnosticAt(
   text: string,

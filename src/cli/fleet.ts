@@ -1,8 +1,9 @@
-import { type Diagnostic, InputError } from '../base/diagnostic.ts';
+import { type Diagnostic, InputError, refuse } from '../base/diagnostic.ts';
 import { Answers } from '../doctor/diagnosis/answers.ts';
 import type { FailOn } from '../doctor/diagnosis/exit-code.ts';
-import { type FleetRow, FleetTally, hostRow } from '../doctor/fleet/fleet.ts';
+import { type FleetRow, FleetTally, hostRow, type Shard } from '../doctor/fleet/fleet.ts';
 import { fleetRowFrom } from '../doctor/fleet/fleet-row.ts';
+import { Parts } from '../doctor/fleet/parts.ts';
 import { type FleetFormat, fleetReport } from '../report/doctor-fleet.ts';
 import { diagnosisOf, fileSource } from './doctor-sources.ts';
 import { chunksOf, complainTo, type Io } from './io.ts';
@@ -62,6 +63,8 @@ async function rowOf(file: string, answers: Answers): Promise<FleetRow> {
 export interface FleetOptions {
   readonly format: FleetFormat;
   readonly failOn: FailOn;
+  /** The part that is looked at; null: all. */
+  readonly shard?: Shard | null;
 }
 
 /**
@@ -89,7 +92,7 @@ export async function runFleet(
     progress.tick();
   }
   progress.end();
-  io.write((started ? '' : report.head()) + report.tail(tally.summary()));
+  io.write((started ? '' : report.head()) + report.tail(tally.summary(options.shard)));
   return tally.exitCode();
 }
 
@@ -98,24 +101,24 @@ export async function runFleet(
 const LINE_MAX = 16 * 2 ** 20;
 const INCOMPLETE = 2;
 
-/** What was read of the lines of earlier runs. */
-interface Lines {
-  rows: number;
-  /** Files that the summaries of those runs count. */
-  counted: number;
-}
-
-function* rowsOf(path: string, lines: Lines): Generator<FleetRow> {
+/** @throws InputError also when there is none: every run ends with a line, and this one is lost */
+function* rowsOf(path: string, parts: Parts): Generator<FleetRow> {
   const file = path === '-' ? 'standard input' : path;
   let number = 0;
+  let isEmpty = true;
   for (const line of partsOf(chunksOf(path), '\n', LINE_MAX, `a line of ${file}`)) {
     number += 1;
     if (line.trim() === '') continue;
+    isEmpty = false;
     const found = fleetRowFrom(line, file, number);
-    if (found.kind === 'host') {
-      lines.rows += 1;
-      yield found.row;
-    } else lines.counted += found.files;
+    parts.add(found);
+    if (found.kind === 'host') yield found.row;
+  }
+  if (isEmpty) {
+    refuse(
+      `${file} has no lines of doctor`,
+      'even a run over no file ends with a line: its summary',
+    );
   }
 }
 
@@ -124,24 +127,27 @@ function* rowsOf(path: string, lines: Lines): Generator<FleetRow> {
  * summary alone; SARIF and Prometheus have the hosts as well.
  *
  * @returns the exit code as that of one run; 2 also when lines are missing or there twice
- * @throws InputError for a line that is none
+ * @throws InputError for a line that is none, or no line
  */
 export function runSummary(files: readonly string[], options: FleetOptions, io: Io): number {
   const report = fleetReport(options.format, packageVersion());
   const isWhole = options.format === 'sarif' || options.format === 'prometheus';
   const tally = new FleetTally(options.failOn);
-  const lines: Lines = { rows: 0, counted: 0 };
-  io.write(report.head());
+  const parts = new Parts();
+  let started = false;
+  const write = (text: string): void => {
+    io.write((started ? '' : report.head()) + text);
+    started = true;
+  };
   for (const file of files) {
-    for (const row of rowsOf(file, lines)) {
+    for (const row of rowsOf(file, parts)) {
       tally.add(row);
-      if (isWhole) io.write(report.row(row));
+      if (isWhole) write(report.row(row));
     }
   }
-  io.write(report.tail(tally.summary()));
-  if (lines.rows === lines.counted) return tally.exitCode();
-  const message = `there are lines of ${lines.rows} files, and the summaries among them count ${lines.counted}`;
-  const help = 'a run was cut short, or lines are missing or there twice';
-  complainTo(io, [{ severity: 'error', message, help }]);
+  write(report.tail(tally.summary()));
+  const problems = parts.problems();
+  if (problems.length === 0) return tally.exitCode();
+  complainTo(io, problems);
   return INCOMPLETE;
 }

@@ -70,6 +70,8 @@ export interface Reading {
   /** Bytes. */
   readonly max: number;
   readonly open: (path: string) => number;
+  /** How long nobody may write to a named pipe that was opened without waiting for a writer, ms. */
+  readonly patience?: number;
 }
 
 /** A case is a page of text. What fits in here is parsed or refused within two seconds, whatever it is. */
@@ -96,6 +98,23 @@ function readSome(fd: number, buffer: Uint8Array): number {
   }
 }
 
+class Unwritten extends Error {
+  constructor(patience: number) {
+    super(`it is a pipe, and nobody wrote to it within ${patience / 1000} s`);
+  }
+}
+
+/** What comes first out of a pipe: 0 bytes may mean that its writer is still to come. */
+function firstOf(fd: number, buffer: Uint8Array, patience: number): number {
+  const ends = performance.now() + patience;
+  for (;;) {
+    const count = readSome(fd, buffer);
+    if (count > 0) return count;
+    if (performance.now() >= ends) throw new Unwritten(patience);
+    pause();
+  }
+}
+
 const CHUNK = 64 * 1024;
 
 /** Used for one file after the other: of ten thousand, each would leave its own behind. */
@@ -108,6 +127,8 @@ function readAll(fd: number, reading: Reading): Buffer {
   const stat = fstatSync(fd);
   if (stat.isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
   if (stat.isFile() && stat.size > reading.max) throw new TooLarge(reading);
+  const { patience = 0 } = reading;
+  const waits = fd !== 0 && patience > 0 && stat.isFIFO();
   let length = 0;
   for (;;) {
     if (room.length - length < CHUNK) {
@@ -115,7 +136,8 @@ function readAll(fd: number, reading: Reading): Buffer {
       room.copy(larger, 0, 0, length);
       room = larger;
     }
-    const count = readSome(fd, room.subarray(length, length + CHUNK));
+    const next = room.subarray(length, length + CHUNK);
+    const count = length === 0 && waits ? firstOf(fd, next, patience) : readSome(fd, next);
     if (count === 0) return room.subarray(0, length);
     length += count;
     if (length > reading.max) throw new TooLarge(reading);
@@ -124,7 +146,12 @@ function readAll(fd: number, reading: Reading): Buffer {
 
 function unreadable(path: string, error: unknown): InputError {
   const { code = '', message } = error as NodeJS.ErrnoException;
-  const why = REASONS[code] ?? message;
+  if (path === '')
+    return new InputError([{ severity: 'error', message: 'the name of a file is empty' }]);
+  const isLost = code === 'ENOENT' && path.includes('\ufffd');
+  const why = isLost
+    ? 'its name is not UTF-8: such names are not read'
+    : (REASONS[code] ?? message);
   return new InputError([{ severity: 'error', message: `cannot read ${path}: ${why}` }]);
 }
 

@@ -1,4 +1,5 @@
 import { refuse } from '../base/diagnostic.ts';
+import { SHARDS_MAX, type Shard } from '../doctor/fleet/fleet.ts';
 import { chunksOf } from './io.ts';
 
 /** Longer is no file name: Linux allows 4096 bytes. */
@@ -58,16 +59,6 @@ export function* namesFrom(path: string): Generator<string> {
     if (name !== '') yield name === '-' ? './-' : name;
   }
 }
-
-/** One part of several. */
-export interface Shard {
-  /** From 0. */
-  readonly index: number;
-  readonly of: number;
-}
-
-/** More pods than any cluster gives a job. */
-const SHARDS_MAX = 1_000_000;
 
 /** "0/8" is the first of eight. @throws InputError for anything else */
 export function parseShard(text: string): Shard {

@@ -12,6 +12,9 @@ import { readText } from './io.ts';
 /** A case file is a page of text, and reading YAML takes longer. */
 const YAML_MAX = 256 * 1024;
 
+/** For the writer of a named pipe to come. */
+const PATIENCE_MS = 3000;
+
 // A named pipe that nobody writes to must not keep a run over many files waiting for ever.
 const open = (path: string): number => openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
 
@@ -93,6 +96,6 @@ async function fromYaml(text: string, file: string): Promise<CaptureFile> {
  * @throws InputError with place and caret when it is neither, larger than 64 MiB, or of a newer version
  */
 export async function readCaptureFile(file: string): Promise<CaptureFile> {
-  const text = readText(file, { what: 'capture', max: CAPTURE_MAX, open });
+  const text = readText(file, { what: 'capture', max: CAPTURE_MAX, open, patience: PATIENCE_MS });
   return /^\s*[{[]/.test(text) ? parseCaptureFile(text, file) : await fromCase(text, file);
 }

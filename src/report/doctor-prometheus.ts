@@ -1,3 +1,4 @@
+import { printable } from '../base/diagnostic.ts';
 import { type Diagnosis, doctorExitCode, type VmDiagnosis } from '../doctor/diagnosis/diagnose.ts';
 import type { DoctorFinding } from '../doctor/findings.ts';
 import { eraWord, type FleetRow, type HostRow, hostRow } from '../doctor/fleet/fleet.ts';
@@ -31,10 +32,48 @@ function escaped(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }
 
+/** A line but for its metric and host, whose label depends on the other hosts. */
+interface Sample {
+  /** Index of its file; null: the only host. */
+  readonly host: number | null;
+  /** `code="MT401"} 1`: what follows. */
+  readonly tail: string;
+}
+
 /** The parts are joined, not appended: a string that refers to a piece of a capture keeps all of it. */
-function sample(metric: Metric, labels: Labels, value: number): string {
-  const pairs = Object.entries(labels).map(([name, text]) => `${name}="${escaped(text)}"`);
-  return [metric, pairs.length === 0 ? '' : `{${pairs.join(',')}}`, ` ${value}\n`].join('');
+function tailOf(labels: Labels, value: number): string {
+  const pairs = Object.entries(labels).map(
+    ([name, text]) => `${name}="${escaped(printable(text))}"`,
+  );
+  return [pairs.join(','), pairs.length === 0 ? '' : '}', ` ${value}\n`].join('');
+}
+
+function line(metric: Metric, { host, tail }: Sample, hosts: readonly string[]): string {
+  const hasLabels = !tail.startsWith(' ');
+  if (host === null) return `${metric}${hasLabels ? '{' : ''}${tail}`;
+  return `${metric}{host="${escaped(hosts[host] ?? '')}"${hasLabels ? ',' : '}'}${tail}`;
+}
+
+/**
+ * What each file is called: its base name; of those whose base names are alike, each its whole name; what is
+ * alike then, too (a file given twice), has a number from the second on. Hosts keep their labels in any order.
+ */
+function labelsOf(files: readonly string[]): readonly string[] {
+  const names = files.map((file) => printable(file));
+  const bases = names.map((name) => name.split('/').at(-1) ?? name);
+  const counts = new Map<string, number>();
+  for (const base of bases) counts.set(base, (counts.get(base) ?? 0) + 1);
+  const wished = bases.map((base, i) => (counts.get(base) === 1 ? base : (names[i] ?? '')));
+  const all = new Set(wished);
+  const taken = new Set<string>();
+  return wished.map((name) => {
+    let label = name;
+    for (let n = 2; taken.has(label) || (label !== name && all.has(label)); n++) {
+      label = `${name}#${n}`;
+    }
+    taken.add(label);
+    return label;
+  });
 }
 
 /** How many places have a finding, by code, severity and certainty. */
@@ -64,57 +103,48 @@ function findingCounts(
  */
 export class Exposition {
   readonly #version: string;
-  readonly #samples = new Map<Metric, string[]>();
-  readonly #hosts = new Set<string>();
+  readonly #samples = new Map<Metric, Sample[]>();
+  /** Names of the files, in the order given. */
+  readonly #files: string[] = [];
 
   /** @param version of memtype */
   constructor(version: string) {
     this.#version = version;
   }
 
-  #add(metric: Metric, labels: Labels, value: number): void {
+  #add(metric: Metric, labels: Labels, value: number, host: number | null = null): void {
     const list = this.#samples.get(metric) ?? [];
-    list.push(sample(metric, labels, value));
+    list.push({ host, tail: tailOf(labels, value) });
     this.#samples.set(metric, list);
   }
 
-  /** The base name of the file, the whole name when the base name is taken, and then with a number. */
-  #labelOf(file: string): string {
-    const base = file.split('/').at(-1) ?? file;
-    let label = this.#hosts.has(base) ? file : base;
-    for (let n = 2; this.#hosts.has(label); n++) label = `${file}#${n}`;
-    this.#hosts.add(label);
-    return label;
-  }
-
-  #host(row: HostRow, labels: Labels): void {
-    this.#add('memtype_up', labels, 1);
+  #host(row: HostRow, host: number | null): void {
+    this.#add('memtype_up', {}, 1, host);
     const info = {
-      ...labels,
       kernel: row.kernel ?? 'not known',
       era: eraWord(row),
       paging: row.paging ?? 'not known',
       version: this.#version,
     };
-    this.#add('memtype_host_info', info, 1);
-    this.#add('memtype_doctor_exit_code', labels, row.exitCode);
+    this.#add('memtype_host_info', info, 1, host);
+    this.#add('memtype_doctor_exit_code', {}, row.exitCode, host);
     for (const [kind, n] of findingCounts(row.findings, null)) {
-      this.#add('memtype_findings', { ...labels, ...kind }, n);
+      this.#add('memtype_findings', kind, n, host);
     }
-    this.#add('memtype_undetermined', labels, row.undetermined.length);
-    this.#add('memtype_vms', labels, row.vms);
+    this.#add('memtype_undetermined', {}, row.undetermined.length, host);
+    this.#add('memtype_vms', {}, row.vms, host);
   }
 
   /** One of many hosts: a label `host` tells them apart. */
   row(row: FleetRow): void {
-    const host = this.#labelOf(row.file);
-    if (row.verdict === 'error') this.#add('memtype_up', { host }, 0);
-    else this.#host(row, { host });
+    const host = this.#files.push(row.file) - 1;
+    if (row.verdict === 'error') this.#add('memtype_up', {}, 0, host);
+    else this.#host(row, host);
   }
 
   /** The only host, with its VMs. */
   diagnosis(d: Diagnosis): void {
-    this.#host({ ...hostRow('', d), exitCode: doctorExitCode(d) }, {});
+    this.#host({ ...hostRow('', d), exitCode: doctorExitCode(d) }, null);
     for (const vm of d.vms) this.#vm(vm, d);
   }
 
@@ -138,10 +168,14 @@ export class Exposition {
 
   /** All of it, a metric without samples left out. */
   text(): string {
+    const hosts = labelsOf(this.#files);
     const parts = (Object.keys(METRICS) as Metric[]).flatMap((metric) => {
       const samples = this.#samples.get(metric);
       if (samples === undefined) return [];
-      return [`# HELP ${metric} ${METRICS[metric]}\n# TYPE ${metric} gauge\n`, ...samples];
+      return [
+        `# HELP ${metric} ${METRICS[metric]}\n# TYPE ${metric} gauge\n`,
+        ...samples.map((sample) => line(metric, sample, hosts)),
+      ];
     });
     return parts.join('');
   }

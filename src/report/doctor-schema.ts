@@ -240,6 +240,7 @@ const SUMMARY_LINE: Json = object({
   eras: counts,
   paging: counts,
   vms: COUNT,
+  shard: { ...nullable('string'), description: '"0/8": the part of the list; null: all of it' },
 });
 
 /** JSON Schema of each line that `doctor --format json` prints of many hosts. */

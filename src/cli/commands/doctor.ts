@@ -108,7 +108,8 @@ export async function runDoctor(
     const isMany = files.length > 1 || options['files-from'] !== undefined || shard !== undefined;
     if (!isMany) return await runOne(options, files[0], io);
     const part = shard === undefined ? null : parseShard(shard);
-    return await runFleet(sharded(namesOf(options, files), part), fleetOptions(options), io);
+    const names = sharded(namesOf(options, files), part);
+    return await runFleet(names, { ...fleetOptions(options), shard: part }, io);
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     complainTo(io, error.diagnostics);

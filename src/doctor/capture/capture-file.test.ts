@@ -114,6 +114,22 @@ describe('versions', () => {
     expect(refused).toContain('help: run doctor of that version');
   });
 
+  test('a newer one that does not say who wrote it', () => {
+    expect(refusalOf('{"memtypeCapture": 7}')).toContain(
+      'error: capture format 7: this version reads up to 1\n',
+    );
+  });
+
+  test('a key twice: refused with its place where the two differ', () => {
+    const twice = refusalOf('{"memtypeCapture": 7,\n "memtypeCapture": 1}');
+    expect(twice).toContain('this key stands here for the second time');
+    expect(twice).toContain('--> c.json:2:2');
+    const nested = '{"memtypeCapture": 1, "texts": {"/a\\"": "x",\n"/b": "y", "/a\\u0022": "z"}}';
+    expect(refusalOf(nested)).toContain('--> c.json:2:12');
+    const same = '{"memtypeCapture": 1, "bytes": {"/a 0 1": "00", "/a 0 1": "00"}}';
+    expect(parseCapture(same, 'c.json').bytes.size).toBe(1);
+  });
+
   test('what a newer one added is read over and noted', () => {
     const value = { memtypeCapture: 1, uname: { nodename: 'x' }, log: ['a'], smbios: {} };
     const { capture: c, notes } = parseCaptureFile(JSON.stringify(value), 'c.json');

@@ -1,5 +1,12 @@
 import { type Diagnostic, InputError, printable } from '../../base/diagnostic.ts';
-import { diagnosticAt, type JsonTree, locateJson, parseJson, printJson } from '../../base/json.ts';
+import {
+  contradiction,
+  diagnosticAt,
+  type JsonTree,
+  locateJson,
+  parseJson,
+  printJson,
+} from '../../base/json.ts';
 import type {
   BytesReading,
   Capture,
@@ -306,8 +313,8 @@ function checkVersion(r: ShapeReader, value: Plain): void {
     r.fail(['memtypeCapture'], '"memtypeCapture" is the version of the format, e.g. 1');
   }
   if (version <= CAPTURE_VERSION) return;
-  const tool = typeof value['tool'] === 'string' ? ` by ${printable(value['tool'])}` : '';
-  const message = `capture format ${version}, written${tool}: this version reads up to ${CAPTURE_VERSION}`;
+  const tool = typeof value['tool'] === 'string' ? `, written by ${printable(value['tool'])}` : '';
+  const message = `capture format ${version}${tool}: this version reads up to ${CAPTURE_VERSION}`;
   r.fail(['memtypeCapture'], message, 'run doctor of that version, or a newer one');
 }
 
@@ -369,6 +376,11 @@ export function parseCaptureFile(text: string, file: string): CaptureFile {
   }
   const parsed = parseJson(text, file);
   if (!parsed.ok) throw new InputError([parsed.diagnostic]);
+  const twice = contradiction(text, parsed.value);
+  if (twice !== null) {
+    const message = 'this key stands here for the second time, with another value';
+    throw new InputError([diagnosticAt(text, file, twice, message, 'remove one of them')]);
+  }
   return captureFrom(parsed.value, (path, message, help) =>
     diagnosticAt(text, file, locateJson(text, path), message, help),
   );

@@ -1,12 +1,12 @@
 import { type Diagnostic, InputError } from '../../base/diagnostic.ts';
 import type { Severity, VerdictCode } from '../../resolve/verdict.ts';
 import type { DoctorFinding } from '../findings.ts';
-import type { FleetRow, HostRow } from './fleet.ts';
+import { type FleetRow, type HostRow, SHARDS_MAX, type Shard } from './fleet.ts';
 
-/** A line of the JSON Lines that doctor prints of many hosts: a host, or a summary of so many files. */
+/** A line of the JSON Lines that doctor prints of many hosts: a host, or a summary of so many files and of which part. */
 export type FleetLine =
   | { readonly kind: 'host'; readonly row: FleetRow }
-  | { readonly kind: 'summary'; readonly files: number };
+  | { readonly kind: 'summary'; readonly files: number; readonly shard: Shard | null };
 
 type Plain = Readonly<Record<string, unknown>>;
 
@@ -100,6 +100,16 @@ function hostFrom(r: LineReader, row: Plain): HostRow {
   };
 }
 
+/** "0/8"; null, or absent in lines of an older version: all of a list. */
+function shardFrom(r: LineReader, value: unknown): Shard | null {
+  if (value === null || value === undefined) return null;
+  const [, index, of] = /^(\d{1,7})\/(\d{1,7})$/.exec(r.string(value, 'shard')) ?? [];
+  const shard = { index: Number(index), of: Number(of) };
+  return shard.index < shard.of && shard.of <= SHARDS_MAX
+    ? shard
+    : r.fail('"shard" is no part: I/N');
+}
+
 /** The version of these lines that is read. */
 const VERSION = 1;
 
@@ -118,7 +128,10 @@ export function fleetRowFrom(line: string, file: string, number: number): FleetL
     r.fail(`"schemaVersion" is ${JSON.stringify(schemaVersion)}; this version reads ${VERSION}`);
   }
   const kind = r.oneOf(object['kind'], ['host', 'summary'] as const, 'kind');
-  if (kind === 'summary') return { kind, files: r.count(object['files'], 'files') };
+  if (kind === 'summary') {
+    const files = r.count(object['files'], 'files');
+    return { kind, files, shard: shardFrom(r, object['shard']) };
+  }
   if (object['verdict'] !== 'error') return { kind, row: hostFrom(r, object) };
   const of = r.string(object['file'], 'file');
   return { kind, row: { verdict: 'error', file: of, error: r.string(object['error'], 'error') } };

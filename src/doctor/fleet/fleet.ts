@@ -68,6 +68,16 @@ export interface CodeCount {
   readonly possible: number;
 }
 
+/** One part of several. */
+export interface Shard {
+  /** From 0. */
+  readonly index: number;
+  readonly of: number;
+}
+
+/** More pods than any cluster gives a job. */
+export const SHARDS_MAX = 1_000_000;
+
 export interface FleetSummary {
   /** Files given, readable or not. */
   readonly files: number;
@@ -78,6 +88,8 @@ export interface FleetSummary {
   readonly eras: Readonly<Record<string, number>>;
   readonly paging: Readonly<Record<string, number>>;
   readonly vms: number;
+  /** "0/8"; null: all of the list. */
+  readonly shard: string | null;
 }
 
 /** "E9|E10"; "none" without KVM. */
@@ -136,7 +148,7 @@ export class FleetTally {
     }
   }
 
-  summary(): FleetSummary {
+  summary(shard: Shard | null = null): FleetSummary {
     return {
       files: this.#files,
       verdicts: { ...this.#verdicts },
@@ -144,6 +156,7 @@ export class FleetTally {
       eras: sorted(this.#eras),
       paging: sorted(this.#paging),
       vms: this.#vms,
+      shard: shard === null ? null : `${shard.index}/${shard.of}`,
     };
   }
 
