@@ -109,6 +109,8 @@ export interface ProcessSurvey {
   readonly total: number;
   /** Processes whose open files could not be read. */
   readonly closed: number;
+  /** The first of them. */
+  readonly closedPids: readonly number[];
   /** This /proc shows every process of the machine. */
   readonly complete: boolean;
   /** The only process that was looked at; null: all of them. */

@@ -11,7 +11,8 @@ function grave(d: Diagnosis): readonly DoctorFinding[] {
 function seenWords(d: Diagnosis): string {
   const vms = d.vms.filter((v) => v.vm.evidence === 'fd').length;
   const hints = d.vms.length - vms;
-  const perhaps = hints === 0 ? '' : `, ${hints} of whose files are closed may be one`;
+  const closed = hints === 1 ? '1 process' : `${hints} processes`;
+  const perhaps = hints === 0 ? '' : `; ${closed} with closed files may run one`;
   if (vms === 0) return `no VM was seen${perhaps}`;
   const regions = d.vms.reduce((sum, vm) => sum + vm.regions.length, 0);
   return `${count(vms, 'VM')}, ${count(regions, 'memory region')}${perhaps}`;

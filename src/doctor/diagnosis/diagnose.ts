@@ -136,8 +136,11 @@ function missedVms(facts: HostFacts): string | null {
   if (survey === null) return 'whether VMs run: the processes could not be listed';
   if (survey.only !== null) return null;
   const seen = facts.vms.length > 0 ? 'whether more VMs run' : 'whether a VM runs';
-  if (survey.closed > 0)
-    return `${seen}: ${survey.closed} of ${survey.total} processes could not be looked into`;
+  if (survey.closed > 0) {
+    const pids =
+      survey.closedPids.join(', ') + (survey.closed > survey.closedPids.length ? ', ...' : '');
+    return `${seen}: ${survey.closed} of ${survey.total} processes could not be looked into (PID ${pids})`;
+  }
   if (!survey.complete) return `${seen}: this /proc does not show every process`;
   return null;
 }

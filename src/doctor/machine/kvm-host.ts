@@ -93,7 +93,8 @@ function paging(module: Fact<string>, found: ReadonlyMap<string, string>): Fact<
 
 const DEVICE_REMEDIES = {
   absent: 'nothing: this kernel has no /dev/kvm, or this container does not show it',
-  denied: 'join the group kvm, or run doctor as root',
+  denied:
+    'run doctor as root, or as a member of the group of /dev/kvm where it has one (usually kvm)',
 } as const;
 
 function answer(reading: NumberReading, what: string): Fact<number> {

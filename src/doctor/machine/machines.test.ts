@@ -100,7 +100,7 @@ describe('machines without VMs', () => {
     });
     const d = await examine({ ...closed, links: { ...closed.links, '/proc/100/exe': '/bin/x' } });
     expect(d.undetermined).toEqual([
-      'whether a VM runs: 2 of 3 processes could not be looked into',
+      'whether a VM runs: 2 of 3 processes could not be looked into (PID 1, 100)',
     ]);
     expect(doctorExitCode(d)).toBe(3);
     const idle = changed(closed, { files: { '/proc/modules': 'kvm_intel 417792 0 - Live 0x0\n' } });

@@ -106,7 +106,7 @@ function exampleWords(rows: readonly JoinRow[]): string {
   const shown = rows.flatMap(({ host, installed, examples }) =>
     examples.map(
       ({ gfn, pfn }) =>
-        `gfn ${gfn.toString(16)} is pfn ${pfn.toString(16)}, ${host} on the host, and KVM maps it ${installed}`,
+        `gfn 0x${gfn.toString(16)} is pfn 0x${pfn.toString(16)}, ${host} on the host, and KVM maps it ${installed}`,
     ),
   );
   return shown.slice(0, EXAMPLES).join('; ');

@@ -69,6 +69,7 @@ describe.skipIf(folder === '')('whole traces of EPT hosts', () => {
     expect(wc.map((r) => r.installed)).toEqual([installed]);
     // Non-coherent DMA up to 6.10: the type is that of the guest's MTRRs, here still disabled.
     expect(d.findings.some((f) => f.code === 'MT622')).toBe(installed === 'UC');
-    if (forced) expect(found?.text).toMatch(/gfn 490[0-9a-f]{2} is pfn [0-9a-f]+, WC on the host/);
+    if (forced)
+      expect(found?.text).toMatch(/gfn 0x490[0-9a-f]{2} is pfn 0x[0-9a-f]+, WC on the host/);
   });
 });

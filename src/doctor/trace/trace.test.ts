@@ -70,7 +70,7 @@ describe('a trace, joined with the page flags', () => {
     const found = d.findings.find((f) => f.code === 'MT620');
     expect(found).toMatchObject({ severity: 'error', certain: true, places: ['VM 100'] });
     expect(found?.text).toBe(
-      '1 of 5 pages that the trace has: gfn 49000 is pfn 597c, WC on the host, and KVM maps it WB+IPAT.',
+      '1 of 5 pages that the trace has: gfn 0x49000 is pfn 0x597c, WC on the host, and KVM maps it WB+IPAT.',
     );
     expect(found?.fix).toMatch(/honor-guest-pat=on/);
     expect(doctorExitCode(d)).toBe(1);
@@ -100,7 +100,7 @@ describe('a trace, joined with the page flags', () => {
   test('shows device memory mapped cacheable', async () => {
     const d = await traced(HOST, VGA);
     expect(d.findings.find((f) => f.code === 'MT623')?.text).toContain(
-      'gfn 4c000 is pfn a0, device',
+      'gfn 0x4c000 is pfn 0xa0, device',
     );
   });
 

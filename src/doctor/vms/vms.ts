@@ -68,6 +68,9 @@ function isKernelThread(readings: Readings, pid: number): boolean {
   return cmdline.ok && cmdline.text === '';
 }
 
+/** Processes that are named where more are counted. */
+const CLOSED_NAMED = 4;
+
 /** How well the processes could be seen. PID 2 of a machine is the kernel thread kthreadd. */
 export function surveyOf(readings: Readings): Fact<ProcessSurvey> {
   const only = readings.capture.pid;
@@ -79,7 +82,8 @@ export function surveyOf(readings: Readings): Fact<ProcessSurvey> {
     return !links.ok && links.reason !== 'absent' && !isKernelThread(readings, pid);
   });
   const complete = readings.word('/proc/2/comm') === 'kthreadd' && list.ok && !list.cut;
-  return known({ total: pids.length, closed: closed.length, complete, only }, '/proc');
+  const closedPids = closed.slice(0, CLOSED_NAMED);
+  return known({ total: pids.length, closed: closed.length, closedPids, complete, only }, '/proc');
 }
 
 // ---- its memory -------------------------------------------------------------------------------
