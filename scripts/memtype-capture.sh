@@ -9,7 +9,8 @@
 #
 # Needs sh, awk, sed, od, dd, ls, readlink, cat, sleep and uname (those of busybox will do); perl or python3 ask
 # /dev/kvm and read MSRs, and without them these are said to be not read. Nothing is written but standard
-# output. What identifies people is masked, and the file says what.
+# output. What identifies people is masked, and the file says what. What was refused stands on standard error;
+# the exit code is 0 even so.
 
 LC_ALL=C
 export LC_ALL
@@ -1364,10 +1365,35 @@ function quoted(s,   i, c, out) {
   }
   return "\"" out "\""
 }
-function put(section, key, value) { count[section]++; item[section, count[section]] = quoted(key) ": " value }
+# A page or a device that two mappings share is asked for twice: the first answer stays.
+function put(section, key, value) { if ((section, key) in has) return; has[section, key] = 1; count[section]++; item[section, count[section]] = quoted(key) ": " value }
 function put_text(value) {
   if (form == "shared" || form == "sharedinfo") { late(path, value); return }
   if (path == "/dev/kmsg") log_value = value; else put("texts", path, value) }
+# What is there and was not to be had, one line a kind of path.
+function note(what, reason, detail,   line) {
+  if (reason == "absent" || reason == "not read") return
+  sub(/ [0-9]+ [0-9]+$/, "", what)
+  sub(/^\/proc\/[0-9]+\//, "/proc/PID/", what)
+  sub(/\/fdinfo\/[0-9]+$/, "/fdinfo/FD", what)
+  sub(/^\/run\/libvirt\/qemu\/.*/, "/run/libvirt/qemu/NAME.xml", what)
+  sub(/\/devices\/[0-9a-f:]+\.[0-7]/, "/devices/ADDRESS", what)
+  if (form == "log") what = "/dev/kmsg"
+  line = what ": " reason (detail == "" ? "" : ", " detail)
+  if (!(line in notes)) note_line[++note_count] = line
+  notes[line]++
+  noted++
+}
+function print_notes(   i, line) {
+  if (noted == 0) return
+  print "memtype-capture: " noted (noted == 1 ? " thing that is there was" : " things that are there were") " not read; the file says so:" | "cat >&2"
+  for (i = 1; i <= note_count; i++) {
+    line = note_line[i]
+    gsub(/[^ -~]/, "?", line)
+    print "  " line (notes[note_line[i]] > 1 ? " (" notes[note_line[i]] " times)" : "") | "cat >&2"
+  }
+  close("cat >&2")
+}
 function refusal(reason, detail) { return "{\"refused\": " quoted(reason) ", \"detail\": " quoted(detail) "}" }
 function all_lines(   i, out) {
   if (line_count == 0) return "\"\""
@@ -1481,11 +1507,13 @@ $1 == "T" || $1 == "D" || $1 == "F" { begin($1); next }
 $1 == "." { finish(); next }
 $1 == "X" {
   section = kind == "T" ? "texts" : kind == "D" ? "lists" : "linkLists"
+  if (form !~ /^shared/) note(path, $2, $3)
   if (kind == "T") put_text(refusal($2, $3))
   else put(section, path, refusal($2, $3))
   next
 }
-$1 == "R" { put($2, $3, refusal($4, $5)); next }
+# EINVAL: a directory where other kernels have a link.
+$1 == "R" { form = ""; if ($5 != "EINVAL") note($2 == "kvm" ? "/dev/kvm" : $3, $4, $5); put($2, $3, refusal($4, $5)); next }
 $1 == "L" && $4 == "candidate" { name = $3; sub(/ \(deleted\)$/, "", name); gsub(/[^A-Za-z0-9_.+-]/, "?", name); late($2, quoted(substr(name, 1, 64))); next }
 $1 == "L" { path = $2; put("links", path, quoted(link_target($3))); next }
 $1 == "B" { put("bytes", $2, quoted($3)); next }
@@ -1506,6 +1534,7 @@ END {
     printf "\n }"
   }
   printf "\n}\n"
+  print_notes()
 }
 AWK
 }

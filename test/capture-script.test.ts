@@ -273,8 +273,12 @@ describe.each(SHELLS)('run by $name', (shell) => {
       const root = materialize({ ...host, files }, `${shell.name}-stuck`);
       execFileSync('sh', ['-c', 'mkfifo "$0"', join(root, 'proc/317/maps')]);
       const start = performance.now();
-      const { stdout, status } = run(shell, root);
+      const { stdout, stderr, status } = run(shell, root);
       expect(status).toBe(0);
+      expect(stderr).toBe(
+        'memtype-capture: 1 thing that is there was not read; the file says so:\n' +
+          '  /proc/PID/maps: timeout, 4 s\n',
+      );
       expect(performance.now() - start).toBeLessThan(15_000);
       const { texts } = parseCapture(stdout, 'sh.json');
       expect(texts.get('/proc/317/maps')).toMatchObject({ ok: false, reason: 'timeout' });
