@@ -89,7 +89,7 @@ describe('whether the KVM of a host honours the guest PAT', () => {
   test('/dev/kvm closed: what would tell', async () => {
     const d = await examine({ ...idle(EPT, '6.18.0'), kvm: null });
     expect(d.guestPat).toMatchObject({ answer: 'not known' });
-    expect(d.guestPat?.how).toContain('group kvm');
+    expect(d.guestPat?.how).toContain('group of /dev/kvm');
   });
 
   test('with a VM its own findings speak; without KVM there is no such question', async () => {
