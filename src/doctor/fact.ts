@@ -55,5 +55,5 @@ const REMEDIES: Readonly<Record<Refusal['reason'], string>> = {
   denied: 'run doctor as root',
   timeout: 'run doctor again when the process is not stuck',
   error: 'see the message',
-  'not read': 'nothing, if another answer made it needless; if the file is from elsewhere, add it',
+  'not read': 'nothing: another answer made it needless, or the file does not hold it',
 };
