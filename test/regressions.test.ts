@@ -4,6 +4,7 @@ import { MappingRefused } from '../src/resolve/world.ts';
 import { answer, codes, type Flags } from './ask.ts';
 
 const TTM = { backing: 'ttm-wc', device: 'nosnoop' } as const;
+const RAM = { backing: 'ram', device: 'none' } as const;
 const EPT = { cpu: 'intel', paging: 'ept' } as const;
 const NPT = { cpu: 'amd', paging: 'npt' } as const;
 
@@ -121,9 +122,79 @@ const ONCE_WRONG: readonly (readonly [
     ['MT401'],
     1,
   ],
+  [
+    'RAM of a guest asks no guest MTRR',
+    {
+      ...NPT,
+      kernel: '6.8',
+      firmware: 'none',
+      'guest-place': 'ram',
+      'guest-request': 'WB',
+      ...RAM,
+    },
+    ['WB'],
+    [],
+    0,
+  ],
+  [
+    'UC by the page tables looks into the caches, without self-snoop too',
+    { ...EPT, kernel: '6.12', 'self-snoop': 'no', 'noncoherent-dma': 'yes', guest: 'UC', ...RAM },
+    ['UC'],
+    ['MT301'],
+    1,
+  ],
+  [
+    'WC does not',
+    { ...EPT, kernel: '6.12', 'self-snoop': 'no', 'noncoherent-dma': 'yes', guest: 'WC', ...RAM },
+    ['WC'],
+    ['MT103'],
+    1,
+  ],
+  [
+    'nor does the UC- of the VMM conflict with a cached guest: it is CD on AMD',
+    { ...NPT, kernel: '6.8', backing: 'nvidia-sysmem', guest: 'WB', device: 'snoop' },
+    ['WB'],
+    [],
+    0,
+  ],
+  [
+    'the UC hole of an SEV-SNP guest is there from 6.18 on only: both',
+    {
+      ...NPT,
+      kernel: '6.12',
+      confidential: 'snp',
+      firmware: 'seabios',
+      'guest-place': 'low-bar',
+      'guest-request': 'WB',
+      backing: 'memfd',
+      device: 'none',
+    },
+    ['WB', 'CD'],
+    [],
+    3,
+  ],
 ];
 
 describe('once wrong', () => {
+  test.each<readonly [string, Flags]>([
+    ['--paging npt does not go with', { ...NPT, confidential: 'tdx' }],
+    ['--paging ept does not go with', { ...EPT, confidential: 'snp' }],
+    ['--paging shadow does not go with', { paging: 'shadow', confidential: 'tdx' }],
+    ['KVM runs TDX guests from 6.16 on', { kernel: '6.8', confidential: 'tdx' }],
+    [
+      'both say whether the quirk is in force',
+      { vmm: 'qemu-11', 'honor-guest-pat': 'on', 'quirk-ignore-guest-pat': 'on' },
+    ],
+  ])('refused: %s', (message, flags) => {
+    expect(() => answer(flags)).toThrow(message);
+  });
+
+  test('what may be wrong comes before a remark that is certain', () => {
+    const r = answer({ kernel: '6.12', ...EPT, backing: 'nvidia-sysmem', guest: 'WB' });
+    expect(r.verdicts[0]).toMatchObject({ code: 'MT101', certain: false });
+    expect(r.verdicts.slice(1).some((v) => v.certain && v.severity === 'info')).toBe(true);
+  });
+
   test.each(ONCE_WRONG)('%s', (_name, flags, types, findings, exit) => {
     const r = answer(flags);
     expect(r.types).toEqual(types);

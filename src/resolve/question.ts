@@ -60,7 +60,7 @@ function meet<K extends FactKey>(
 
 const CONFIDENTIAL_PAGING = { tdx: 'ept', snp: 'npt' } as const;
 
-/** A TDX guest runs with EPT, an SEV-SNP guest with NPT, and neither otherwise. */
+/** KVM runs a TDX guest with EPT only (tdx_bringup), an SEV-SNP guest with NPT (sev_hardware_setup). */
 function confidentialPaging(facts: Facts, paging: readonly Paging[]): readonly Paging[] {
   const kinds = facts.confidential ?? ['no'];
   const needed = kinds.flatMap((kind) => (kind === 'no' ? [] : [CONFIDENTIAL_PAGING[kind]]));

@@ -248,6 +248,7 @@ describe("a guest's own MTRRs", () => {
     const log = `${OVMF.log}[    0.0] MTRRs set to read-only\n`;
     const d = await examine({ ...changed(withWindow(OVMF), { files: { [INTEL]: cpuinfo } }), log });
     expect(d.facts.confidential).toMatchObject({ value: 'tdx' });
+    expect(d.guestSide?.hosts.map((h) => h.name)).toEqual(['EPT+PAT']);
     expect(blockOf(d, 'host-blobs').memory?.hints).toEqual(['WB']);
     expect(codesOf(d)).not.toContain('MT220');
   });
@@ -256,6 +257,7 @@ describe("a guest's own MTRRs", () => {
     const line = 'Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP\n';
     const d = await examine({ ...OVMF, log: `${OVMF.log}${line}` });
     expect(d.facts.confidential).toMatchObject({ value: 'snp' });
+    expect(d.guestSide?.hosts.map((h) => h.name)).toEqual(['NPT']);
   });
 
   test('ivshmem in the hole below 4 GiB, and above it', async () => {

@@ -119,7 +119,7 @@ const HOSTS: readonly HostModel[] = [
   },
 ];
 
-/** KVM of a TDX guest honours the guest PAT from its first kernel on; SEV of any kind needs NPT. */
+/** KVM of a TDX guest honours its PAT from birth (tdx_vm_init); SEV of any kind needs NPT (sev_hardware_setup). */
 const CONFIDENTIAL_HOST: Readonly<Record<Confidential, string>> = {
   tdx: 'EPT+PAT',
   snp: 'NPT',
