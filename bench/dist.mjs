@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 export const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
-if (!existsSync(`${ROOT}dist/resolve/sweep.js`)) {
+if (!existsSync(`${ROOT}dist/compare/sweep.js`)) {
   process.stderr.write('bench: there is no dist/; run npm run build first\n');
   process.exit(2);
 }
@@ -12,4 +12,5 @@ if (!existsSync(`${ROOT}dist/resolve/sweep.js`)) {
 export const { compileMtrrs, mtrrCode } = await import('../dist/x86/mtrr.js');
 export const { eptCode, fastMtrrs, NATIVE, nativeCode, nptCode, patCodes, ptePatCode } =
   await import('../dist/x86/fast.js');
-export const { sweep, SWEEP_POINTS } = await import('../dist/resolve/sweep.js');
+export const { sweep } = await import('../dist/compare/sweep.js');
+export const { SWEEP_POINTS } = await import('../dist/compare/space.js');

@@ -8,9 +8,10 @@ import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { decodedByHost } from '../kvm/svm.ts';
 import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
+import { openSets, question } from '../resolve/question.ts';
+import { resolveWorld } from '../resolve/world.ts';
 import { eptEffective } from '../x86/ept.ts';
 import { EFFECTIVE_TYPES, type EffectiveType, type MtrrType } from '../x86/types.ts';
-import { openSets, question } from './question.ts';
 import {
   type ReadInput,
   SWEEP_INPUTS,
@@ -18,13 +19,9 @@ import {
   SWEEP_VALUES,
   SWEEP_WAYS,
   type SweepInput,
-  type SweepRow,
   type SweepWay,
-  sweep,
-  typeAt,
-  typeTable,
-} from './sweep.ts';
-import { resolveWorld } from './world.ts';
+} from './space.ts';
+import { type SweepRow, sweep, typeAt, typeTable } from './sweep.ts';
 
 const ROWS = sweep();
 const ALL_RULES = [...ALL_KERNEL_RULES, ...PROPOSALS.map(proposalRules)];
