@@ -34,7 +34,7 @@ function fact<K extends keyof PfnInputs>(name: K): Condition<PfnInputs> {
   return { text: name, holds: (q) => q[name]() === true };
 }
 
-const pfn_valid = fact('pfn_valid');
+export const pfn_valid = fact('pfn_valid');
 const is_zero_pfn = fact('is_zero_pfn');
 const page_tail = fact('page_tail');
 const head_reserved = fact('head_reserved');

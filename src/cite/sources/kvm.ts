@@ -346,6 +346,12 @@ export const KVM_SOURCES = {
     where: 'github.com/dosemu2/dosemu2/pull/2813, 2026-04-01',
     evidence: 'archive',
   },
+  'memtype/ideal': {
+    kind: 'observation',
+    what: 'a proposal of this project: where the founding mail leaves the ideal open, what was chosen and why',
+    where: 'docs/ideal.md',
+    evidence: 'inferred',
+  },
   'perf/yan-2024-09-05': {
     kind: 'observation',
     what: 'ns per store by forced type: WB 9.0, WC 8.4, UC 206 (Sapphire Rapids); 9.9, 9.9, 35.0 (Coffee Lake-S)',
