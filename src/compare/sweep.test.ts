@@ -108,7 +108,7 @@ describe('the space', () => {
   it('has the size that the documentation says', () => {
     expect(SWEEP_POINTS).toBe(1_061_683_200);
     expect(ROWS).toHaveLength(28);
-    expect(ROWS.reduce((n, row) => n + row.tuples, 0)).toBe(933_859);
+    expect(ROWS.reduce((n, row) => n + row.tuples, 0)).toBe(930_979);
   });
 
   it('is counted exactly: a code for each tuple, and every tuple in one column', () => {
@@ -118,7 +118,7 @@ describe('the space', () => {
         const { inputs, codes } = tables[way];
         const product = inputs.reduce((n, key) => n * SWEEP_VALUES[key].length, 1);
         expect(codes).toHaveLength(product);
-        expect(SWEEP_POINTS % product).toBe(933_859);
+        expect(SWEEP_POINTS % product).toBe(0);
         cells += product;
       }
       expect(tuples).toBe(cells);

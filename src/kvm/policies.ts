@@ -4,17 +4,17 @@ import { ERAS } from './eras/index.ts';
 import { MMIO_BY_MTRR, MMIO_INVALID_RAM_PAT, MMIO_SEED_PATCH } from './mmio.ts';
 import {
   HOST_PAT_SHADOW,
-  HOST_PAT_SLOT_SHADOW,
-  HOST_PAT_SLOT_SVM,
-  HOST_PAT_SLOT_VMX,
   HOST_PAT_SVM,
   HOST_PAT_TRACKED_SHADOW,
   HOST_PAT_TRACKED_SVM,
   HOST_PAT_TRACKED_VMX,
   HOST_PAT_VMX,
+  withHostPatSlot,
+  withHostPatSlotInShadow,
+  withHostPatSlotOnSvm,
 } from './proposals/host-pat.ts';
 import { MTRR_TO_EPT_VMX } from './proposals/mtrr-to-ept.ts';
-import { SLOT_FLAG_VMX } from './proposals/slot-flag.ts';
+import { withSlotFlag } from './proposals/slot-flag.ts';
 import { XEN_MMIO, XEN_SVM, XEN_VMX } from './proposals/xen.ts';
 import type { KvmRules } from './rules.ts';
 import { ALL_KERNEL_RULES, spanOf } from './timeline.ts';
@@ -89,23 +89,24 @@ export const PROPOSALS: readonly Proposal[] = [
     id: 'host-pat-slot',
     title: 'The ideal behind a memslot flag, KVM_MEM_HOST_MEMTYPE (proposed here)',
     text:
-      'host-pat for flagged memslots only, and the rules of 6.16 for all others: who does not ask for it ' +
-      'keeps every bit. docs/ideal.md has the reasons.',
+      'host-pat for flagged memslots only, and the rules of the kernel for all others: who does not ask ' +
+      'for it keeps every bit. docs/ideal.md has the reasons.',
     base: '6.16',
     apply: (kernel) => ({
       ...kernel,
       id: 'host-pat-slot',
-      vmx: HOST_PAT_SLOT_VMX,
-      svm: HOST_PAT_SLOT_SVM,
-      shadow: HOST_PAT_SLOT_SHADOW,
-      guestMtrr: null,
+      vmx: withHostPatSlot(kernel.vmx),
+      svm: withHostPatSlotOnSvm(kernel.svm),
+      shadow: withHostPatSlotInShadow(kernel.shadow),
       hugePage: 'one-host-type-in-flagged-slots',
     }),
   },
   {
     id: 'mmio-by-mtrr',
     title: 'Ask the MTRRs, not the host PAT, whether a page is MMIO (2026, our reading)',
-    text: 'kvm_is_mmio_pfn() looks at the host MTRR type instead of the tracked memory type.',
+    text:
+      'kvm_is_mmio_pfn() asks the host MTRRs instead of PageReserved and the tracked memory type. Read from ' +
+      'the size of the hunk of a trial patch and from what its author said; its new lines are not public.',
     base: '6.16',
     apply: (kernel) => ({ ...kernel, id: 'mmio-by-mtrr', mmio: MMIO_BY_MTRR }),
   },
@@ -114,7 +115,7 @@ export const PROPOSALS: readonly Proposal[] = [
     title: 'KVM_MEM_NON_COHERENT_DMA, a memslot flag (ChromeOS)',
     text: 'The guest PAT is honoured for the RAM of flagged memslots only.',
     base: '6.6',
-    apply: (kernel) => ({ ...kernel, id: 'slot-flag', vmx: SLOT_FLAG_VMX }),
+    apply: (kernel) => ({ ...kernel, id: 'slot-flag', vmx: withSlotFlag(kernel.vmx) }),
   },
   {
     id: 'invalid-ram-pat',

@@ -7,7 +7,6 @@ import {
   noncoherent_dma,
   not,
   otherwise,
-  quirk_ignore_guest_pat,
   self_snoop,
   slot_host_memtype,
   type VmxEra,
@@ -129,73 +128,77 @@ export const HOST_PAT_TRACKED_SHADOW: ShadowEra = {
   ],
 };
 
-/**
- * The same behind a memslot flag, on the rules of 6.16: a VMM that does not set it sees no difference,
- * nor does any other slot of the VM.
+/*
+ * The same behind a memslot flag: lines in front of the lists of the kernel it is applied to. A VMM that
+ * does not set the flag sees no difference, nor does any other slot of the VM.
  */
-export const HOST_PAT_SLOT_VMX: VmxEra = {
-  id: 'host-pat-slot',
-  kernels: 'proposed here, on 6.16',
-  sources: ['memtype/ideal', 'mail/cros-flag'],
-  where: 'vmx/vmx.c: vmx_get_mt_mask(), with KVM_MEM_HOST_MEMTYPE',
-  vmx_get_mt_mask: [
-    when(
-      all(slot_host_memtype, any(is_mmio, self_snoop, noncoherent_dma)),
-      ept('vmm_mapping'),
-      "a flagged memslot: the VMM's type, and the guest PAT is honoured",
-    ),
-    when(slot_host_memtype, ept('vmm_mapping', IPAT), `a flagged memslot: ${UNSAFE}`),
-    when(
-      is_mmio,
-      ept('UC'),
-      'host MMIO is UC; the guest PAT may still pick WC',
-      'kvm/2aaf69dcee86',
-    ),
-    when(
-      all(not(noncoherent_dma), quirk_ignore_guest_pat),
-      ept('WB', IPAT),
-      'KVM_X86_QUIRK_IGNORE_GUEST_PAT: RAM is WB whatever the guest says',
-      'kvm/c9c1e20b4c7d',
-    ),
-    otherwise(ept('WB'), 'RAM is WB and the guest PAT is honoured', 'kvm/c9c1e20b4c7d'),
-  ],
-  felt: 'Only the blobs of a VMM that asks for it; whoever does not ask keeps every bit.',
-};
 
-export const HOST_PAT_SLOT_SVM: SvmEra = {
-  id: 'host-pat-slot',
-  kernels: 'proposed here, on 6.16',
-  sources: ['memtype/ideal', 'kvm/15038e147247'],
-  npt_leaf: [
-    when(slotHostMemtype, 'vmm_mapping', "a flagged memslot: the type of the VMM's mapping"),
-    otherwise('PA0', 'KVM leaves PWT, PCD and PAT of the nested leaf at 0'),
-  ],
-  g_pat: [otherwise('guest', "g_pat is the guest's PAT MSR, updated on every write")],
-  note: 'Only flagged memslots differ from today.',
-};
-
-export const HOST_PAT_SLOT_SHADOW: ShadowEra = {
-  id: 'host-pat-slot',
-  kernels: 'proposed here, on 6.16',
-  sources: ['memtype/ideal'],
-  shadow_leaf: [
-    when(
-      all(
-        shadow.slot_host_memtype,
-        any(shadow.amd, shadow.is_mmio, shadow.self_snoop, shadow.noncoherent_dma),
+export function withHostPatSlot(kernel: VmxEra): VmxEra {
+  return {
+    id: 'host-pat-slot',
+    kernels: 'proposed here',
+    sources: ['memtype/ideal', 'mail/cros-flag', ...kernel.sources],
+    where: 'vmx/vmx.c: vmx_get_mt_mask(), with KVM_MEM_HOST_MEMTYPE',
+    vmx_get_mt_mask: [
+      when(
+        all(slot_host_memtype, any(is_mmio, self_snoop, noncoherent_dma)),
+        ept('vmm_mapping'),
+        "a flagged memslot: the VMM's type, and the guest PAT is honoured",
+        'memtype/ideal',
       ),
-      { host: 'vmm_mapping', guest: true },
-      "a flagged memslot: the VMM's type combined with the type of the guest PTE",
-    ),
-    when(
-      shadow.slot_host_memtype,
-      { host: 'vmm_mapping', guest: false },
-      `a flagged memslot: ${UNSAFE}`,
-    ),
-    otherwise(
-      { host: 'PA0', guest: false },
-      'PWT, PCD and PAT are 0; guest PTE cache bits, guest PAT and guest MTRRs are not looked at',
-      'kvm/make_spte',
-    ),
-  ],
-};
+      when(
+        slot_host_memtype,
+        ept('vmm_mapping', IPAT),
+        `a flagged memslot has exactly the VMM's type: ${UNSAFE}`,
+        'memtype/ideal',
+      ),
+      ...kernel.vmx_get_mt_mask,
+    ],
+    felt: 'Only the blobs of a VMM that asks for it; whoever does not ask keeps every bit.',
+  };
+}
+
+export function withHostPatSlotOnSvm(kernel: SvmEra): SvmEra {
+  return {
+    id: 'host-pat-slot',
+    kernels: 'proposed here',
+    sources: ['memtype/ideal', ...kernel.sources],
+    npt_leaf: [
+      when(
+        slotHostMemtype,
+        'vmm_mapping',
+        "a flagged memslot: the type of the VMM's mapping",
+        'memtype/ideal',
+      ),
+      ...kernel.npt_leaf,
+    ],
+    g_pat: kernel.g_pat,
+    note: 'Only flagged memslots differ from the kernel that it is applied to.',
+  };
+}
+
+export function withHostPatSlotInShadow(kernel: ShadowEra): ShadowEra {
+  return {
+    id: 'host-pat-slot',
+    kernels: 'proposed here',
+    sources: ['memtype/ideal', ...kernel.sources],
+    shadow_leaf: [
+      when(
+        all(
+          shadow.slot_host_memtype,
+          any(shadow.amd, shadow.is_mmio, shadow.self_snoop, shadow.noncoherent_dma),
+        ),
+        { host: 'vmm_mapping', guest: true },
+        "a flagged memslot: the VMM's type combined with the type of the guest PTE",
+        'memtype/ideal',
+      ),
+      when(
+        shadow.slot_host_memtype,
+        { host: 'vmm_mapping', guest: false },
+        `a flagged memslot has exactly the VMM's type: ${UNSAFE}`,
+        'memtype/ideal',
+      ),
+      ...kernel.shadow_leaf,
+    ],
+  };
+}
