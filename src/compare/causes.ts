@@ -84,13 +84,13 @@ function kindsOf(
   for (const kind of PAGE_KINDS) {
     const part = partOf(cubes, kind);
     if (part === null) continue;
-    for (const backing of kind.backings) {
-      const point = pointOf(part, q.platform, backing);
-      const consequences = consequencesAt(point, backing, q.a, q.b, types);
-      const same = groups.find((g) => sameConsequences(g.consequences, consequences));
-      if (same === undefined) groups.push({ backings: [backing.id], consequences });
-      else same.backings.push(backing.id);
-    }
+    const backing = must(kind.backings[0], 'a kind has a class');
+    const point = pointOf(part, q.platform, backing);
+    const consequences = consequencesAt(point, backing, q.a, q.b, types);
+    const ids = kind.backings.map(({ id }) => id);
+    const same = groups.find((g) => sameConsequences(g.consequences, consequences));
+    if (same === undefined) groups.push({ backings: ids, consequences });
+    else same.backings.push(...ids);
   }
   return groups;
 }

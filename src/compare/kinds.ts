@@ -52,11 +52,20 @@ export interface PageKind {
   readonly cube: Cube;
 }
 
-/** Every class, for itself: two classes may be alike for KVM and differ in who uses them. */
-export const PAGE_KINDS: readonly PageKind[] = BACKINGS.map((backing) => ({
-  backings: [backing],
-  cube: cubeOf(pageOf(backing)),
-}));
+/** In the order of BACKINGS. */
+export const PAGE_KINDS: readonly PageKind[] = (() => {
+  const kinds = new Map<string, BackingClass[]>();
+  for (const backing of BACKINGS) {
+    const key = JSON.stringify(backing.page);
+    const same = kinds.get(key);
+    if (same === undefined) kinds.set(key, [backing]);
+    else same.push(backing);
+  }
+  return [...kinds.values()].map((backings) => ({
+    backings,
+    cube: cubeOf(pageOf(must(backings[0], 'a kind has a class'))),
+  }));
+})();
 
 /** The first part of some cubes that a kind of page can be in; null when there is none. */
 export function partOf(cubes: readonly Cube[], kind: PageKind): Cube | null {
