@@ -35,6 +35,11 @@ export interface Line {
 export interface Access {
   /** The effective type, as a code of x86/fast. */
   readonly code: number;
+  /**
+   * Under EPT, where a UC comes from: the leaf does not oblige the CPU to look into its caches, the PAT
+   * of the guest does. Null for other types and without EPT.
+   */
+  readonly ucBy: 'leaf' | 'guest' | null;
   /** What KVM puts into its own page tables, as words that are equal when the entry is: "WB+IPAT", "PA0". */
   readonly leaf: string;
   /** The line that typed the leaf, then that of g_pat where there is one. */
@@ -131,8 +136,10 @@ function underEpt(reader: Reader): Access {
   const { line, decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
   const leaf = eptLeaf(decision.returns, inputs);
   const pat = leaf.ipat ? 'WB' : livePat(rules, read);
+  const code = eptCode(eptLeafBits(leaf), TYPE_CODE[pat]);
   return {
-    code: eptCode(eptLeafBits(leaf), TYPE_CODE[pat]),
+    code,
+    ucBy: code !== EFFECTIVE_CODE.UC ? null : leaf.memtype === 'UC' ? 'leaf' : 'guest',
     leaf: `EPT ${leaf.memtype}${leaf.ipat ? '+IPAT' : ''}`,
     lines: [{ rule: `vmx_get_mt_mask/${rules.vmx.id}:${line}`, decision, list: rules.vmx }],
     mmio: reader.mmio,
@@ -178,6 +185,7 @@ function underNpt(reader: Reader): Access {
     code: reader.liveCd()
       ? EFFECTIVE_CODE.CD
       : nptCode(TYPE_CODE[guest()], TYPE_CODE[host], TYPE_CODE[read('host-mtrr')]),
+    ucBy: null,
     leaf: `NPT ${host}`,
     lines: [
       { rule: `svm_npt_leaf/${svm.id}:${leaf.line}`, decision: leaf.decision, list: svm },
@@ -210,6 +218,7 @@ function underShadow(vendor: Vendor, reader: Reader): Access {
       vendor === 'amd' && reader.liveCd()
         ? EFFECTIVE_CODE.CD
         : must(NATIVE[vendor][(mtrr() << 3) | TYPE_CODE[type]], 'MTRR x PAT'),
+    ucBy: null,
     leaf: `shadow PTE ${type}`,
     lines: [{ rule: `shadow_leaf/${rules.shadow.id}:${line}`, decision, list: rules.shadow }],
     mmio: reader.mmio,
