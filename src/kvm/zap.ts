@@ -1,6 +1,6 @@
 import { rule } from '../cite/rule.ts';
 import type { SourceId } from '../cite/sources.ts';
-import { all, type Condition, not } from './decision.ts';
+import { all, any, type Condition, not } from './decision.ts';
 
 /** What KVM does with SPTEs that are already installed. */
 export type ZapAction =
@@ -114,6 +114,7 @@ function nothing(source: SourceId, words: string): ZapRule {
 
 const OF_THE_MSR = 'the range of the MSR as written, all for DEF_TYPE';
 const FIRST_OR_LAST = 'first or last device';
+const ADD_ANEW = '-EINVAL: delete the memslot, add it anew';
 
 /** What no kernel does anything about. */
 const NEVER = {
@@ -225,23 +226,38 @@ export const ZAP_HOST_PAT: ZapRules = {
   guestPatWrite: zap('zap-all', not(tdp), 'memtype/ideal', 'shadow PTEs hold the combined type'),
 };
 
-/**
- * The same behind a memslot flag, on the rules of 6.16. Without self-snoop KVM_X86_QUIRK_IGNORE_GUEST_PAT
- * cannot be disabled, so that the condition of 6.16 covers the flagged memslots too.
- */
-export const ZAP_HOST_PAT_SLOT: ZapRules = {
-  ...ofKernels('6.16'),
-  id: 'host-pat-slot',
-  kernels: 'proposed here, on 6.16',
-  hostTypeChange: zap('zap-gfn-range', slot_host_memtype, 'memtype/ideal', 'the host tells KVM'),
-  slotFlagChange: zap('refused', null, 'memtype/ideal', '-EINVAL: delete the memslot, add it anew'),
-  guestPatWrite: zap(
+/** Where a condition of a kernel covers the guest PAT of CPUs without self-snoop already. */
+function orFlaggedWithoutSelfSnoop(kernel: ZapRule): ZapRule {
+  // Without self-snoop the quirk cannot be disabled: it is in force wherever it is needed here.
+  if (kernel.when === quirk_ignore_guest_pat) return kernel;
+  const flagged = all(slot_host_memtype, not(amd), not(self_snoop));
+  return zap(
     'zap-all',
-    all(not(tdp), slot_host_memtype),
+    kernel.when === null ? flagged : any(kernel.when, flagged),
     'memtype/ideal',
-    'shadow PTEs hold the combined type',
-  ),
-};
+    FIRST_OR_LAST,
+  );
+}
+
+/** The ideal behind a memslot flag, on the rules of a kernel: unflagged memslots keep them. */
+export function zapWithHostPatSlot(kernel: ZapRules): ZapRules {
+  return {
+    ...kernel,
+    id: 'host-pat-slot',
+    kernels: `proposed here, on ${kernel.kernels}`,
+    noncoherentToggle: orFlaggedWithoutSelfSnoop(kernel.noncoherentToggle),
+    hostTypeChange: zap('zap-gfn-range', slot_host_memtype, 'memtype/ideal', 'the host tells KVM'),
+    slotFlagChange: zap('refused', null, 'memtype/ideal', ADD_ANEW),
+    guestPatWrite: zap(
+      'zap-all',
+      all(not(tdp), slot_host_memtype),
+      'memtype/ideal',
+      'shadow PTEs hold the combined type',
+    ),
+  };
+}
+
+export const ZAP_HOST_PAT_SLOT: ZapRules = zapWithHostPatSlot(ofKernels('6.16'));
 
 /** Rules of a kernel on which KVM_MEM_NON_COHERENT_DMA, as posted 2024-01-05, was put. */
 export function zapWithSlotFlag(kernel: ZapRules): ZapRules {
@@ -249,12 +265,7 @@ export function zapWithSlotFlag(kernel: ZapRules): ZapRules {
     ...kernel,
     id: 'slot-flag',
     kernels: `posted 2024-01-05, on ${kernel.kernels}`,
-    slotFlagChange: zap(
-      'refused',
-      null,
-      'mail/cros-flag-1',
-      '-EINVAL: delete the memslot, add it anew',
-    ),
+    slotFlagChange: zap('refused', null, 'mail/cros-flag-1', ADD_ANEW),
   };
 }
 
@@ -285,9 +296,18 @@ export const ZAP_PROPOSED: readonly ZapRules[] = [
 
 // ---- the page ---------------------------------------------------------------------------------
 
+const SAID_ONCE = Object.keys(NEVER) as readonly ZapEvent[];
+
+function said(rules: ZapRules, events: readonly ZapEvent[]): string {
+  return events.map((event) => `${ZAP_EVENTS[event]}: ${zapRuleWords(rules[event])}`).join('; ');
+}
+
+/** What is the same in every kernel has a line of its own. */
 function zapLine(z: ZapRules): string {
-  const said = EVENTS.map((event) => `${ZAP_EVENTS[event]}: ${zapRuleWords(z[event])}`);
-  return `${z.kernels}: ${said.join('; ')}`;
+  return `${z.kernels}: ${said(
+    z,
+    EVENTS.filter((event) => !SAID_ONCE.includes(event) || z[event] !== NEVER[event as never]),
+  )}`;
 }
 
 rule({
@@ -301,7 +321,11 @@ rule({
     'when CD is cleared (4.4 to 6.10). The first and last non-coherent device zap all from 6.7 on; ' +
     'disabling a quirk never zaps; a change of the host page type is noticed only where an MMU notifier ' +
     'happens to fire.',
-  table: [...ZAP, ...ZAP_PROPOSED].map(zapLine).join('\n'),
+  table: [
+    ...ZAP.map(zapLine),
+    `all of these: ${said(ofKernels('6.16'), SAID_ONCE)}`,
+    ...ZAP_PROPOSED.map(zapLine),
+  ].join('\n'),
   sources: [
     'kvm/efdfe536d8c6',
     'kvm/b18d5431acc7',
