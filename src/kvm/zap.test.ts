@@ -101,7 +101,8 @@ describe('zapping', () => {
     expect(zapOn(ZAP_HOST_PAT, 'hostTypeChange', only())).toBe('zap-gfn-range');
     expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only())).toBe('zap-all');
     expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('self_snoop'))).toBe('nothing');
-    expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('amd'))).toBe('nothing');
+    expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('amd', 'tdp'))).toBe('nothing');
+    expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('amd'))).toBe('zap-all');
     expect(zapOn(ZAP_HOST_PAT, 'guestPatWrite', only())).toBe('zap-all');
     expect(zapOn(ZAP_HOST_PAT, 'guestPatWrite', only(...EPT))).toBe('nothing');
     expect(zapOn(ZAP_HOST_PAT_SLOT, 'hostTypeChange', only())).toBe('nothing');

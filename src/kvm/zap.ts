@@ -205,6 +205,9 @@ function ofKernels(id: string): ZapRules {
   return found;
 }
 
+/** Where the ideal honours the guest PAT for the sake of non-coherent DMA only. */
+const ALIAS_UNSAFE = any(all(not(amd), not(self_snoop)), all(amd, not(tdp)));
+
 /**
  * What the ideal has to do, never built: whatever its leaves depend on and can change has to zap. Under
  * shadow paging KVM sees a guest PTE change anyway, and has to watch the PAT MSR as well.
@@ -215,22 +218,25 @@ export const ZAP_HOST_PAT: ZapRules = {
   ...MTRRS_ARE_STORAGE,
   noncoherentToggle: zap(
     'zap-all',
-    all(not(amd), not(self_snoop)),
+    ALIAS_UNSAFE,
     'memtype/ideal',
-    `${FIRST_OR_LAST}; self-snoop makes the guest PAT safe without one`,
+    `${FIRST_OR_LAST}; elsewhere the guest PAT is safe without one`,
   ),
   quirkDisabled: nothing('memtype/ideal', 'no quirk has a say in a type'),
   deviceAssigned: nothing('memtype/ideal', 'coherent or not is what counts'),
-  hostTypeChange: zap('zap-gfn-range', null, 'memtype/ideal', 'the host tells KVM'),
+  hostTypeChange: zap(
+    'zap-gfn-range',
+    null,
+    'memtype/ideal',
+    'a PTE of the VMM does not change without the MMU notifier',
+  ),
   slotFlagChange: nothing('memtype/ideal', 'no flag has a say in a type'),
   guestPatWrite: zap('zap-all', not(tdp), 'memtype/ideal', 'shadow PTEs hold the combined type'),
 };
 
 /** Where a condition of a kernel covers the guest PAT of CPUs without self-snoop already. */
 function orFlaggedWithoutSelfSnoop(kernel: ZapRule): ZapRule {
-  // Without self-snoop the quirk cannot be disabled: it is in force wherever it is needed here.
-  if (kernel.when === quirk_ignore_guest_pat) return kernel;
-  const flagged = all(slot_host_memtype, not(amd), not(self_snoop));
+  const flagged = all(slot_host_memtype, ALIAS_UNSAFE);
   return zap(
     'zap-all',
     kernel.when === null ? flagged : any(kernel.when, flagged),
@@ -246,7 +252,12 @@ export function zapWithHostPatSlot(kernel: ZapRules): ZapRules {
     id: 'host-pat-slot',
     kernels: `proposed here, on ${kernel.kernels}`,
     noncoherentToggle: orFlaggedWithoutSelfSnoop(kernel.noncoherentToggle),
-    hostTypeChange: zap('zap-gfn-range', slot_host_memtype, 'memtype/ideal', 'the host tells KVM'),
+    hostTypeChange: zap(
+      'zap-gfn-range',
+      slot_host_memtype,
+      'memtype/ideal',
+      'a PTE of the VMM does not change without the MMU notifier',
+    ),
     slotFlagChange: zap('refused', null, 'memtype/ideal', ADD_ANEW),
     guestPatWrite: zap(
       'zap-all',
