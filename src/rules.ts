@@ -28,6 +28,7 @@ import './platform/map-info.ts';
 import './platform/vmm.ts';
 import './x86/cache-disable.ts';
 import './x86/combine.ts';
+import './x86/cost.ts';
 import './x86/ept.ts';
 import './x86/mtrr.ts';
 import './x86/npt.ts';

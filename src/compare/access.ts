@@ -1,7 +1,15 @@
 import { must } from '../base/assert.ts';
-import { decide, type EptChoice, eptLeaf, eptTypeOf, type VmxInputs } from '../kvm/decision.ts';
+import {
+  type Decision,
+  decide,
+  type EptChoice,
+  eptLeaf,
+  eptTypeOf,
+  type VmxInputs,
+} from '../kvm/decision.ts';
 import type { PfnInputs } from '../kvm/mmio.ts';
 import type { KvmRules } from '../kvm/rules.ts';
+import { type ShadowChoice, type ShadowInputs, shadowTypeOf } from '../kvm/shadow.ts';
 import {
   decodedByHost,
   decodedByReset,
@@ -14,21 +22,62 @@ import { EFFECTIVE_CODE, eptCode, NATIVE, nptCode } from '../x86/fast.ts';
 import { type PatType, TYPE_CODE, type Vendor } from '../x86/types.ts';
 import type { ReadInput, SweepWay } from './space.ts';
 
-function isMmio(rules: KvmRules, read: ReadInput): boolean {
+/** A line of a decision list that was reached. */
+export interface Line {
+  /** "vmx_get_mt_mask/E11:2" */
+  readonly rule: string;
+  readonly decision: Decision<never, unknown>;
+  /** The list's own first source, for a line without one. */
+  readonly list: KvmRules['vmx' | 'svm' | 'mmio' | 'shadow'];
+}
+
+/** What one set of rules gives at one point. */
+export interface Access {
+  /** The effective type, as a code of x86/fast. */
+  readonly code: number;
+  /** What KVM puts into its own page tables, as words that are equal when the entry is: "WB+IPAT", "PA0". */
+  readonly leaf: string;
+  /** The line that typed the leaf, then that of g_pat where there is one. */
+  readonly lines: readonly [Line, ...Line[]];
+  /** The line of kvm_is_mmio_pfn(); null when it was not asked. */
+  readonly mmio: Line | null;
+}
+
+class Reader {
+  readonly rules: KvmRules;
+  readonly read: ReadInput;
+  mmio: Line | null = null;
+  #isMmio = false;
+
+  constructor(rules: KvmRules, read: ReadInput) {
+    this.rules = rules;
+    this.read = read;
+  }
+
+  isMmio(): boolean {
+    if (this.mmio !== null) return this.#isMmio;
+    const { mmio } = this.rules;
+    const { line, decision } = decide(mmio.kvm_is_mmio_pfn, pfnInputs(this.read));
+    this.mmio = { rule: `kvm_is_mmio_pfn/${mmio.id}:${line}`, decision, list: mmio };
+    this.#isMmio = decision.returns;
+    return this.#isMmio;
+  }
+}
+
+function pfnInputs(read: ReadInput): PfnInputs {
   const reserved = (): boolean => read('page-reserved');
   const tail = (): boolean => read('compound') !== 'no';
-  const inputs: PfnInputs = {
+  return {
     pfn_valid: () => read('pfn-valid'),
     is_zero_pfn: () => read('zero-page'),
     page_tail: tail,
-    head_reserved: () => (tail() ? read('compound') === 'tail of a reserved head' : reserved()),
+    head_reserved: () => (tail() ? read('compound') === 'tail-of-reserved' : reserved()),
     page_reserved: reserved,
     pat_enabled: () => read('host-pat'),
     host_memtype: () => read('host-memtype'),
     e820_ram: () => read('e820-ram'),
     host_mtrr_not_wb: () => read('host-mtrr') !== 'WB',
   };
-  return decide(rules.mmio.kvm_is_mmio_pfn, inputs).decision.returns;
 }
 
 /** Before 2.6.29 VMX ran the guest with the host's PAT. */
@@ -37,9 +86,10 @@ function livePat(rules: KvmRules, read: ReadInput): PatType {
   return rules.vmxLoadsGuestPat ? type : decodedByHost(type, read('guest-layout'));
 }
 
-function underEpt(rules: KvmRules, read: ReadInput): number {
-  const inputs: VmxInputs = {
-    is_mmio: () => isMmio(rules, read),
+function vmxInputs(reader: Reader): VmxInputs {
+  const { read } = reader;
+  return {
+    is_mmio: () => reader.isMmio(),
     noncoherent_dma: () => read('noncoherent-dma'),
     cr0_cd: () => read('cr0-cd'),
     quirk_cd_nw_cleared: () => read('quirk-cd-nw-cleared') === 'on',
@@ -48,12 +98,26 @@ function underEpt(rules: KvmRules, read: ReadInput): number {
     self_snoop: () => read('self-snoop'),
     guest_mtrr: () => read('guest-mtrr'),
     host_memtype: () => eptTypeOf(read('host-memtype')),
+    vmm_mapping: () => eptTypeOf(read('vmm-mapping')),
     host_mtrr: () => read('host-mtrr'),
     slot_noncoherent: () => read('slot-noncoherent'),
+    slot_host_memtype: () => read('slot-host-memtype'),
+    assigned_device: () => read('assigned-device'),
   };
-  const { decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
+}
+
+function underEpt(reader: Reader): Access {
+  const { rules, read } = reader;
+  const inputs = vmxInputs(reader);
+  const { line, decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
   const leaf = eptLeaf(decision.returns, inputs);
-  return eptCode(eptLeafBits(leaf), TYPE_CODE[leaf.ipat ? 'WB' : livePat(rules, read)]);
+  const pat = leaf.ipat ? 'WB' : livePat(rules, read);
+  return {
+    code: eptCode(eptLeafBits(leaf), TYPE_CODE[pat]),
+    leaf: `EPT ${leaf.memtype}${leaf.ipat ? '+IPAT' : ''}`,
+    lines: [{ rule: `vmx_get_mt_mask/${rules.vmx.id}:${line}`, decision, list: rules.vmx }],
+    mmio: reader.mmio,
+  };
 }
 
 /** CR0.CD of an AMD guest reaches the hardware only without the quirk. */
@@ -62,9 +126,18 @@ function liveCd(rules: KvmRules, read: ReadInput): boolean {
 }
 
 function nestedType(choice: NptLeafChoice, read: ReadInput): PatType {
-  if (choice === 'PA0') return 'WB';
-  if (choice === 'host_memtype') return read('host-memtype');
-  return nestedTypeOf(read('guest-mtrr'));
+  switch (choice) {
+    case 'PA0':
+      return 'WB';
+    case 'PCD':
+      return 'UC-';
+    case 'host_memtype':
+      return read('host-memtype');
+    case 'vmm_mapping':
+      return read('vmm-mapping');
+    case 'guest_mtrr':
+      return nestedTypeOf(read('guest-mtrr'));
+  }
 }
 
 /** The guest's type as the hardware decodes it. */
@@ -75,27 +148,71 @@ function decodedType(gPat: GuestPatChoice, read: ReadInput): PatType {
   return decodedByReset(type);
 }
 
-function underNpt(rules: KvmRules, read: ReadInput): number {
+function underNpt(reader: Reader): Access {
+  const { rules, read } = reader;
+  const { svm } = rules;
   const inputs = {
-    is_mmio: () => isMmio(rules, read),
+    is_mmio: () => reader.isMmio(),
     assigned_device: () => read('assigned-device'),
+    slot_host_memtype: () => read('slot-host-memtype'),
   };
-  const host = nestedType(decide(rules.svm.npt_leaf, inputs).decision.returns, read);
-  const guest = decodedType(decide(rules.svm.g_pat, inputs).decision.returns, read);
-  if (liveCd(rules, read)) return EFFECTIVE_CODE.CD;
-  return nptCode(TYPE_CODE[guest], TYPE_CODE[host], TYPE_CODE[read('host-mtrr')]);
+  const leaf = decide(svm.npt_leaf, inputs);
+  const host = nestedType(leaf.decision.returns, read);
+  const gPat = decide(svm.g_pat, inputs);
+  const guest = (): PatType => decodedType(gPat.decision.returns, read);
+  return {
+    code: liveCd(rules, read)
+      ? EFFECTIVE_CODE.CD
+      : nptCode(TYPE_CODE[guest()], TYPE_CODE[host], TYPE_CODE[read('host-mtrr')]),
+    leaf: `NPT ${host}`,
+    lines: [
+      { rule: `svm_npt_leaf/${svm.id}:${leaf.line}`, decision: leaf.decision, list: svm },
+      { rule: `svm_g_pat/${svm.id}:${gPat.line}`, decision: gPat.decision, list: svm },
+    ],
+    mmio: reader.mmio,
+  };
 }
 
-function underShadow(vendor: Vendor, rules: KvmRules, read: ReadInput): number {
-  const host = rules.shadowLeaf === 'PA0' ? 'WB' : read('host-memtype');
-  if (vendor === 'amd' && liveCd(rules, read)) return EFFECTIVE_CODE.CD;
-  const mtrr = TYPE_CODE[read('host-mtrr')];
-  return must(NATIVE[vendor][(mtrr << 3) | TYPE_CODE[host]], 'MTRR x PAT');
+function shadowType({ host, guest }: ShadowChoice, read: ReadInput): PatType {
+  if (host === 'PA0') return 'WB';
+  const type = read(host === 'vmm_mapping' ? 'vmm-mapping' : 'host-memtype');
+  return guest ? shadowTypeOf(type, read('guest')) : type;
 }
 
-export const WAYS: Readonly<Record<SweepWay, (rules: KvmRules, read: ReadInput) => number>> = {
-  ept: underEpt,
-  npt: underNpt,
-  'shadow-intel': (rules, read) => underShadow('intel', rules, read),
-  'shadow-amd': (rules, read) => underShadow('amd', rules, read),
-};
+function underShadow(vendor: Vendor, reader: Reader): Access {
+  const { rules, read } = reader;
+  const inputs: ShadowInputs = {
+    is_mmio: () => reader.isMmio(),
+    noncoherent_dma: () => read('noncoherent-dma'),
+    self_snoop: () => read('self-snoop'),
+    amd: () => vendor === 'amd',
+    slot_host_memtype: () => read('slot-host-memtype'),
+  };
+  const { line, decision } = decide(rules.shadow.shadow_leaf, inputs);
+  const type = shadowType(decision.returns, read);
+  const mtrr = (): number => TYPE_CODE[read('host-mtrr')];
+  return {
+    code:
+      vendor === 'amd' && liveCd(rules, read)
+        ? EFFECTIVE_CODE.CD
+        : must(NATIVE[vendor][(mtrr() << 3) | TYPE_CODE[type]], 'MTRR x PAT'),
+    leaf: `shadow PTE ${type}`,
+    lines: [{ rule: `shadow_leaf/${rules.shadow.id}:${line}`, decision, list: rules.shadow }],
+    mmio: reader.mmio,
+  };
+}
+
+/** What a set of rules gives at the point that `read` stands for; only what the rules look at is read. */
+export function accessAt(rules: KvmRules, way: SweepWay, read: ReadInput): Access {
+  const reader = new Reader(rules, read);
+  switch (way) {
+    case 'ept':
+      return underEpt(reader);
+    case 'npt':
+      return underNpt(reader);
+    case 'shadow-intel':
+      return underShadow('intel', reader);
+    case 'shadow-amd':
+      return underShadow('amd', reader);
+  }
+}

@@ -103,8 +103,10 @@ export function platformsOf(name: string): readonly Platform[] {
 
 /** Why these rules do not run there; null: they do. */
 export function notOn(platform: Platform, rules: KvmRules): string | null {
-  if (platform.confidential === 'tdx' && !rules.hasPatQuirk) {
-    return `${rules.kernels}: KVM runs TDX guests from 6.16 on`;
-  }
-  return null;
+  const { confidential, paging } = platform;
+  if (!rules.pagings.includes(paging)) return `${rules.id} has no ${paging} here`;
+  if (confidential === 'no' || rules.confidential.includes(confidential)) return null;
+  return confidential === 'tdx'
+    ? 'KVM runs TDX guests from 6.16 on'
+    : 'KVM runs SEV-SNP guests from 6.11 on';
 }

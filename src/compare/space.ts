@@ -3,16 +3,16 @@ import type { Choice } from '../base/choice.ts';
 import { type FactKey, type FactValues, factDefinition } from '../facts/facts.ts';
 
 /**
- * The space of everything that KVM's memory-type rules can look at, 18 inputs, and the 4 ways in which
- * a guest address can reach memory:
+ * The space of everything that rules of KVM can look at, those of proposals included, 20 inputs, and
+ * the 4 ways in which a guest address can reach memory:
  *
  *     the page          pfn-valid 2, zero-page 2, page-reserved 2, compound 3, host-pat 2,
- *                       host-memtype 6, e820-ram 2, host-mtrr 5               2,880
- *     the VM            noncoherent-dma, assigned-device, slot-noncoherent, both quirks, cr0-cd,
- *                       self-snoop: 2 each                                      128
- *     the guest         guest-mtrr 5, guest (its PAT type) 6, guest-layout 2     60
- *                                                                    22,118,400 points
- *     ways              EPT, NPT, shadow on Intel, shadow on AMD     88,473,600 points
+ *                       host-memtype 6, vmm-mapping 6, e820-ram 2, host-mtrr 5     17,280
+ *     the VM            noncoherent-dma, assigned-device, slot-noncoherent,
+ *                       slot-host-memtype, both quirks, cr0-cd, self-snoop: 2 each    256
+ *     the guest         guest-mtrr 5, guest (its PAT type) 6, guest-layout 2           60
+ *                                                                       265,420,800 points
+ *     ways              EPT, NPT, shadow on Intel, shadow on AMD      1,061,683,200 points
  *
  * No set of rules looks at all of it. A table has one tuple for each combination of the inputs that
  * its rules do ask for, and every tuple stands for the same number of points: all values of the rest.
@@ -24,11 +24,13 @@ export const SWEEP_INPUTS = [
   'compound',
   'host-pat',
   'host-memtype',
+  'vmm-mapping',
   'e820-ram',
   'host-mtrr',
   'noncoherent-dma',
   'assigned-device',
   'slot-noncoherent',
+  'slot-host-memtype',
   'quirk-ignore-guest-pat',
   'quirk-cd-nw-cleared',
   'cr0-cd',
@@ -36,31 +38,18 @@ export const SWEEP_INPUTS = [
   'guest-mtrr',
   'guest',
   'guest-layout',
-] as const satisfies readonly (FactKey | 'compound')[];
+] as const satisfies readonly FactKey[];
 
 export type SweepInput = (typeof SWEEP_INPUTS)[number];
 
-/**
- * Whether the page is a tail of a compound page, and then PageReserved of the head. Rules of 2.6.30 to
- * 3.12 look at it; it is no fact of the command line, which takes every page for a page of its own.
- */
-const COMPOUND = ['no', 'tail of a plain head', 'tail of a reserved head'] as const;
-
-type SweepValues = Pick<FactValues, Exclude<SweepInput, 'compound'>> & {
-  compound: (typeof COMPOUND)[number];
-};
-
 /** The value of an input at one point of the space. */
-export type ReadInput = <K extends SweepInput>(key: K) => SweepValues[K];
+export type ReadInput = <K extends SweepInput>(key: K) => FactValues[K];
 
-type Values = { readonly [K in SweepInput]: readonly SweepValues[K][] };
+type Values = { readonly [K in SweepInput]: readonly FactValues[K][] };
 
 /** The values of every input, in the order in which they are counted. */
 export const SWEEP_VALUES: Values = Object.fromEntries(
-  SWEEP_INPUTS.map((key) => [
-    key,
-    key === 'compound' ? COMPOUND : must(factDefinition(key).values, `${key}: an open set`),
-  ]),
+  SWEEP_INPUTS.map((key) => [key, must(factDefinition(key).values, `${key}: an open set`)]),
 ) as unknown as Values;
 
 /** Shadow paging combines with the host MTRR by the table of the vendor. */
@@ -79,7 +68,7 @@ export function choosing(choice: Choice, digits: Map<SweepInput, number>): ReadI
       digit = choice.pick(values.length);
       digits.set(key, digit);
     }
-    return values[digit] as SweepValues[typeof key];
+    return values[digit] as FactValues[typeof key];
   };
 }
 

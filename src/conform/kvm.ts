@@ -152,6 +152,11 @@ function vmxInputs(row: Row, inputs: string): VmxInputs {
       throw new RowError('KVM does not look at the host MTRRs');
     },
     slot_noncoherent: () => false,
+    slot_host_memtype: () => false,
+    assigned_device: () => false,
+    vmm_mapping: () => {
+      throw new RowError('no kernel asks for the mapping of the VMM');
+    },
   };
 }
 

@@ -82,6 +82,13 @@ const DEFINITIONS: Definitions = {
     values: YES_NO,
     ask: '/proc/kpageflags, bit 24',
   },
+  compound: {
+    room: 'host',
+    title: 'it is a tail of a compound page; PageReserved of the head',
+    values: ['no', 'tail', 'tail-of-reserved'],
+    initial: { value: 'no', why: 'a page of its own, or the head of a larger one' },
+    ask: '/proc/kpageflags, bits 15 and 16',
+  },
   'host-memtype': {
     room: 'host',
     title: 'type the host tracks (lookup_memtype)',
@@ -133,6 +140,13 @@ const DEFINITIONS: Definitions = {
     values: YES_NO,
     initial: { value: false, why: 'a memslot starts without' },
     ask: 'the VMM (crosvm on a ChromeOS kernel)',
+  },
+  'slot-host-memtype': {
+    room: 'vmm',
+    title: 'the memslot has KVM_MEM_HOST_MEMTYPE (proposed in docs/ideal.md)',
+    values: YES_NO,
+    initial: { value: false, why: 'a memslot starts without' },
+    ask: 'the VMM; no kernel has it',
   },
   'quirk-ignore-guest-pat': {
     room: 'vmm',

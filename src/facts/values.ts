@@ -50,6 +50,9 @@ export type Workload = 'reads' | 'writes' | 'faults';
 /** An EPT leaf as somebody installed it. */
 export type InstalledLeaf = `${MtrrType}` | `${MtrrType}+IPAT`;
 
+/** A tail of a compound page, and PageReserved() of its head; `no`: a head, or a page of its own. */
+export type Compound = 'no' | 'tail' | 'tail-of-reserved';
+
 /** Everything that can be known of one guest access, under the names used on the command line. */
 export interface FactValues {
   cpu: Vendor;
@@ -61,6 +64,7 @@ export interface FactValues {
   'pfn-valid': boolean;
   'page-reserved': boolean;
   'zero-page': boolean;
+  compound: Compound;
   'host-memtype': PatType;
   'vmm-mapping': PatType;
   'host-mtrr': MtrrType;
@@ -69,6 +73,7 @@ export interface FactValues {
   'noncoherent-dma': boolean;
   'assigned-device': boolean;
   'slot-noncoherent': boolean;
+  'slot-host-memtype': boolean;
   'quirk-ignore-guest-pat': QuirkState;
   'quirk-cd-nw-cleared': QuirkState;
   'cr0-cd': boolean;

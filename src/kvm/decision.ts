@@ -23,10 +23,16 @@ export interface VmxInputs {
   readonly guest_mtrr: () => MtrrType;
   /** The memory type the host tracks for the page (lookup_memtype); asked by proposals only. */
   readonly host_memtype: () => MtrrType;
+  /** The type in the VMM's own page tables (its PTE for the hva); asked by proposals only. */
+  readonly vmm_mapping: () => MtrrType;
   /** The host's MTRR type of the page; asked by hypervisors other than KVM only. */
   readonly host_mtrr: () => MtrrType;
   /** The memslot carries ChromeOS' KVM_MEM_NON_COHERENT_DMA; asked by that proposal only. */
   readonly slot_noncoherent: () => boolean;
+  /** The memslot carries KVM_MEM_HOST_MEMTYPE; asked by that proposal only. */
+  readonly slot_host_memtype: () => boolean;
+  /** The VM has an assigned device; asked by hypervisors other than KVM only. */
+  readonly assigned_device: () => boolean;
 }
 
 /** A test with the words the kernel uses for it. */
@@ -49,7 +55,7 @@ export type DecisionList<Q, R> = readonly Decision<Q, R>[];
 
 /** The memory-type bits an era puts into an EPT leaf. */
 export interface EptChoice {
-  readonly memtype: MtrrType | 'guest_mtrr' | 'host_memtype' | 'host_mtrr';
+  readonly memtype: MtrrType | 'guest_mtrr' | 'host_memtype' | 'vmm_mapping' | 'host_mtrr';
   readonly ipat: boolean;
 }
 
@@ -104,6 +110,8 @@ export const quirk_cd_nw_cleared = input('quirk_cd_nw_cleared');
 export const quirk_ignore_guest_pat = input('quirk_ignore_guest_pat');
 export const self_snoop = input('self_snoop');
 export const slot_noncoherent = input('slot_noncoherent');
+export const slot_host_memtype = input('slot_host_memtype');
+export const assigned_device = input('assigned_device');
 
 /** The first decision that applies, with its line number counted from 1. */
 export function decide<Q, R>(
@@ -126,6 +134,7 @@ export function eptLeaf(choice: EptChoice, inputs: VmxInputs): EptLeaf {
   const { memtype, ipat } = choice;
   if (memtype === 'guest_mtrr') return { memtype: inputs.guest_mtrr(), ipat };
   if (memtype === 'host_memtype') return { memtype: inputs.host_memtype(), ipat };
+  if (memtype === 'vmm_mapping') return { memtype: inputs.vmm_mapping(), ipat };
   if (memtype === 'host_mtrr') return { memtype: inputs.host_mtrr(), ipat };
   return { memtype, ipat };
 }

@@ -34,7 +34,7 @@ function fact<K extends keyof PfnInputs>(name: K): Condition<PfnInputs> {
   return { text: name, holds: (q) => q[name]() === true };
 }
 
-const pfn_valid = fact('pfn_valid');
+export const pfn_valid = fact('pfn_valid');
 const is_zero_pfn = fact('is_zero_pfn');
 const page_tail = fact('page_tail');
 const head_reserved = fact('head_reserved');
@@ -243,22 +243,23 @@ export const MMIO_INVALID_RAM_PAT: MmioRule = {
   ],
 };
 
-/** Our reading of what the maintainer said on 2026-04-01: ask the MTRRs, not the host PAT. */
+/**
+ * Our reading of what the maintainer said on 2026-04-01, and of the hunk header of his trial patch: the
+ * branch for pages with a struct page goes, a question to the MTRRs comes, the raw e820 stays. Which
+ * types of MTRR count, and whether memory without RAM in the e820 but under a WB MTRR (DAX) stays RAM, is
+ * not public: WB is taken for RAM, and a struct page too.
+ */
 export const MMIO_BY_MTRR: MmioRule = {
   id: 'mmio-by-mtrr',
   kernels: 'an idea of 2026, never posted in full',
   sources: ['pr/dosemu2-2813'],
   kvm_is_mmio_pfn: [
-    when(
-      all(pfn_valid, not(is_zero_pfn), page_reserved, host_mtrr_not_wb),
-      MMIO,
-      'PageReserved, and the host MTRRs do not say WB',
-    ),
-    when(pfn_valid, RAM, 'an ordinary page, or reserved memory under a WB MTRR'),
+    when(host_mtrr_not_wb, MMIO, 'the host MTRRs do not say WB'),
+    when(pfn_valid, RAM, 'a struct page under a WB MTRR, reserved or not'),
     when(e820_ram, RAM, 'no struct page, but the raw e820 says RAM (mem=)', 'kvm/0c55671f84ff'),
     otherwise(MMIO, 'no struct page', 'kvm/cbff90a7caa4'),
   ],
-  note: 'our reading: the full text of the trial patch is not public',
+  note: 'our reading: the new lines of the trial patch are not public',
 };
 
 /** Every version of the predicate, oldest first, then the proposals. */

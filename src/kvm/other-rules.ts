@@ -54,14 +54,19 @@ export const HUGE_PAGE_WORDS: Readonly<Record<HugePageRule, string>> = {
     '4.2 to 5.19: the largest level whose block has one guest MTRR type, for all vendors and VMs',
   'noncoherent-only': '6.0 to 6.10: the same, only for EPT with non-coherent DMA',
   unlimited: 'from 6.11 on: no limit',
+  'one-host-type': 'host-pat: only where all pages of the block have one host type',
+  'one-host-type-in-flagged-slots': 'host-pat-slot: the same, in flagged memslots only',
 };
+
+/** What kernels had; the rest is proposed. */
+const KERNEL_HUGE_PAGES = ['first-4k-page', 'every-vm', 'noncoherent-only', 'unlimited'] as const;
 
 rule({
   id: 'kvm/huge-page',
   room: 'kvm',
   title: 'Huge mappings and guest MTRRs',
   text:
-    `${Object.values(HUGE_PAGE_WORDS).join('; ')}. No version checks that all pfns of a huge page agree on ` +
+    `${KERNEL_HUGE_PAGES.map((rule) => HUGE_PAGE_WORDS[rule]).join('; ')}. No version checks that all pfns of a huge page agree on ` +
     'MMIO or on the host type: the first pfn decides. Shadow paging is never limited.',
   sources: ['kvm/range-consistency', 'kvm/d5e90a699875', 'kvm/0a7b73559b39'],
 });

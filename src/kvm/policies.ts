@@ -1,13 +1,22 @@
 import { must } from '../base/assert.ts';
 import { parseKernelVersion } from '../linux/version.ts';
-import { otherwise } from './decision.ts';
 import { ERAS } from './eras/index.ts';
 import { MMIO_BY_MTRR, MMIO_INVALID_RAM_PAT, MMIO_SEED_PATCH } from './mmio.ts';
-import { HOST_PAT_VMX } from './proposals/host-pat.ts';
+import {
+  HOST_PAT_SHADOW,
+  HOST_PAT_SVM,
+  HOST_PAT_TRACKED_SHADOW,
+  HOST_PAT_TRACKED_SVM,
+  HOST_PAT_TRACKED_VMX,
+  HOST_PAT_VMX,
+  withHostPatSlot,
+  withHostPatSlotInShadow,
+  withHostPatSlotOnSvm,
+} from './proposals/host-pat.ts';
 import { MTRR_TO_EPT_VMX } from './proposals/mtrr-to-ept.ts';
-import { SLOT_FLAG_VMX } from './proposals/slot-flag.ts';
+import { withSlotFlag } from './proposals/slot-flag.ts';
+import { XEN_MMIO, XEN_SVM, XEN_VMX } from './proposals/xen.ts';
 import type { KvmRules } from './rules.ts';
-import { S3 } from './svm.ts';
 import { ALL_KERNEL_RULES, spanOf } from './timeline.ts';
 
 /** A change of the rules that somebody proposed: what it replaces in the rules of a kernel. */
@@ -19,15 +28,6 @@ export interface Proposal {
   readonly base: string;
   readonly apply: (kernel: KvmRules) => KvmRules;
 }
-
-const HOST_PAT_SVM: KvmRules['svm'] = {
-  ...S3,
-  id: 'host-pat',
-  kernels: 'never built',
-  sources: ['mail/seed'],
-  npt_leaf: [otherwise('host_memtype', "the host's type, by its slot in the host PAT")],
-  note: "The nested leaf picks the host's type, the guest PAT is honoured as it is today.",
-};
 
 export const PROPOSALS: readonly Proposal[] = [
   {
@@ -52,24 +52,61 @@ export const PROPOSALS: readonly Proposal[] = [
   },
   {
     id: 'host-pat',
-    title: "The ideal of the founding mail: the EPT type is the host's PAT type",
+    title: "The ideal of the founding mail: exactly the host's type, and the guest PAT on top",
     text:
-      'Exactly the type that the host tracks for the page, with the guest PAT honoured on top, for all of ' +
-      'guest memory, under EPT, NPT and shadow paging. Never built.',
+      "Exactly the type that the VMM's own page tables have for the page, with the guest PAT honoured on " +
+      'top, for all of guest memory, under EPT, NPT and shadow paging. Never built; docs/ideal.md has the ' +
+      'reasons.',
     base: '6.16',
     apply: (kernel) => ({
       ...kernel,
       id: 'host-pat',
       vmx: HOST_PAT_VMX,
       svm: HOST_PAT_SVM,
+      shadow: HOST_PAT_SHADOW,
       guestMtrr: null,
-      shadowLeaf: 'host_memtype',
+      hugePage: 'one-host-type',
+    }),
+  },
+  {
+    id: 'host-pat-tracked',
+    title: 'The ideal to the letter: the type that the host tracks (lookup_memtype)',
+    text:
+      'As host-pat, but KVM asks the tracker instead of the page tables of the VMM. i915 writes WC into ' +
+      'page tables without telling the tracker, and RAM hidden with mem= is unknown to it.',
+    base: '6.16',
+    apply: (kernel) => ({
+      ...kernel,
+      id: 'host-pat-tracked',
+      vmx: HOST_PAT_TRACKED_VMX,
+      svm: HOST_PAT_TRACKED_SVM,
+      shadow: HOST_PAT_TRACKED_SHADOW,
+      guestMtrr: null,
+      hugePage: 'one-host-type',
+    }),
+  },
+  {
+    id: 'host-pat-slot',
+    title: 'The ideal behind a memslot flag, KVM_MEM_HOST_MEMTYPE (proposed here)',
+    text:
+      'host-pat for flagged memslots only, and the rules of the kernel for all others: who does not ask ' +
+      'for it keeps every bit. docs/ideal.md has the reasons.',
+    base: '6.16',
+    apply: (kernel) => ({
+      ...kernel,
+      id: 'host-pat-slot',
+      vmx: withHostPatSlot(kernel.vmx),
+      svm: withHostPatSlotOnSvm(kernel.svm),
+      shadow: withHostPatSlotInShadow(kernel.shadow),
+      hugePage: 'one-host-type-in-flagged-slots',
     }),
   },
   {
     id: 'mmio-by-mtrr',
     title: 'Ask the MTRRs, not the host PAT, whether a page is MMIO (2026, our reading)',
-    text: 'kvm_is_mmio_pfn() looks at the host MTRR type instead of the tracked memory type.',
+    text:
+      'kvm_is_mmio_pfn() asks the host MTRRs instead of PageReserved and the tracked memory type. Read from ' +
+      'the size of the hunk of a trial patch and from what its author said; its new lines are not public.',
     base: '6.16',
     apply: (kernel) => ({ ...kernel, id: 'mmio-by-mtrr', mmio: MMIO_BY_MTRR }),
   },
@@ -78,7 +115,7 @@ export const PROPOSALS: readonly Proposal[] = [
     title: 'KVM_MEM_NON_COHERENT_DMA, a memslot flag (ChromeOS)',
     text: 'The guest PAT is honoured for the RAM of flagged memslots only.',
     base: '6.6',
-    apply: (kernel) => ({ ...kernel, id: 'slot-flag', vmx: SLOT_FLAG_VMX }),
+    apply: (kernel) => ({ ...kernel, id: 'slot-flag', vmx: withSlotFlag(kernel.vmx) }),
   },
   {
     id: 'invalid-ram-pat',
@@ -104,6 +141,29 @@ export const OTHER_HYPERVISORS: readonly Proposal[] = [
       vmx: MTRR_TO_EPT_VMX,
       guestMtrr: null,
       hasPatQuirk: false,
+      pagings: ['ept'],
+      confidential: [],
+    }),
+  },
+  {
+    id: 'xen',
+    title: 'Xen: epte_get_entry_emt(), for comparison',
+    text:
+      'RAM of a domain without devices is WB with IPAT; with a device, guest MTRR and host MTRR are ' +
+      'combined and the guest PAT counts. Assigned MMIO is UC, and on AMD UC- in the nested leaf. RAM and ' +
+      'assigned MMIO only; shadow paging of Xen is not part of it.',
+    base: '6.16',
+    apply: (kernel) => ({
+      ...kernel,
+      id: 'xen',
+      vmx: XEN_VMX,
+      svm: XEN_SVM,
+      mmio: XEN_MMIO,
+      guestMtrr: null,
+      hasCdQuirk: false,
+      hasPatQuirk: false,
+      pagings: ['ept', 'npt'],
+      confidential: [],
     }),
   },
 ];

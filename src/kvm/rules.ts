@@ -2,11 +2,21 @@ import type { VmxEra } from './decision.ts';
 import type { GuestMtrrVersion } from './guest-mtrr.ts';
 import type { MmioRule } from './mmio.ts';
 import type { NoncoherentRule } from './noncoherent.ts';
+import type { ShadowEra } from './shadow.ts';
 import type { SvmEra } from './svm.ts';
 import type { ZapRules } from './zap.ts';
 
 /** When a huge mapping is limited by guest MTRRs. */
-export type HugePageRule = 'first-4k-page' | 'every-vm' | 'noncoherent-only' | 'unlimited';
+export type HugePageRule =
+  | 'first-4k-page'
+  | 'every-vm'
+  | 'noncoherent-only'
+  | 'unlimited'
+  /** The ideal's: only where all pages of the block have one host type. */
+  | 'one-host-type'
+  | 'one-host-type-in-flagged-slots';
+
+export type PagingMode = 'ept' | 'npt' | 'shadow';
 
 /** Everything KVM decides about memory types in one version, or in one proposal. */
 export interface KvmRules {
@@ -32,6 +42,9 @@ export interface KvmRules {
   readonly hasPreFault: boolean;
   /** The VMX guest runs with its own PAT MSR; before, with the host's. */
   readonly vmxLoadsGuestPat: boolean;
-  /** What KVM/shadow puts into the shadow PTE: PAT index 0, or (the ideal only) the host's type. */
-  readonly shadowLeaf: 'PA0' | 'host_memtype';
+  readonly shadow: ShadowEra;
+  /** Paging modes that there are. */
+  readonly pagings: readonly PagingMode[];
+  /** Confidential guests that it runs. */
+  readonly confidential: readonly ('tdx' | 'snp')[];
 }

@@ -10,13 +10,16 @@ export interface SvmInputs {
   readonly is_mmio: () => boolean;
   /** kvm_arch_has_assigned_device(): any device, coherent or not; asked by 4.2 only. */
   readonly assigned_device: () => boolean;
+  /** The memslot carries KVM_MEM_HOST_MEMTYPE; asked by that proposal only. */
+  readonly slot_host_memtype: () => boolean;
 }
 
 /**
  * The type a nested leaf asks of the host PAT: index 0 (KVM refuses to load unless that is WB, from
- * 6.0), the guest's MTRR type, or the type the host tracks for the page.
+ * 6.0), the guest's MTRR type; in proposals the type the host tracks for the page or the type in the
+ * VMM's page tables; in Xen index 2 (PCD).
  */
-export type NptLeafChoice = 'PA0' | 'guest_mtrr' | 'host_memtype';
+export type NptLeafChoice = 'PA0' | 'guest_mtrr' | 'host_memtype' | 'vmm_mapping' | 'PCD';
 
 /**
  * What the VMCB's g_pat holds while the guest runs.
@@ -37,10 +40,15 @@ export interface SvmEra {
   readonly note: string;
 }
 
-const is_mmio: Condition<SvmInputs> = { text: 'is_mmio', holds: (q) => q.is_mmio() };
+export const is_mmio: Condition<SvmInputs> = { text: 'is_mmio', holds: (q) => q.is_mmio() };
 const assigned_device: Condition<SvmInputs> = {
   text: 'assigned_device',
   holds: (q) => q.assigned_device(),
+};
+
+export const slotHostMemtype: Condition<SvmInputs> = {
+  text: 'slot_host_memtype',
+  holds: (q) => q.slot_host_memtype(),
 };
 
 const PA0_ALWAYS: DecisionList<SvmInputs, NptLeafChoice> = [

@@ -23,6 +23,7 @@ import {
 } from './mmio.ts';
 import { NONCOHERENT, type NoncoherentRule } from './noncoherent.ts';
 import type { HugePageRule, KvmRules } from './rules.ts';
+import { SHADOW_PA0 } from './shadow.ts';
 import { S0, S1, S2, S3, type SvmEra } from './svm.ts';
 import { ZAP, type ZapRules } from './zap.ts';
 
@@ -146,6 +147,13 @@ const VMX_GUEST_PAT: readonly Mark<boolean>[] = [
   ['2.6.29-rc1', true],
 ];
 
+/** Confidential guests: SEV-SNP from 6.11 on, TDX from 6.16 on. */
+const CONFIDENTIAL: readonly Mark<readonly ('tdx' | 'snp')[]>[] = [
+  ['2.6.26-rc1', []],
+  ['6.11-rc1', ['snp']],
+  ['6.16-rc1', ['snp', 'tdx']],
+];
+
 /** The newest kernel whose source was read. Later ones are assumed not to have changed. */
 export const NEWEST_READ = '7.3.4';
 
@@ -163,6 +171,7 @@ const TABLES: readonly (readonly Mark<unknown>[])[] = [
   REFCOUNTED_PAGES,
   PRE_FAULT,
   VMX_GUEST_PAT,
+  CONFIDENTIAL,
 ];
 
 /** Every version at which some rule changes, oldest first. */
@@ -218,7 +227,9 @@ function rulesOf(boundary: number, id: string, kernels: string): readonly KvmRul
     needsRefcountedPages: one(REFCOUNTED_PAGES),
     hasPreFault: one(PRE_FAULT),
     vmxLoadsGuestPat: one(VMX_GUEST_PAT),
-    shadowLeaf: 'PA0',
+    shadow: SHADOW_PA0,
+    pagings: ['ept', 'npt', 'shadow'],
+    confidential: one(CONFIDENTIAL),
   }));
 }
 

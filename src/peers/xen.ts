@@ -55,7 +55,8 @@ export const XEN_EPT_RULE = rule({
   text:
     'Unlike KVM, Xen combines the guest MTRR with the host MTRR as soon as the domain has an IOMMU or may ' +
     'flush caches, and leaves IPAT clear then, so that the guest PAT counts. Without either, all but ' +
-    'assigned MMIO is WB with IPAT.',
+    'assigned MMIO is WB with IPAT. Not part of the model: read-only MMIO (always UC with IPAT), special ' +
+    'pages, pinned attributes, and pages above 4K.',
   sources: ['xen/p2m-ept.c'],
 });
 

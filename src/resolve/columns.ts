@@ -24,7 +24,21 @@ function kernelOf(word: Word): KernelVersion {
   return at(word, () => parseKernelVersion(word.text));
 }
 
+/** "6.16+host-pat": a version, and a proposal on it. Versions have plus signs of their own. */
+function splitPolicy(word: Word): { readonly kernel: Word; readonly policy: Word | null } {
+  const plus = word.text.lastIndexOf('+');
+  const name = word.text.slice(plus + 1).toLowerCase();
+  if (plus <= 0 || !NAMED_POLICIES.some((p) => p.id === name))
+    return { kernel: word, policy: null };
+  return {
+    kernel: { ...word, text: word.text.slice(0, plus) },
+    policy: { ...word, text: word.text.slice(plus + 1) },
+  };
+}
+
 function kernelColumn(word: Word, offer: Offer): Column {
+  const { kernel, policy } = splitPolicy(word);
+  if (policy !== null) return policyColumn(policy, kernel);
   const version = kernelOf(word);
   const rules = rulesFor(version);
   if (rules.length === 0) {

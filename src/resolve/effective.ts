@@ -2,6 +2,7 @@ import type { SourceId } from '../cite/sources.ts';
 import type { FactValues } from '../facts/facts.ts';
 import type { Inquiry } from '../facts/inquiry.ts';
 import { decide, type EptChoice, eptLeaf, eptTypeOf, type VmxInputs } from '../kvm/decision.ts';
+import { SHADOW_PA0, type ShadowChoice, type ShadowInputs, shadowTypeOf } from '../kvm/shadow.ts';
 import { decodedByHost, decodedByReset, type NptLeafChoice, nestedTypeOf } from '../kvm/svm.ts';
 import { combineMtrrPat, type UcOrigin } from '../x86/combine.ts';
 import { type EptLeaf, eptEffective } from '../x86/ept.ts';
@@ -98,8 +99,11 @@ function vmxInputs(scene: Scene, seen: Record<string, string>): VmxInputs {
     self_snoop: () => bit('self_snoop', inquiry.ask('self-snoop')),
     guest_mtrr: () => type('guest_mtrr', guest.mtrr()),
     host_memtype: () => type('host_memtype', eptTypeOf(page.fact('host-memtype'))),
+    vmm_mapping: () => type('vmm_mapping', eptTypeOf(page.fact('vmm-mapping'))),
     host_mtrr: () => type('host_mtrr', page.fact('host-mtrr')),
     slot_noncoherent: () => bit('slot_noncoherent', slotFlag(scene)),
+    slot_host_memtype: () => bit('slot_host_memtype', inquiry.ask('slot-host-memtype')),
+    assigned_device: () => bit('assigned_device', assignedDevice(inquiry)),
   };
 }
 
@@ -160,6 +164,10 @@ function nptLeaf(scene: Scene, choice: NptLeafChoice): PatType {
       return nestedTypeOf(scene.guest.mtrr());
     case 'host_memtype':
       return scene.page.fact('host-memtype');
+    case 'vmm_mapping':
+      return scene.page.fact('vmm-mapping');
+    case 'PCD':
+      return 'UC-';
   }
 }
 
@@ -195,6 +203,7 @@ function underNpt(scene: Scene): Effective {
   const inputs = {
     is_mmio: () => page.isMmio(rules),
     assigned_device: () => assignedDevice(inquiry),
+    slot_host_memtype: () => inquiry.ask('slot-host-memtype'),
   };
   const { svm } = rules;
   const leaf = decide(svm.npt_leaf, inputs);
@@ -248,16 +257,35 @@ function underNpt(scene: Scene): Effective {
 
 // ---- shadow paging ----------------------------------------------------------------------------
 
+function shadowInputs({ inquiry, page, rules }: Scene, vendor: Vendor): ShadowInputs {
+  return {
+    is_mmio: () => page.isMmio(rules),
+    noncoherent_dma: () => inquiry.ask('noncoherent-dma'),
+    self_snoop: () => inquiry.ask('self-snoop'),
+    amd: () => vendor === 'amd',
+    slot_host_memtype: () => inquiry.ask('slot-host-memtype'),
+  };
+}
+
+/** The PAT type of the shadow PTE. */
+function shadowPte({ page, guest }: Scene, choice: ShadowChoice): PatType {
+  if (choice.host === 'PA0') return 'WB';
+  const host = page.fact(choice.host === 'vmm_mapping' ? 'vmm-mapping' : 'host-memtype');
+  return choice.guest ? shadowTypeOf(host, guest.type()) : host;
+}
+
 function underShadow(scene: Scene, vendor: Vendor): Effective {
   const { rules, page, steps } = scene;
-  const hostPat = rules.shadowLeaf === 'PA0' ? 'WB' : page.fact('host-memtype');
+  const { shadow } = rules;
+  const { line, decision } = decide(shadow.shadow_leaf, shadowInputs(scene, vendor));
+  const hostPat = shadowPte(scene, decision.returns);
   steps.add(
     'kvm',
-    'kvm/shadow-leaf',
+    shadow === SHADOW_PA0 ? 'kvm/shadow-leaf' : `shadow_leaf/${shadow.id}:${line}`,
     {},
     `shadow PTE ${hostPat}`,
-    rules.shadowLeaf === 'PA0' ? 'kvm/make_spte' : 'mail/seed',
-    'guest PTE cache bits, guest PAT and guest MTRRs are not looked at',
+    decision.source ?? shadow.sources[0],
+    decision.why,
   );
   const cd = vendor === 'amd' && liveCdOnAmd(scene);
   const hostMtrr = page.fact('host-mtrr');
@@ -274,6 +302,6 @@ function underShadow(scene: Scene, vendor: Vendor): Effective {
     type,
     ucOrigin: cd ? 'cd' : combined.ucOrigin,
     leaf: { paging: 'shadow', hostPat },
-    guestPatHonoured: false,
+    guestPatHonoured: decision.returns.guest,
   };
 }

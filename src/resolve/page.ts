@@ -114,11 +114,17 @@ export class Page {
     return type;
   }
 
+  /** PageReserved() of the compound head; of the page itself when it is not a tail. */
+  #headReserved(own: () => boolean): boolean {
+    const compound = this.#inquiry.ask('compound');
+    return compound === 'no' ? own() : compound === 'tail-of-reserved';
+  }
+
   /** kvm_is_mmio_pfn() of these rules, asked once. */
   isMmio(rules: KvmRules): boolean {
     if (this.#mmio !== null) return this.#mmio;
     const seen: Record<string, string> = {};
-    const note = <T extends FactValues[PageKey]>(name: string, value: T): T => {
+    const note = <T extends FactValues[PageKey | 'compound']>(name: string, value: T): T => {
       seen[name] = factWord(value);
       return value;
     };
@@ -126,8 +132,8 @@ export class Page {
     const inputs: PfnInputs = {
       pfn_valid: () => note('pfn_valid', this.fact('pfn-valid')),
       is_zero_pfn: () => note('zero page', this.fact('zero-page')),
-      page_tail: () => false,
-      head_reserved: reserved,
+      page_tail: () => note('compound', this.#inquiry.ask('compound')) !== 'no',
+      head_reserved: () => this.#headReserved(reserved),
       page_reserved: reserved,
       pat_enabled: () => this.#inquiry.ask('host-pat'),
       host_memtype: (): PatType => note('host memtype', this.fact('host-memtype')),

@@ -79,7 +79,7 @@ function confidentialPaging(facts: Facts, paging: readonly Paging[]): readonly P
 /** KVM runs TDX guests from 6.16 on, so with the quirk. Source: kvm/x86.c-quirks. */
 function rulesForTdx(rules: readonly KvmRules[], facts: Facts): readonly KvmRules[] {
   if (facts.confidential?.every((kind) => kind === 'tdx') !== true) return rules;
-  const left = rules.filter((r) => r.hasPatQuirk || !isKernel(r));
+  const left = rules.filter((r) => r.confidential.includes('tdx'));
   if (left.length === 0) {
     refuse(
       'KVM runs TDX guests from 6.16 on',
@@ -87,11 +87,6 @@ function rulesForTdx(rules: readonly KvmRules[], facts: Facts): readonly KvmRule
     );
   }
   return left;
-}
-
-/** Kernels go by a number of era, proposals by a name. */
-function isKernel({ id }: KvmRules): boolean {
-  return ALL_KERNEL_RULES.some((r) => r.id === id);
 }
 
 /** KVM offers the opt-out only with EPT or NPT, and on Intel only with self-snoop. */

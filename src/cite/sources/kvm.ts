@@ -342,9 +342,15 @@ export const KVM_SOURCES = {
   },
   'pr/dosemu2-2813': {
     kind: 'observation',
-    what: 'the maintainer: the MMIO test should ask MTRRs, not the host PAT',
+    what: 'the maintainer: the MMIO test should ask MTRRs, not the host PAT; a trial patch of 6 lines for 13 in __kvm_is_mmio_pfn, cut off',
     where: 'github.com/dosemu2/dosemu2/pull/2813, 2026-04-01',
     evidence: 'archive',
+  },
+  'memtype/ideal': {
+    kind: 'observation',
+    what: 'a proposal of this project: where the founding mail leaves the ideal open, what was chosen and why',
+    where: 'docs/ideal.md',
+    evidence: 'inferred',
   },
   'perf/yan-2024-09-05': {
     kind: 'observation',

@@ -230,6 +230,7 @@ export const LINUX_SOURCES = {
     'Xen c447b7308b13',
     'ran',
   ),
+  'xen/p2m-pt.c': code('xen/arch/x86/mm/p2m-pt.c', 'p2m_type_to_flags', 'Xen c447b7308b13'),
   'bochs/paging.cc': code(
     'bochs/cpu/paging.cc',
     'resolve_memtype, memtype_by_mtrr',

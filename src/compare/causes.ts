@@ -1,0 +1,179 @@
+import { must } from '../base/assert.ts';
+import { effectiveTypeOf } from '../x86/fast.ts';
+import type { EffectiveType } from '../x86/types.ts';
+import { consequencesAt } from './consequence.ts';
+import { coverOf } from './cover.ts';
+import { type Cube, FULL, supercube } from './cube.ts';
+import type { Category, Cause, Change, Consequence, KindGroup, Side } from './difference.ts';
+import type { Fold, JointPath } from './fold.ts';
+import { PAGE_KINDS, partOf, pointOf, witnessOf } from './kinds.ts';
+import type { Platform } from './platforms.ts';
+import { coverWords, decidedBy, lineWords } from './words.ts';
+
+/** Both sides on one platform, and what is asked of them. */
+export interface Question {
+  readonly a: Side;
+  readonly b: Side;
+  /** Of the first side, which tells what a witness looks like. */
+  readonly platform: Platform;
+  readonly only: Category | null;
+}
+
+function typeOf(code: number): EffectiveType {
+  return must(effectiveTypeOf(code), `effective code ${code}`);
+}
+
+function sum(paths: readonly JointPath[]): number {
+  return paths.reduce((n, { points }) => n + points, 0);
+}
+
+function cubesOf(paths: readonly JointPath[]): readonly Cube[] {
+  return paths.map(({ cube }) => cube);
+}
+
+function differs({ a, b }: JointPath): boolean {
+  return a.code !== b.code;
+}
+
+/** Paths in groups of one key, in the order in which the keys are met. */
+function groupedBy(
+  paths: readonly JointPath[],
+  key: (path: JointPath) => string,
+): ReadonlyMap<string, readonly JointPath[]> {
+  const groups = new Map<string, JointPath[]>();
+  for (const path of paths) {
+    const k = key(path);
+    const group = groups.get(k);
+    if (group === undefined) groups.set(k, [path]);
+    else group.push(path);
+  }
+  return groups;
+}
+
+/** Whether the two sides disagree on what is host MMIO; they do not where one does not ask. */
+function mmioDiffers({ a, b }: JointPath): boolean {
+  if (a.mmio === null || b.mmio === null) return false;
+  return lineWords(a.mmio).leaf !== lineWords(b.mmio).leaf;
+}
+
+function causeKey(path: JointPath): string {
+  const { a, b } = path;
+  const lines = [a.lines, b.lines].map((list) => list.map(({ rule }) => rule).join('+'));
+  const mmio = mmioDiffers(path) ? `${a.mmio?.rule} ${b.mmio?.rule}` : '';
+  return `${lines.join(' ')} ${mmio}`;
+}
+
+// ---- changes ----------------------------------------------------------------------------------
+
+function sameConsequences(a: readonly Consequence[], b: readonly Consequence[]): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** The kinds of page that get into some cubes, with what it means for them. */
+function kindsOf(
+  cubes: readonly Cube[],
+  q: Question,
+  types: { readonly before: EffectiveType; readonly after: EffectiveType },
+): readonly KindGroup[] {
+  const groups: { backings: string[]; consequences: readonly Consequence[] }[] = [];
+  for (const kind of PAGE_KINDS) {
+    const part = partOf(cubes, kind);
+    if (part === null) continue;
+    for (const backing of kind.backings) {
+      const point = pointOf(part, q.platform, backing);
+      const consequences = consequencesAt(point, backing, q.a, q.b, types);
+      const same = groups.find((g) => sameConsequences(g.consequences, consequences));
+      if (same === undefined) groups.push({ backings: [backing.id], consequences });
+      else same.backings.push(backing.id);
+    }
+  }
+  return groups;
+}
+
+function wanted(kinds: readonly KindGroup[], only: Category | null): boolean {
+  if (only === null || only === 'guest-visible') return true;
+  return kinds.some((k) => k.consequences.some((c) => c.category === only));
+}
+
+function changeOf(
+  paths: readonly JointPath[],
+  others: readonly JointPath[],
+  q: Question,
+): Change | null {
+  const { a, b } = must(paths[0], 'a change has a path');
+  const types = { before: typeOf(a.code), after: typeOf(b.code) };
+  const cubes = cubesOf(paths);
+  const kinds = kindsOf(cubes, q, types);
+  if (!wanted(kinds, q.only)) return null;
+  const usual = PAGE_KINDS.find((kind) => partOf(cubes, kind) !== null);
+  const part = usual === undefined ? must(cubes[0], 'a cube') : must(partOf(cubes, usual), 'met');
+  const backing = usual === undefined ? null : (usual.backings[0] ?? null);
+  return {
+    ...types,
+    points: sum(paths),
+    when: coverWords(coverOf(cubes, cubesOf(others))),
+    witness: witnessOf(pointOf(part, q.platform, backing), q.a, q.b),
+    kinds,
+    unknownKind: usual === undefined,
+  };
+}
+
+// ---- causes -----------------------------------------------------------------------------------
+
+function causeOf(own: readonly JointPath[], rest: readonly JointPath[], q: Question): Cause | null {
+  const first = must(own[0], 'a cause has a path');
+  const byTypes = groupedBy(own.filter(differs), ({ a, b }) => `${a.code} ${b.code}`);
+  const changes = [...byTypes.values()].flatMap((paths) => {
+    const others = own.filter((p) => !paths.includes(p));
+    const change = changeOf(paths, others, q);
+    return change === null ? [] : [change];
+  });
+  if (changes.length === 0) return null;
+  const { a, b } = first;
+  return {
+    before: decidedBy(a),
+    after: decidedBy(b),
+    mmio:
+      mmioDiffers(first) && a.mmio !== null && b.mmio !== null
+        ? { before: lineWords(a.mmio), after: lineWords(b.mmio) }
+        : null,
+    points: sum(own),
+    differing: changes.reduce((n, c) => n + c.points, 0),
+    when: coverWords(coverOf(cubesOf(own), cubesOf(rest))),
+    changes: changes.toSorted(
+      (x, y) => Number(x.unknownKind) - Number(y.unknownKind) || y.points - x.points,
+    ),
+  };
+}
+
+/** Everything that changes on one platform, by cause. */
+export function causesOf({ paths }: Fold, q: Question): readonly Cause[] {
+  const groups = groupedBy(paths, causeKey);
+  const causes = [...groups.values()].flatMap((own) => {
+    if (!own.some(differs)) return [];
+    const ownSet = new Set(own);
+    const cause = causeOf(
+      own,
+      paths.filter((p) => !ownSet.has(p)),
+      q,
+    );
+    return cause === null ? [] : [cause];
+  });
+  const known = (c: Cause): number => (c.changes.every((x) => x.unknownKind) ? 1 : 0);
+  return causes.toSorted((x, y) => known(x) - known(y) || y.differing - x.differing);
+}
+
+/** Points where the leaf differs and the type does not. */
+export function leafOnly({ paths }: Fold): number {
+  return sum(paths.filter((p) => !differs(p) && p.a.leaf !== p.b.leaf));
+}
+
+/** The values of each input among which all changes are: no change is outside of it. Null: no change. */
+export function hull({ paths }: Fold): Cube | null {
+  const cubes = cubesOf(paths.filter(differs));
+  if (cubes.length === 0) return null;
+  return cubes.reduce(
+    supercube,
+    Uint8Array.from(FULL, () => 0),
+  );
+}

@@ -1,0 +1,206 @@
+import type { BackingClass } from '../linux/backing.ts';
+import { backingClass } from '../linux/backing.ts';
+import { causesOf, hull, leafOnly, type Question } from './causes.ts';
+import { consequencesFor, resolvedAt } from './consequence.ts';
+import { FULL } from './cube.ts';
+import type {
+  Category,
+  Consequence,
+  Difference,
+  PlatformGroup,
+  Side,
+  UserChange,
+} from './difference.ts';
+import { type Fold, fold, type Restriction } from './fold.ts';
+import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
+import { notOn, PLATFORMS, type Platform } from './platforms.ts';
+import { ruleChanges } from './rule-changes.ts';
+import { USERS, type User } from './users.ts';
+import { conditionOf } from './words.ts';
+
+export interface Asked {
+  readonly a: Side;
+  readonly b: Side;
+  /** Pairs of platforms, mostly one and the same; null: each platform with itself. */
+  readonly platforms: readonly (readonly [Platform, Platform])[] | null;
+  /** Classes of backing to which the fold is restricted; empty: any page. */
+  readonly backings: readonly BackingClass[];
+  /** Values to which other inputs are restricted. */
+  readonly facts: Restriction;
+  readonly only: Category | null;
+}
+
+// ---- the fold, by platform ----------------------------------------------------------------------
+
+function unchangedWords(whole: Fold): readonly string[] {
+  const around = hull(whole);
+  if (around === null) return [];
+  return conditionOf(around).map(({ input, others }) => `where ${input} is ${others.join(', ')}`);
+}
+
+interface Compared {
+  readonly platform: Platform;
+  readonly group: Omit<PlatformGroup, 'platforms'>;
+}
+
+function compareOn(asked: Asked, [here, there]: readonly [Platform, Platform]): Compared {
+  const { a, b, only } = asked;
+  const q: Question = { a, b, platform: here, only };
+  const pages = asked.backings.length === 0 ? [{}] : distinct(asked.backings).map(pageOf);
+  const restrictions = pages.map((page) => ({ ...page, ...asked.facts }));
+  const whole = fold(
+    { rules: a.rules, platform: here },
+    { rules: b.rules, platform: there },
+    restrictions,
+  );
+  const causes = causesOf(whole, q);
+  return {
+    platform: here,
+    group: {
+      points: whole.points,
+      differing: causes.reduce((n, c) => n + c.differing, 0),
+      leafOnly: leafOnly(whole),
+      causes,
+      unchanged: unchangedWords(whole),
+    },
+  };
+}
+
+/** One class of those that are alike in every fact that is folded. */
+function distinct(backings: readonly BackingClass[]): readonly BackingClass[] {
+  const seen = new Set<string>();
+  return backings.filter((backing) => {
+    const key = JSON.stringify(pageOf(backing));
+    return !seen.has(key) && seen.add(key);
+  });
+}
+
+/** What tells one platform's changes from another's: everything but the witnesses. */
+function signature(group: Compared['group']): string {
+  return JSON.stringify(group, (key, value: unknown) => (key === 'witness' ? undefined : value));
+}
+
+function grouped(compared: readonly Compared[]): readonly PlatformGroup[] {
+  const groups = new Map<string, { platforms: Platform[]; group: Compared['group'] }>();
+  for (const { platform, group } of compared) {
+    const key = signature(group);
+    const same = groups.get(key);
+    if (same === undefined) groups.set(key, { platforms: [platform], group });
+    else same.platforms.push(platform);
+  }
+  const all = [...groups.values()].map(({ platforms, group }) => ({ platforms, ...group }));
+  return [...all.filter((g) => g.differing > 0), ...all.filter((g) => g.differing === 0)];
+}
+
+// ---- users --------------------------------------------------------------------------------------
+
+function platformFacts({ vendor, paging, selfSnoop, confidential }: Platform): PointFacts {
+  return new Map<never, never>([
+    ['cpu', vendor],
+    ['paging', paging],
+    ...(selfSnoop === null ? [] : [['self-snoop', selfSnoop]]),
+    ...(confidential === 'no' ? [] : [['confidential', confidential]]),
+  ] as never);
+}
+
+function userOn(user: User, platform: Platform, { a, b }: Asked): UserChange | null {
+  const facts: PointFacts = new Map([...platformFacts(platform), ...user.facts]);
+  const [before, after] = [resolvedAt(facts, a), resolvedAt(facts, b)];
+  if (before.types.join() === after.types.join()) return null;
+  const [from] = before.types;
+  const [to] = after.types;
+  const backing = user.facts.find(([key]) => key === 'backing')?.[1];
+  const page = typeof backing === 'string' ? backingClass(backing)?.page : undefined;
+  const consequences: readonly Consequence[] =
+    from === undefined || to === undefined || before.types.length + after.types.length > 2
+      ? []
+      : consequencesFor(facts, page?.device === true, a, b, { before: from, after: to });
+  return {
+    id: user.id,
+    title: user.title,
+    source: user.source,
+    platforms: [platform],
+    before: before.types,
+    after: after.types,
+    consequences,
+    witness: witnessOf(facts, a, b),
+  };
+}
+
+function usersOf(
+  asked: Asked,
+  platforms: readonly Platform[],
+): Pick<Difference, 'users' | 'usersUnchanged'> {
+  const changed: UserChange[] = [];
+  for (const user of USERS) {
+    for (const platform of platforms) {
+      if (user.on !== null && !user.on.includes(platform.id)) continue;
+      const found = userOn(user, platform, asked);
+      if (found === null) continue;
+      const key = (u: UserChange): string =>
+        JSON.stringify([u.id, u.before, u.after, u.consequences]);
+      const i = changed.findIndex((u) => key(u) === key(found));
+      const same = changed[i];
+      if (same === undefined) changed.push(found);
+      else changed[i] = { ...same, platforms: [...same.platforms, platform] };
+    }
+  }
+  const relevant = changed.filter(
+    (u) =>
+      asked.only === null ||
+      asked.only === 'guest-visible' ||
+      u.consequences.some((c) => c.category === asked.only),
+  );
+  const ids = new Set(changed.map((u) => u.id));
+  const there = USERS.filter(({ on }) => on === null || platforms.some((p) => on.includes(p.id)));
+  return {
+    users: relevant,
+    usersUnchanged: there.filter(({ id }) => !ids.has(id)).map(({ id, title }) => ({ id, title })),
+  };
+}
+
+// ---- all ----------------------------------------------------------------------------------------
+
+function restrictedTo({ backings, facts }: Asked): readonly string[] {
+  const words = Object.entries(facts).map(
+    ([key, values]) =>
+      `${key} ${(values ?? []).map((v) => (v === true ? 'yes' : v === false ? 'no' : String(v))).join(', ')}`,
+  );
+  return backings.length === 0
+    ? words
+    : [`backing ${backings.map(({ id }) => id).join(', ')}`, ...words];
+}
+
+/** Everything that differs between two sides. */
+export function compare(asked: Asked): Difference {
+  const { a, b, only } = asked;
+  const pairs = asked.platforms ?? PLATFORMS.map((p) => [p, p] as const);
+  const notCompared = pairs.flatMap(([here, there]) => {
+    const why = notOn(here, a.rules) ?? notOn(there, b.rules);
+    return why === null ? [] : [{ platform: here, why }];
+  });
+  const compared = pairs
+    .filter(([here, there]) => notOn(here, a.rules) === null && notOn(there, b.rules) === null)
+    .map((pair) => compareOn(asked, pair));
+  const platforms = grouped(compared);
+  const same = pairs.every(([here, there]) => here === there);
+  return {
+    a,
+    b,
+    points: compared.reduce((n, { group }) => n + group.points, 0),
+    differing: compared.reduce((n, { group }) => n + group.differing, 0),
+    platforms,
+    notCompared,
+    restrictedTo: restrictedTo(asked),
+    only,
+    ...(same && FULL.length > 0
+      ? usersOf(
+          asked,
+          compared.map(({ platform }) => platform),
+        )
+      : { users: [], usersUnchanged: [] }),
+    rules: ruleChanges(a.rules, b.rules),
+    existing: { differs: false, points: 0, changes: [], staleOnBoth: [] },
+    families: [],
+  };
+}

@@ -1,0 +1,104 @@
+import type { SourceId } from '../cite/sources.ts';
+import { HUGE_PAGE_WORDS } from '../kvm/other-rules.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import type { RuleChange } from './difference.ts';
+
+/** A rule beside the type itself: how to say it, and what its change means. */
+interface Beside {
+  readonly what: string;
+  readonly say: (rules: KvmRules) => string;
+  readonly consequence: (before: KvmRules, after: KvmRules) => string;
+  readonly source: (rules: KvmRules) => SourceId;
+}
+
+const yesNo = (value: boolean, yes: string, no: string): string => (value ? yes : no);
+
+const GUEST_MTRR_WORDS = {
+  v1: 'evaluated as 2.6.29 to 4.1 do',
+  'v2-4.2': 'evaluated as 4.2 and 4.3 do',
+  v2: 'evaluated as 4.4 to 6.10 do',
+} as const;
+
+const BESIDE: readonly Beside[] = [
+  {
+    what: 'KVM_X86_QUIRK_IGNORE_GUEST_PAT',
+    say: (r) => yesNo(r.hasPatQuirk, 'a VMM can disable it', 'does not exist'),
+    consequence: (_, after) =>
+      after.hasPatQuirk
+        ? 'A VMM can have the guest PAT honoured, per VM, on Intel with EPT and self-snoop.'
+        : 'A VMM that disables it is refused (KVM_CAP_DISABLE_QUIRKS2) or not heard (KVM_CAP_DISABLE_QUIRKS).',
+    source: () => 'kvm/c9c1e20b4c7d',
+  },
+  {
+    what: 'KVM_X86_QUIRK_CD_NW_CLEARED',
+    say: (r) => yesNo(r.hasCdQuirk, 'a VMM can disable it', 'does not exist'),
+    consequence: (_, after) =>
+      after.hasCdQuirk
+        ? 'A VMM can have CR0.CD reach the hardware on AMD.'
+        : 'CR0.CD of a guest never reaches the hardware.',
+    source: () => 'kvm/fb279950ba02',
+  },
+  {
+    what: 'guest MTRRs',
+    say: (r) => (r.guestMtrr === null ? 'not looked at' : GUEST_MTRR_WORDS[r.guestMtrr]),
+    consequence: (before, after) =>
+      after.guestMtrr === null
+        ? 'A type that a guest sets by MTRRs alone has no effect any more.'
+        : before.guestMtrr === null
+          ? 'MTRRs that firmware left UC make the RAM of a VM with non-coherent DMA slow.'
+          : 'The same registers may give another type: see the layouts below.',
+    source: (r) =>
+      r.guestMtrr === null
+        ? 'kvm/0a7b73559b39'
+        : r.guestMtrr === 'v1'
+          ? 'kvm/get_mtrr_type'
+          : 'kvm/mtrr.c',
+  },
+  {
+    what: 'who makes a VM non-coherent',
+    say: (r) => r.noncoherent.text,
+    consequence: () =>
+      'The same device may leave one VM coherent and the other not: see the devices below.',
+    source: () => 'kvm/vfio.c',
+  },
+  {
+    what: 'huge mappings',
+    say: (r) => HUGE_PAGE_WORDS[r.hugePage],
+    consequence: () =>
+      'The same guest may be mapped with larger or smaller pages: see the blocks below.',
+    source: () => 'kvm/range-consistency',
+  },
+  {
+    what: 'pages without a reference count of their own (TTM, higher order)',
+    say: (r) => yesNo(r.needsRefcountedPages, 'refused: KVM_RUN fails with EFAULT', 'mapped'),
+    consequence: (_, after) =>
+      after.needsRefcountedPages
+        ? 'GPU buffers of more than a page cannot be mapped (MT501).'
+        : 'GPU buffers that failed with EFAULT can be mapped, and their type matters from now on.',
+    source: () => 'kvm/f8be156be163',
+  },
+  {
+    what: 'the PAT of a VMX guest',
+    say: (r) => yesNo(r.vmxLoadsGuestPat, "the guest's own", "the host's"),
+    consequence: (_, after) =>
+      after.vmxLoadsGuestPat
+        ? "An index in a guest's PTE means what the guest wrote into its PAT."
+        : "An index in a guest's PTE means what the host wrote into its PAT.",
+    source: () => 'kvm/468d472f3f65',
+  },
+  {
+    what: 'confidential guests',
+    say: (r) => (r.confidential.length === 0 ? 'none' : r.confidential.join(', ').toUpperCase()),
+    consequence: () => 'Guests of a kind that the other side does not run are not compared.',
+    source: () => 'kvm/x86.c-quirks',
+  },
+];
+
+/** What else is not the same on two sides. */
+export function ruleChanges(a: KvmRules, b: KvmRules): readonly RuleChange[] {
+  return BESIDE.flatMap(({ what, say, consequence, source }) => {
+    const [before, after] = [say(a), say(b)];
+    if (before === after) return [];
+    return [{ what, before, after, consequence: consequence(a, b), source: source(b) }];
+  });
+}

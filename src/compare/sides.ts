@@ -1,0 +1,181 @@
+import { didYouMean } from '../facts/words.ts';
+import { NAMED_POLICIES, POLICY_NAMES, type Proposal } from '../kvm/policies.ts';
+import type { KvmRules } from '../kvm/rules.ts';
+import { NEWEST_READ, rulesFor, SPANS, type Span } from '../kvm/timeline.ts';
+import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
+import { at, complain, type Word } from '../resolve/entries.ts';
+import type { Side } from './difference.ts';
+import { PLATFORM_NAMES, type Platform, platformsOf } from './platforms.ts';
+
+/** One side as it was named, before the other is known. */
+interface Named {
+  readonly word: Word;
+  readonly name: string;
+  /** "@amd-npt"; null: every platform. */
+  readonly platforms: readonly Platform[] | null;
+  readonly kernel: KernelVersion | null;
+  readonly proposal: Proposal | null;
+  /** "E8" */
+  readonly era: string | null;
+}
+
+/** The two sides of every pair that the names stand for, and the platforms that were named. */
+export interface Pair {
+  readonly a: Side;
+  readonly b: Side;
+}
+
+export interface Named2 {
+  readonly pairs: readonly Pair[];
+  readonly platformsA: readonly Platform[] | null;
+  readonly platformsB: readonly Platform[] | null;
+}
+
+function proposalOf(name: string): Proposal | null {
+  return NAMED_POLICIES.find((p) => p.id === name.toLowerCase()) ?? null;
+}
+
+function platformsNamed(word: Word, text: string): readonly Platform[] {
+  const found = platformsOf(text.toLowerCase());
+  if (found.length > 0) return found;
+  const near = didYouMean(text, PLATFORM_NAMES);
+  complain(
+    word,
+    `unknown platform "${text}"`,
+    `${near === null ? '' : `did you mean ${near}? `}one of ${PLATFORM_NAMES.join(' ')}`,
+  );
+}
+
+function parseNamed(word: Word): Named {
+  const [text = '', platform, ...more] = word.text.split('@');
+  if (more.length > 0) complain(word, `"${word.text}" names two platforms`, 'for example 6.16@amd');
+  const base = {
+    word,
+    name: text,
+    platforms: platform === undefined ? null : platformsNamed(word, platform),
+    kernel: null,
+    proposal: null,
+    era: null,
+  };
+  if (/^e\d{1,2}$/i.test(text)) {
+    const era = text.toUpperCase();
+    if (SPANS.some((s) => s.rules.some((r) => r.vmx.id === era))) return { ...base, era };
+    complain(word, `there is no era ${era}`, 'E0 to E11: see memtype policies');
+  }
+  const proposal = proposalOf(text);
+  if (proposal !== null) return { ...base, proposal };
+  const plus = text.lastIndexOf('+');
+  const added = plus > 0 ? proposalOf(text.slice(plus + 1)) : null;
+  const version = added === null ? text : text.slice(0, plus);
+  if (!/\d/.test(version)) {
+    const near = didYouMean(text, POLICY_NAMES);
+    complain(
+      word,
+      `"${text}" is neither a kernel nor a policy`,
+      `${near === null ? '' : `did you mean ${near}? `}a version such as 6.16, or one of ${POLICY_NAMES.join(' ')}`,
+    );
+  }
+  const kernel = at(word, () => parseKernelVersion(version));
+  if (rulesFor(kernel).length === 0) {
+    complain(word, `${version} is before 2.6.26-rc2, the oldest kernel known here`);
+  }
+  return { ...base, kernel, proposal: added };
+}
+
+/** Of the mainline: a release, or a candidate; not a stable update of an older series. */
+function isMainline({ from }: Span): boolean {
+  const stable = from.major === 2 ? 0 : from.patch;
+  return stable === 0;
+}
+
+/** The spans of mainline in which every reading has this era, oldest first. */
+export function spansOfEra(era: string): readonly Span[] {
+  const own = SPANS.filter((s) => s.rules.every((r) => r.vmx.id === era));
+  const mainline = own.filter(isMainline);
+  return mainline.length > 0 ? mainline : own;
+}
+
+function eraNumber(era: string): number {
+  return Number(era.slice(1));
+}
+
+/** Where an era stands beside the other side: nearest to it, so that as little else as possible differs. */
+function kernelOfEra(era: string, other: Named): KernelVersion {
+  const spans = spansOfEra(era);
+  const first = spans[0];
+  const last = spans.at(-1);
+  if (first === undefined || last === undefined) throw new RangeError(`${era} has no span`);
+  const older =
+    other.era === null
+      ? other.kernel === null || compareVersions(other.kernel, last.from) >= 0
+      : eraNumber(other.era) > eraNumber(era);
+  return (older ? last : first).from;
+}
+
+/** The kernel on which a proposal is looked at, when its own name says none. */
+function kernelFor(side: Named, other: Named): KernelVersion {
+  if (side.kernel !== null) return side.kernel;
+  if (side.era !== null) return kernelOfEra(side.era, other);
+  if (other.kernel !== null) return other.kernel;
+  if (other.era !== null) return spansOfEra(other.era).at(-1)?.from ?? NEWEST;
+  return NEWEST;
+}
+
+/** The newest mainline rules: what a proposal without a kernel beside it is applied to. */
+const NEWEST: KernelVersion = parseKernelVersion('6.16');
+
+function notesOf({ era, kernel: said, proposal }: Named, kernel: KernelVersion): readonly string[] {
+  const notes: string[] = [];
+  if (era !== null) notes.push(`${era} is looked at in ${kernel.text}`);
+  else if (said === null && proposal !== null)
+    notes.push(`${proposal.id} is applied to ${kernel.text}`);
+  if (kernel.note !== null) notes.push(`${kernel.text}: ${kernel.note}`);
+  if (compareVersions(kernel, parseKernelVersion(NEWEST_READ)) > 0) {
+    notes.push(
+      `${kernel.text} is newer than the newest kernel read (${NEWEST_READ}): its rules are assumed unchanged`,
+    );
+  }
+  return notes;
+}
+
+function sidesOf(named: Named, kernel: KernelVersion): readonly Side[] {
+  const { proposal } = named;
+  const all = rulesFor(kernel);
+  return all.map((rules, i) => {
+    const reading = all.length > 1 ? ` (reading ${i + 1} of ${all.length})` : '';
+    const applied: KvmRules = proposal === null ? rules : proposal.apply(rules);
+    return {
+      name: `${named.name}${reading}`,
+      kernel: proposal === null ? kernel.text : `${kernel.text}+${proposal.id}`,
+      title:
+        proposal === null
+          ? `${rules.vmx.id}, kernels ${rules.kernels}`
+          : `${proposal.title}; on ${kernel.text}`,
+      rules: applied,
+      notes: notesOf(named, kernel),
+    };
+  });
+}
+
+/**
+ * The pairs that two names stand for: one, or one for each reading where the sources or a
+ * distribution's number leave several open.
+ *
+ * @throws InputError for what is no kernel, era or proposal
+ */
+export function pairsOf(a: Word, b: Word): Named2 {
+  const left = parseNamed(a);
+  const right = parseNamed(b);
+  const lefts = sidesOf(left, kernelFor(left, right));
+  const rights = sidesOf(right, kernelFor(right, left));
+  const together = lefts.length === rights.length && sameKernel(left, right);
+  const pairs = together
+    ? lefts.flatMap((l, i) => (rights[i] === undefined ? [] : [{ a: l, b: rights[i] }]))
+    : lefts.flatMap((l) => rights.map((r) => ({ a: l, b: r })));
+  return { pairs, platformsA: left.platforms, platformsB: right.platforms };
+}
+
+/** Both on one kernel: a reading of it is then the same on either side. */
+function sameKernel(a: Named, b: Named): boolean {
+  return kernelFor(a, b).text === kernelFor(b, a).text;
+}

@@ -1,0 +1,66 @@
+import type { FactKey, FactValues } from '../facts/facts.ts';
+import { factWord } from '../facts/facts.ts';
+import type { EptChoice } from '../kvm/decision.ts';
+import type { ShadowChoice } from '../kvm/shadow.ts';
+import type { Access, Line } from './access.ts';
+import type { CubeCover } from './cover.ts';
+import { type Cube, FULL } from './cube.ts';
+import type { Condition, Cover, DecidedBy, Literal } from './difference.ts';
+import { SWEEP_INPUTS, SWEEP_VALUES } from './space.ts';
+
+/** The values of a mask, as they are written on the command line. */
+function wordsOf(input: (typeof SWEEP_INPUTS)[number], mask: number): readonly string[] {
+  const values: readonly FactValues[FactKey][] = SWEEP_VALUES[input];
+  return values.filter((_, v) => (mask & (1 << v)) !== 0).map(factWord);
+}
+
+/** A cube as a condition: a literal for each input that it does not leave free. */
+export function conditionOf(cube: Cube): Condition {
+  return SWEEP_INPUTS.flatMap((input, i): readonly Literal[] => {
+    const mask = cube[i] as number;
+    const full = FULL[i] as number;
+    if (mask === full) return [];
+    return [{ input, values: wordsOf(input, mask), others: wordsOf(input, full & ~mask) }];
+  });
+}
+
+export function coverWords({ cubes, minimal }: CubeCover): Cover {
+  return { conditions: cubes.map(conditionOf), minimal };
+}
+
+function eptWords({ memtype, ipat }: EptChoice): string {
+  return `EPT ${memtype}${ipat ? '+IPAT' : ', IPAT=0'}`;
+}
+
+function shadowWords({ host, guest }: ShadowChoice): string {
+  return `shadow PTE ${host}${guest ? ' x guest PAT' : ''}`;
+}
+
+function choiceWords(line: Line): string {
+  const { returns } = line.decision as { readonly returns: unknown };
+  if (line.rule.startsWith('vmx_get_mt_mask')) return eptWords(returns as EptChoice);
+  if (line.rule.startsWith('shadow_leaf')) return shadowWords(returns as ShadowChoice);
+  if (line.rule.startsWith('svm_g_pat')) return `g_pat ${String(returns)}`;
+  if (line.rule.startsWith('kvm_is_mmio_pfn')) return returns === true ? 'host MMIO' : 'not MMIO';
+  return `nested PTE ${String(returns)}`;
+}
+
+export function lineWords(line: Line): DecidedBy {
+  return {
+    rule: line.rule,
+    leaf: choiceWords(line),
+    why: line.decision.why,
+    source: line.decision.source ?? line.list.sources[0],
+  };
+}
+
+/** The lines of an access as one. */
+export function decidedBy({ lines }: Access): DecidedBy {
+  const [first, ...rest] = lines;
+  const words = lineWords(first);
+  return {
+    ...words,
+    rule: [words.rule, ...rest.map((l) => l.rule)].join(', '),
+    leaf: [words.leaf, ...rest.map(choiceWords)].join(', '),
+  };
+}
