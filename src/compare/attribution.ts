@@ -18,7 +18,7 @@ const INGREDIENTS = [
   'hasPatQuirk',
   'needsRefcountedPages',
   'hasPreFault',
-  'shadowLeaf',
+  'shadow',
 ] as const satisfies readonly (keyof KvmRules)[];
 
 export type Ingredient = (typeof INGREDIENTS)[number];
@@ -96,10 +96,10 @@ const NAMING: Readonly<Record<Ingredient, Naming>> = {
     id: (rules) => yesNo(rules.hasPreFault),
     source: () => 'crosvm/noncoherent-dma',
   },
-  shadowLeaf: {
-    what: 'what a shadow PTE has',
-    id: ({ shadowLeaf }) => shadowLeaf,
-    source: () => 'mail/seed',
+  shadow: {
+    what: 'how a shadow PTE is typed',
+    id: ({ shadow }) => shadow.id,
+    source: ({ shadow }) => shadow.sources[0],
   },
 };
 

@@ -46,6 +46,11 @@ function lastBefore(to: KernelVersion): string {
   return must(RELEASES[indexOfRelease(to) - 1], 'a release before').text;
 }
 
+function firstOf(from: KernelVersion, last: string): string {
+  const own = releaseOf(from);
+  return from.rc === 1 && !last.startsWith(`${own}-rc`) ? own : from.text;
+}
+
 /**
  * A run of mainline versions in words: "2.6.31 to 4.1", "6.11-rc" (all candidates of 6.11), "4.2-rc1 to
  * 4.2-rc3". A first candidate goes by its release, unless the run ends with that.
@@ -53,10 +58,9 @@ function lastBefore(to: KernelVersion): string {
  * @param to the first version that is not in it; null: it goes on to the newest read
  */
 export function runWords(from: KernelVersion, to: KernelVersion | null): string {
-  const own = releaseOf(from);
   const last = to === null ? must(RELEASES.at(-1), 'a release').text : lastBefore(to);
-  if (from.rc === 1 && last === `${own}-rc`) return last;
-  const first = from.rc === 1 && !last.startsWith(`${own}-rc`) ? own : from.text;
+  if (from.rc === 1 && last === `${releaseOf(from)}-rc`) return last;
+  const first = firstOf(from, last);
   return first === last ? first : `${first} to ${last}`;
 }
 
@@ -81,6 +85,17 @@ export interface SideRun {
   readonly rules: readonly KvmRules[];
   /** What the release of the series has. */
   readonly base: Run;
+}
+
+/** The first version of a run, as `--kernel` takes it: "6.7", "6.11-rc1". */
+export function oldestIn({ from, to }: Run): string {
+  return to === null ? releaseOf(from) : firstOf(from, lastBefore(to));
+}
+
+/** The last version of a run that has a name of its own; of the newest run, which goes on, the first. */
+export function newestIn(run: Run): string {
+  const last = run.to === null ? null : lastBefore(run.to);
+  return last === null || last.endsWith('-rc') ? oldestIn(run) : last;
 }
 
 function mainlineRuns(): readonly Run[] {
