@@ -43,18 +43,37 @@ export interface Access {
   readonly mmio: Line | null;
 }
 
+/** Answers that are known without a look at what they follow from. */
+export interface Known {
+  /** kvm_is_mmio_pfn() */
+  readonly isMmio?: () => boolean;
+  /** CR0.CD of an AMD guest is live in the hardware. */
+  readonly liveCd?: () => boolean;
+}
+
 class Reader {
   readonly rules: KvmRules;
   readonly read: ReadInput;
   mmio: Line | null = null;
   #isMmio = false;
 
-  constructor(rules: KvmRules, read: ReadInput) {
+  readonly #known: Known;
+
+  constructor(rules: KvmRules, read: ReadInput, known: Known) {
     this.rules = rules;
     this.read = read;
+    this.#known = known;
+  }
+
+  /** The guest's CR0.CD reaches AMD hardware: only without the quirk. */
+  liveCd(): boolean {
+    if (!this.rules.hasCdQuirk) return false;
+    if (this.#known.liveCd !== undefined) return this.#known.liveCd();
+    return this.read('cr0-cd') && this.read('quirk-cd-nw-cleared') === 'off';
   }
 
   isMmio(): boolean {
+    if (this.#known.isMmio !== undefined) return this.#known.isMmio();
     if (this.mmio !== null) return this.#isMmio;
     const { mmio } = this.rules;
     const { line, decision } = decide(mmio.kvm_is_mmio_pfn, pfnInputs(this.read));
@@ -120,11 +139,6 @@ function underEpt(reader: Reader): Access {
   };
 }
 
-/** CR0.CD of an AMD guest reaches the hardware only without the quirk. */
-function liveCd(rules: KvmRules, read: ReadInput): boolean {
-  return rules.hasCdQuirk && read('cr0-cd') && read('quirk-cd-nw-cleared') === 'off';
-}
-
 function nestedType(choice: NptLeafChoice, read: ReadInput): PatType {
   switch (choice) {
     case 'PA0':
@@ -161,7 +175,7 @@ function underNpt(reader: Reader): Access {
   const gPat = decide(svm.g_pat, inputs);
   const guest = (): PatType => decodedType(gPat.decision.returns, read);
   return {
-    code: liveCd(rules, read)
+    code: reader.liveCd()
       ? EFFECTIVE_CODE.CD
       : nptCode(TYPE_CODE[guest()], TYPE_CODE[host], TYPE_CODE[read('host-mtrr')]),
     leaf: `NPT ${host}`,
@@ -193,7 +207,7 @@ function underShadow(vendor: Vendor, reader: Reader): Access {
   const mtrr = (): number => TYPE_CODE[read('host-mtrr')];
   return {
     code:
-      vendor === 'amd' && liveCd(rules, read)
+      vendor === 'amd' && reader.liveCd()
         ? EFFECTIVE_CODE.CD
         : must(NATIVE[vendor][(mtrr() << 3) | TYPE_CODE[type]], 'MTRR x PAT'),
     leaf: `shadow PTE ${type}`,
@@ -203,8 +217,13 @@ function underShadow(vendor: Vendor, reader: Reader): Access {
 }
 
 /** What a set of rules gives at the point that `read` stands for; only what the rules look at is read. */
-export function accessAt(rules: KvmRules, way: SweepWay, read: ReadInput): Access {
-  const reader = new Reader(rules, read);
+export function accessAt(
+  rules: KvmRules,
+  way: SweepWay,
+  read: ReadInput,
+  known: Known = {},
+): Access {
+  const reader = new Reader(rules, read, known);
   switch (way) {
     case 'ept':
       return underEpt(reader);

@@ -6,12 +6,17 @@ import { coverOf } from './cover.ts';
 import { type Cube, FULL, supercube } from './cube.ts';
 import type { Category, Cause, Change, Consequence, KindGroup, Side } from './difference.ts';
 import type { Fold, JointPath } from './fold.ts';
+import { gridOf } from './grid.ts';
 import { PAGE_KINDS, partOf, pointOf, witnessOf } from './kinds.ts';
 import type { Platform } from './platforms.ts';
 import { coverWords, decidedBy, lineWords } from './words.ts';
 
 /** Both sides on one platform, and what is asked of them. */
 export interface Question {
+  /** Every point, in disjoint cubes. */
+  readonly whole: Fold;
+  /** The same in the terms in which conditions are said. */
+  readonly said: Fold;
   readonly a: Side;
   readonly b: Side;
   /** Of the first side, which tells what a witness looks like. */
@@ -79,13 +84,13 @@ function kindsOf(
   for (const kind of PAGE_KINDS) {
     const part = partOf(cubes, kind);
     if (part === null) continue;
-    for (const backing of kind.backings) {
-      const point = pointOf(part, q.platform, backing);
-      const consequences = consequencesAt(point, backing, q.a, q.b, types);
-      const same = groups.find((g) => sameConsequences(g.consequences, consequences));
-      if (same === undefined) groups.push({ backings: [backing.id], consequences });
-      else same.backings.push(backing.id);
-    }
+    const backing = must(kind.backings[0], 'a kind has a class');
+    const point = pointOf(part, q.platform, backing);
+    const consequences = consequencesAt(point, backing, q.a, q.b, types);
+    const ids = kind.backings.map(({ id }) => id);
+    const same = groups.find((g) => sameConsequences(g.consequences, consequences));
+    if (same === undefined) groups.push({ backings: ids, consequences });
+    else same.backings.push(...ids);
   }
   return groups;
 }
@@ -95,9 +100,22 @@ function wanted(kinds: readonly KindGroup[], only: Category | null): boolean {
   return kinds.some((k) => k.consequences.some((c) => c.category === only));
 }
 
+function typesKey({ a, b }: JointPath): string {
+  return `${a.code} ${b.code}`;
+}
+
+/** The conditions under which some of the paths are taken, among others or among all. */
+function coverBy(
+  all: readonly JointPath[],
+  own: (path: JointPath) => boolean,
+): ReturnType<typeof coverWords> {
+  const on = all.filter(own);
+  return coverWords(coverOf(cubesOf(on), cubesOf(all.filter((p) => !own(p)))));
+}
+
 function changeOf(
   paths: readonly JointPath[],
-  others: readonly JointPath[],
+  said: readonly JointPath[],
   q: Question,
 ): Change | null {
   const { a, b } = must(paths[0], 'a change has a path');
@@ -111,7 +129,7 @@ function changeOf(
   return {
     ...types,
     points: sum(paths),
-    when: coverWords(coverOf(cubes, cubesOf(others))),
+    when: coverBy(said, (p) => p.a.code === a.code && p.b.code === b.code),
     witness: witnessOf(pointOf(part, q.platform, backing), q.a, q.b),
     kinds,
     unknownKind: usual === undefined,
@@ -120,12 +138,11 @@ function changeOf(
 
 // ---- causes -----------------------------------------------------------------------------------
 
-function causeOf(own: readonly JointPath[], rest: readonly JointPath[], q: Question): Cause | null {
+function causeOf(key: string, own: readonly JointPath[], q: Question): Cause | null {
   const first = must(own[0], 'a cause has a path');
-  const byTypes = groupedBy(own.filter(differs), ({ a, b }) => `${a.code} ${b.code}`);
-  const changes = [...byTypes.values()].flatMap((paths) => {
-    const others = own.filter((p) => !paths.includes(p));
-    const change = changeOf(paths, others, q);
+  const said = q.said.paths.filter((p) => causeKey(p) === key);
+  const changes = [...groupedBy(own.filter(differs), typesKey).values()].flatMap((paths) => {
+    const change = changeOf(paths, said, q);
     return change === null ? [] : [change];
   });
   if (changes.length === 0) return null;
@@ -139,7 +156,8 @@ function causeOf(own: readonly JointPath[], rest: readonly JointPath[], q: Quest
         : null,
     points: sum(own),
     differing: changes.reduce((n, c) => n + c.points, 0),
-    when: coverWords(coverOf(cubesOf(own), cubesOf(rest))),
+    when: coverBy(q.said.paths, (p) => causeKey(p) === key),
+    grid: gridOf(said, own),
     changes: changes.toSorted(
       (x, y) => Number(x.unknownKind) - Number(y.unknownKind) || y.points - x.points,
     ),
@@ -147,16 +165,10 @@ function causeOf(own: readonly JointPath[], rest: readonly JointPath[], q: Quest
 }
 
 /** Everything that changes on one platform, by cause. */
-export function causesOf({ paths }: Fold, q: Question): readonly Cause[] {
-  const groups = groupedBy(paths, causeKey);
-  const causes = [...groups.values()].flatMap((own) => {
+export function causesOf(q: Question): readonly Cause[] {
+  const causes = [...groupedBy(q.whole.paths, causeKey)].flatMap(([key, own]) => {
     if (!own.some(differs)) return [];
-    const ownSet = new Set(own);
-    const cause = causeOf(
-      own,
-      paths.filter((p) => !ownSet.has(p)),
-      q,
-    );
+    const cause = causeOf(key, own, q);
     return cause === null ? [] : [cause];
   });
   const known = (c: Cause): number => (c.changes.every((x) => x.unknownKind) ? 1 : 0);

@@ -1,8 +1,7 @@
 import type { BackingClass } from '../linux/backing.ts';
 import { backingClass } from '../linux/backing.ts';
-import { causesOf, hull, leafOnly, type Question } from './causes.ts';
+import { causesOf, hull, leafOnly } from './causes.ts';
 import { consequencesFor, resolvedAt } from './consequence.ts';
-import { FULL } from './cube.ts';
 import type {
   Category,
   Consequence,
@@ -11,7 +10,7 @@ import type {
   Side,
   UserChange,
 } from './difference.ts';
-import { type Fold, fold, type Restriction } from './fold.ts';
+import { type Fold, fold, foldAsSaid, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
 import { ruleChanges } from './rule-changes.ts';
@@ -45,15 +44,13 @@ interface Compared {
 
 function compareOn(asked: Asked, [here, there]: readonly [Platform, Platform]): Compared {
   const { a, b, only } = asked;
-  const q: Question = { a, b, platform: here, only };
   const pages = asked.backings.length === 0 ? [{}] : distinct(asked.backings).map(pageOf);
   const restrictions = pages.map((page) => ({ ...page, ...asked.facts }));
-  const whole = fold(
-    { rules: a.rules, platform: here },
-    { rules: b.rules, platform: there },
-    restrictions,
-  );
-  const causes = causesOf(whole, q);
+  const left = { rules: a.rules, platform: here };
+  const right = { rules: b.rules, platform: there };
+  const whole = fold(left, right, restrictions);
+  const said = foldAsSaid(left, right, restrictions) ?? whole;
+  const causes = causesOf({ whole, said, a, b, platform: here, only });
   return {
     platform: here,
     group: {
@@ -61,7 +58,7 @@ function compareOn(asked: Asked, [here, there]: readonly [Platform, Platform]): 
       differing: causes.reduce((n, c) => n + c.differing, 0),
       leafOnly: leafOnly(whole),
       causes,
-      unchanged: unchangedWords(whole),
+      unchanged: unchangedWords(said),
     },
   };
 }
@@ -193,7 +190,7 @@ export function compare(asked: Asked): Difference {
     notCompared,
     restrictedTo: restrictedTo(asked),
     only,
-    ...(same && FULL.length > 0
+    ...(same
       ? usersOf(
           asked,
           compared.map(({ platform }) => platform),

@@ -1,12 +1,33 @@
+import type { FactKey, FactValues } from '../facts/facts.ts';
 import { SWEEP_INPUTS, SWEEP_VALUES } from './space.ts';
 
-/** For each input of the space, in its order, a bit for each value that it may have. A product of sets. */
+/** For each dimension, in their order, a bit for each value that it may have. A product of sets. */
 export type Cube = Uint8Array;
 
-export const INPUTS: number = SWEEP_INPUTS.length;
+/**
+ * What a condition can speak of: the inputs, and what both sides make of some of them in the same way:
+ * the answer of kvm_is_mmio_pfn(), and whether CR0.CD of an AMD guest is live in the hardware.
+ */
+export const DIMENSIONS = [...SWEEP_INPUTS, 'host-mmio', 'live-cr0-cd'] as const;
+export type Dimension = (typeof DIMENSIONS)[number];
 
-/** All values of each input. */
-export const FULL: Cube = Uint8Array.from(SWEEP_INPUTS, (key) => 2 ** SWEEP_VALUES[key].length - 1);
+export const INPUTS: number = DIMENSIONS.length;
+
+/** No, then yes. */
+export const HOST_MMIO: number = DIMENSIONS.indexOf('host-mmio');
+export const LIVE_CR0_CD: number = DIMENSIONS.indexOf('live-cr0-cd');
+
+/** A dimension that no page or guest has by itself. */
+export function isDerived(dimension: Dimension): dimension is 'host-mmio' | 'live-cr0-cd' {
+  return dimension === 'host-mmio' || dimension === 'live-cr0-cd';
+}
+
+export function valuesOf(dimension: Dimension): readonly FactValues[FactKey][] {
+  return isDerived(dimension) ? [false, true] : SWEEP_VALUES[dimension];
+}
+
+/** All values of each dimension. */
+export const FULL: Cube = Uint8Array.from(DIMENSIONS, (d) => 2 ** valuesOf(d).length - 1);
 
 const BITS: Uint8Array = Uint8Array.from({ length: 256 }, (_, i) => {
   let n = 0;

@@ -2,10 +2,11 @@ import type { SourceId } from '../cite/sources.ts';
 import type { FactValues } from '../facts/facts.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import type { EffectiveType } from '../x86/types.ts';
+import type { Category } from './categories.ts';
+import type { Dimension } from './cube.ts';
 import type { Existing } from './existing.ts';
 import type { FamilyResult } from './families/family.ts';
 import type { Platform } from './platforms.ts';
-import type { SweepInput } from './space.ts';
 
 /** One of the two that are compared: a kernel, or a proposal on a kernel. */
 export interface Side {
@@ -22,7 +23,11 @@ export interface Side {
 
 /** One factor of a condition: the input has one of these values. */
 export interface Literal {
-  readonly input: SweepInput;
+  /**
+   * An input of the space; `host-mmio`: what kvm_is_mmio_pfn() says, where both sides ask alike; or
+   * `live-cr0-cd`: cr0-cd with quirk-cd-nw-cleared off.
+   */
+  readonly input: Dimension;
   /** As they are written on the command line; never all values of the input. */
   readonly values: readonly string[];
   /** The values left out. */
@@ -38,6 +43,8 @@ export interface Cover {
   /** No smaller set of conditions says the same; false: none was found, none was excluded. */
   readonly minimal: boolean;
 }
+
+export type { Category } from './categories.ts';
 
 /** What decided on one side. */
 export interface DecidedBy {
@@ -61,9 +68,6 @@ export type ConsequenceKind =
   /** mce */
   | 'machine-check'
   | 'machine-check-gone';
-
-export const CATEGORIES = ['guest-visible', 'perf', 'coherence', 'mce'] as const;
-export type Category = (typeof CATEGORIES)[number];
 
 /** What the change means for somebody. */
 export interface Consequence {
@@ -104,6 +108,31 @@ export interface Change {
   readonly unknownKind: boolean;
 }
 
+/**
+ * The types within a cause as a table, where they depend on no more than three inputs. A cell has the
+ * type before and after; the two are equal where nothing changes, and null where the cause has no point.
+ */
+export interface TypeGrid {
+  readonly rows: { readonly input: Dimension; readonly values: readonly string[] };
+  /** Null: the types depend on one input only, and each row has one cell. */
+  readonly columns: { readonly input: Dimension; readonly values: readonly string[] } | null;
+  readonly slices: readonly TypeSlice[];
+}
+
+export interface TypeSlice {
+  /** The value of the third input; null: there is none. */
+  readonly at: { readonly input: Dimension; readonly value: string } | null;
+  /** By row, then column. */
+  readonly cells: readonly (readonly (TypePair | null)[])[];
+  /** Kinds of page with this value; empty: none that is known. With `at: null`: of the whole cause. */
+  readonly backings: readonly FactValues['backing'][];
+}
+
+export interface TypePair {
+  readonly before: EffectiveType;
+  readonly after: EffectiveType;
+}
+
 /** One line of one side against one line of the other: the cause of some changes. */
 export interface Cause {
   readonly before: DecidedBy;
@@ -114,6 +143,8 @@ export interface Cause {
   readonly points: number;
   readonly differing: number;
   readonly when: Cover;
+  /** Null: the types depend on more than three inputs. */
+  readonly grid: TypeGrid | null;
   readonly changes: readonly Change[];
 }
 

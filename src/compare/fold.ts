@@ -1,7 +1,16 @@
-import { everyChoice } from '../base/choice.ts';
+import { type Choice, everyChoice } from '../base/choice.ts';
 import type { KvmRules } from '../kvm/rules.ts';
-import { type Access, accessAt } from './access.ts';
-import { bits, type Cube, FULL } from './cube.ts';
+import { type Access, accessAt, type Known } from './access.ts';
+import {
+  bits,
+  type Cube,
+  DIMENSIONS,
+  FULL,
+  HOST_MMIO,
+  isDerived,
+  LIVE_CR0_CD,
+  valuesOf,
+} from './cube.ts';
 import type { Platform } from './platforms.ts';
 import {
   type ReadInput,
@@ -64,23 +73,49 @@ function onPlatform(given: Restriction, read: ReadInput): ReadInput {
 
 /** The masks of a restriction: all values of what it does not name. */
 function startCube(restriction: Restriction): Cube {
-  return Uint8Array.from(SWEEP_INPUTS, (key, i) => {
-    const allowed = restriction[key];
+  return Uint8Array.from(DIMENSIONS, (key, i) => {
+    const allowed = isDerived(key) ? undefined : restriction[key];
     if (allowed === undefined) return FULL[i] as number;
-    return SWEEP_VALUES[key].reduce<number>(
+    return valuesOf(key).reduce<number>(
       (mask, value, v) => (allowed.includes(value) ? mask | (1 << v) : mask),
       0,
     );
   });
 }
 
+/** Picks a value for a dimension once, of those that are left, and writes it into the cube. */
+function picking(choice: Choice, start: Cube, cube: Cube): (i: number) => number {
+  const asked = new Set<number>();
+  return (i) => {
+    if (!asked.has(i)) {
+      asked.add(i);
+      const mask = start[i] as number;
+      const allowed = BIT_NUMBERS.filter((v) => (mask & (1 << v)) !== 0);
+      cube[i] = 1 << (allowed[choice.pick(allowed.length)] ?? 0);
+    }
+    return 31 - Math.clz32(cube[i] as number);
+  };
+}
+
+interface Opaque {
+  readonly mmio: boolean;
+  readonly liveCd: boolean;
+}
+
+const TRANSPARENT: Opaque = { mmio: false, liveCd: false };
+
+const BIT_NUMBERS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7];
+
 /**
  * Both sides over the points of one restriction. What the platforms say is no input: it is not counted.
  *
  * Every run through both decision lists with one reader is a cube, so that the cubes are disjoint and
  * leave nothing out; no point is looked at one by one.
+ *
+ * @param opaque what is a dimension of its own, so that the inputs it follows from are not looked at for
+ *   it: for conditions, not for counting
  */
-function foldOne(a: Standing, b: Standing, restriction: Restriction): Fold {
+function foldOne(a: Standing, b: Standing, restriction: Restriction, opaque: Opaque): Fold {
   const [givenA, givenB] = [givenBy(a.platform), givenBy(b.platform)];
   const fixed = new Set([...Object.keys(givenA), ...Object.keys(givenB)]);
   const start = startCube(restriction);
@@ -88,23 +123,15 @@ function foldOne(a: Standing, b: Standing, restriction: Restriction): Fold {
   const paths: JointPath[] = [];
   everyChoice((choice) => {
     const cube = Uint8Array.from(start);
-    let points = 1;
-    const asked = new Set<number>();
-    const read: ReadInput = (key) => {
-      const i = indexOfInput(key);
-      const values = SWEEP_VALUES[key];
-      if (!asked.has(i)) {
-        asked.add(i);
-        const allowed = values
-          .map((_, v) => v)
-          .filter((v) => ((start[i] as number) & (1 << v)) !== 0);
-        cube[i] = 1 << (allowed[choice.pick(allowed.length)] ?? 0);
-      }
-      return values[31 - Math.clz32(cube[i] as number)] as never;
+    const pick = picking(choice, start, cube);
+    const read: ReadInput = (key) => SWEEP_VALUES[key][pick(indexOfInput(key))] as never;
+    const known: Known = {
+      ...(opaque.mmio ? { isMmio: () => pick(HOST_MMIO) === 1 } : {}),
+      ...(opaque.liveCd ? { liveCd: () => pick(LIVE_CR0_CD) === 1 } : {}),
     };
-    const accessA = accessAt(a.rules, wayOf(a.platform), onPlatform(givenA, read));
-    const accessB = accessAt(b.rules, wayOf(b.platform), onPlatform(givenB, read));
-    for (let i = 0; i < sizes.length; i++) if (!asked.has(i)) points *= sizes[i] as number;
+    const accessA = accessAt(a.rules, wayOf(a.platform), onPlatform(givenA, read), known);
+    const accessB = accessAt(b.rules, wayOf(b.platform), onPlatform(givenB, read), known);
+    const points = sizes.reduce((n, size, i) => (cube[i] === start[i] ? n * size : n), 1);
     paths.push({ cube, points, a: accessA, b: accessB });
   });
   return { paths, points: sizes.reduce((n, size) => n * size, 1) };
@@ -112,9 +139,31 @@ function foldOne(a: Standing, b: Standing, restriction: Restriction): Fold {
 
 /** Both sides over all points of all restrictions, which must have no point in common. */
 export function fold(a: Standing, b: Standing, restrictions: readonly Restriction[]): Fold {
-  const folds = restrictions.map((restriction) => foldOne(a, b, restriction));
+  const folds = restrictions.map((restriction) => foldOne(a, b, restriction, TRANSPARENT));
   return {
     paths: folds.flatMap(({ paths }) => paths),
     points: folds.reduce((n, { points }) => n + points, 0),
   };
+}
+
+/**
+ * The same with the answer of kvm_is_mmio_pfn() and a live CR0.CD in the place of what they follow from,
+ * for conditions that people read: where the two sides ask alike and what they ask is not restricted.
+ */
+export function foldAsSaid(
+  a: Standing,
+  b: Standing,
+  restrictions: readonly Restriction[],
+): Fold | null {
+  const [only, more] = restrictions;
+  if (only === undefined || more !== undefined) return null;
+  const restricted = (...keys: readonly SweepInput[]): boolean =>
+    keys.some((key) => only[key] !== undefined);
+  const mmio =
+    a.rules.mmio.kvm_is_mmio_pfn === b.rules.mmio.kvm_is_mmio_pfn &&
+    !restricted('pfn-valid', 'zero-page', 'page-reserved', 'compound', 'host-pat') &&
+    !restricted('host-memtype', 'e820-ram', 'host-mtrr');
+  const liveCd =
+    a.rules.hasCdQuirk === b.rules.hasCdQuirk && !restricted('cr0-cd', 'quirk-cd-nw-cleared');
+  return foldOne(a, b, only, { mmio, liveCd });
 }

@@ -2,7 +2,7 @@ import { must } from '../base/assert.ts';
 import type { FactKey, FactValues } from '../facts/facts.ts';
 import { factDefinition, factWord } from '../facts/facts.ts';
 import { BACKINGS, type BackingClass } from '../linux/backing.ts';
-import { bits, type Cube, FULL, intersection } from './cube.ts';
+import { bits, type Cube, DIMENSIONS, FULL, intersection, isDerived, valuesOf } from './cube.ts';
 import type { Side, Witness } from './difference.ts';
 import { givenBy, indexOfInput, type Restriction } from './fold.ts';
 import type { Platform } from './platforms.ts';
@@ -20,7 +20,7 @@ const PAGE_INPUTS = [
   'host-mtrr',
 ] as const satisfies readonly SweepInput[];
 
-/** The page of a class as the inputs of the space have it. */
+/** The page of a class as the inputs of the space have it, on a host that has PAT. */
 export function pageOf({ page }: BackingClass): Restriction {
   return {
     'pfn-valid': [page.pfnValid],
@@ -31,15 +31,15 @@ export function pageOf({ page }: BackingClass): Restriction {
     'vmm-mapping': [page.vmm],
     'e820-ram': [page.e820Ram],
     'host-mtrr': [page.hostMtrr],
+    'host-pat': [true],
   };
 }
 
 function cubeOf(restriction: Restriction): Cube {
-  return Uint8Array.from(SWEEP_INPUTS, (key, i) => {
-    const allowed = restriction[key];
+  return Uint8Array.from(DIMENSIONS, (key, i) => {
+    const allowed = isDerived(key) ? undefined : restriction[key];
     if (allowed === undefined) return FULL[i] as number;
-    const values: readonly unknown[] = SWEEP_VALUES[key];
-    return values.reduce<number>(
+    return valuesOf(key).reduce<number>(
       (mask, value, v) => (allowed.includes(value) ? mask | (1 << v) : mask),
       0,
     );
@@ -52,11 +52,20 @@ export interface PageKind {
   readonly cube: Cube;
 }
 
-/** Every class, for itself: two classes may be alike for KVM and differ in who uses them. */
-export const PAGE_KINDS: readonly PageKind[] = BACKINGS.map((backing) => ({
-  backings: [backing],
-  cube: cubeOf(pageOf(backing)),
-}));
+/** In the order of BACKINGS. */
+export const PAGE_KINDS: readonly PageKind[] = (() => {
+  const kinds = new Map<string, BackingClass[]>();
+  for (const backing of BACKINGS) {
+    const key = JSON.stringify(backing.page);
+    const same = kinds.get(key);
+    if (same === undefined) kinds.set(key, [backing]);
+    else same.push(backing);
+  }
+  return [...kinds.values()].map((backings) => ({
+    backings,
+    cube: cubeOf(pageOf(must(backings[0], 'a kind has a class'))),
+  }));
+})();
 
 /** The first part of some cubes that a kind of page can be in; null when there is none. */
 export function partOf(cubes: readonly Cube[], kind: PageKind): Cube | null {

@@ -17,6 +17,7 @@ export const PLATFORM_IDS = [
   'intel-ept',
   'intel-ept-noss',
   'intel-shadow',
+  'intel-shadow-noss',
   'amd-npt',
   'amd-shadow',
   'tdx',
@@ -43,10 +44,18 @@ export const PLATFORMS: readonly Platform[] = [
   },
   {
     id: 'intel-shadow',
-    title: 'Intel, shadow paging',
+    title: 'Intel, shadow paging, self-snoop',
     vendor: 'intel',
     paging: 'shadow',
-    selfSnoop: null,
+    selfSnoop: true,
+    confidential: 'no',
+  },
+  {
+    id: 'intel-shadow-noss',
+    title: 'Intel, shadow paging, no self-snoop',
+    vendor: 'intel',
+    paging: 'shadow',
+    selfSnoop: false,
     confidential: 'no',
   },
   {
@@ -85,11 +94,11 @@ export const PLATFORMS: readonly Platform[] = [
 
 /** Names that stand for several platforms. */
 const FAMILIES: Readonly<Record<string, readonly PlatformId[]>> = {
-  intel: ['intel-ept', 'intel-ept-noss', 'intel-shadow', 'tdx'],
+  intel: ['intel-ept', 'intel-ept-noss', 'intel-shadow', 'intel-shadow-noss', 'tdx'],
   amd: ['amd-npt', 'amd-shadow', 'snp'],
   ept: ['intel-ept', 'intel-ept-noss', 'tdx'],
   npt: ['amd-npt', 'snp'],
-  shadow: ['intel-shadow', 'amd-shadow'],
+  shadow: ['intel-shadow', 'intel-shadow-noss', 'amd-shadow'],
 };
 
 /** Every name that `--platform` takes. */

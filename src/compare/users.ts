@@ -13,6 +13,12 @@ export interface User {
   readonly source: SourceId;
 }
 
+const INTEL: readonly PlatformId[] = [
+  'intel-ept',
+  'intel-ept-noss',
+  'intel-shadow',
+  'intel-shadow-noss',
+];
 const INTEL_EPT: readonly PlatformId[] = ['intel-ept', 'intel-ept-noss'];
 
 /** Users whose troubles are public: each a line of the comparison, so that it speaks of people. */
@@ -47,7 +53,7 @@ export const USERS: readonly User[] = [
       ['guest', 'WB'],
       ['device', 'nosnoop'],
     ],
-    on: ['intel-ept', 'intel-ept-noss', 'intel-shadow'],
+    on: INTEL,
     source: 'linux/i915_mman',
   },
   {
@@ -58,7 +64,7 @@ export const USERS: readonly User[] = [
       ['guest', 'WB'],
       ['device', 'nosnoop'],
     ],
-    on: ['intel-ept', 'intel-ept-noss', 'intel-shadow'],
+    on: INTEL,
     source: 'linux/i915_mman',
   },
   {

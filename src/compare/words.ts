@@ -1,22 +1,21 @@
-import type { FactKey, FactValues } from '../facts/facts.ts';
 import { factWord } from '../facts/facts.ts';
 import type { EptChoice } from '../kvm/decision.ts';
 import type { ShadowChoice } from '../kvm/shadow.ts';
 import type { Access, Line } from './access.ts';
 import type { CubeCover } from './cover.ts';
-import { type Cube, FULL } from './cube.ts';
+import { type Cube, DIMENSIONS, type Dimension, FULL, valuesOf } from './cube.ts';
 import type { Condition, Cover, DecidedBy, Literal } from './difference.ts';
-import { SWEEP_INPUTS, SWEEP_VALUES } from './space.ts';
 
 /** The values of a mask, as they are written on the command line. */
-function wordsOf(input: (typeof SWEEP_INPUTS)[number], mask: number): readonly string[] {
-  const values: readonly FactValues[FactKey][] = SWEEP_VALUES[input];
-  return values.filter((_, v) => (mask & (1 << v)) !== 0).map(factWord);
+function wordsOf(input: Dimension, mask: number): readonly string[] {
+  return valuesOf(input)
+    .filter((_, v) => (mask & (1 << v)) !== 0)
+    .map(factWord);
 }
 
 /** A cube as a condition: a literal for each input that it does not leave free. */
 export function conditionOf(cube: Cube): Condition {
-  return SWEEP_INPUTS.flatMap((input, i): readonly Literal[] => {
+  return DIMENSIONS.flatMap((input, i): readonly Literal[] => {
     const mask = cube[i] as number;
     const full = FULL[i] as number;
     if (mask === full) return [];
