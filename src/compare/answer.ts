@@ -69,7 +69,7 @@ function answerOf(r: Resolution): TimedAnswer {
     errors: codes('error').toSorted(),
     warnings: codes('warning').toSorted(),
     refusals: codes('info').filter((code) => REFUSALS.includes(code)),
-    unknown: r.types.length > 1 ? r.unknown : [],
+    unknown: [...new Set(r.alternatives.flatMap(({ when }) => when.map(({ fact }) => fact)))],
     decided: settled && step !== undefined ? { rule: step.rule, why: step.why } : null,
     assumptions: r.assumptions,
     refused: null,

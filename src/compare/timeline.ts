@@ -173,8 +173,13 @@ function branchOf(
   const base = answers.underOneOf(run.base.rules);
   if (key === keyOf(base) || base.refused?.by === 'kvm') return [];
   const axis = axisOf(parseKernelVersion(run.series));
-  const nearest = (same: (s: Stretch) => boolean): Stretch | undefined =>
-    stretches.find((s) => s.axis.from > axis && same(s)) ?? stretches.findLast(same);
+  const era = new Set(run.rules.flatMap(({ vmx, svm }) => [vmx.id, svm.id]));
+  const nearest = (same: (s: Stretch) => boolean): Stretch | undefined => {
+    const later = stretches.filter((s) => s.axis.from > axis && same(s));
+    return (
+      later.find((s) => s.eras.some((id) => era.has(id))) ?? later[0] ?? stretches.findLast(same)
+    );
+  };
   const exactly = nearest((s) => keyOf(s.answer) === key);
   const as = exactly ?? nearest((s) => looksLike(s.answer, answer));
   const before = must(run.base.rules.at(-1), 'rules');
@@ -198,7 +203,10 @@ function branchOf(
 function assumptionsOf(all: readonly TimedAnswer[]): readonly Assumption[] {
   const found = new Map<string, Assumption>();
   for (const { assumptions } of all) {
-    for (const a of assumptions) found.set(`${a.fact} ${a.value}`, a);
+    for (const a of assumptions) {
+      const name = `${a.fact} ${a.value}`;
+      if (!found.has(name)) found.set(name, a);
+    }
   }
   return [...found.values()];
 }
