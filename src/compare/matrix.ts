@@ -78,9 +78,14 @@ function runsOf(era: Era): readonly Settled[] {
   });
 }
 
+/** The kernels whose rules are not settled are among them where every reading is of the era. */
 function sideOf({ era, runs }: EraSide): MatrixSide {
   const first = must(runs[0], 'an era has kernels').run;
-  const last = must(runs.at(-1), 'an era has kernels').run;
+  const isOwn = (rules: KvmRules): boolean => rules.vmx === era || rules.svm === era;
+  const last = must(
+    MAINLINE.findLast((run) => run.rules.every(isOwn)),
+    'an era has kernels',
+  );
   return { id: era.id, kind: 'era', title: runWords(first.from, last.to), source: era.sources[0] };
 }
 

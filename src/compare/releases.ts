@@ -153,3 +153,8 @@ export function axisOf(version: KernelVersion): number {
 const CANDIDATES = 0.5;
 /** Linus makes seven or eight. */
 const MOST_CANDIDATES = 8;
+
+/** Where a release ends on that axis, and its stable series begins. */
+export function endOnAxis(release: KernelVersion): number {
+  return indexOfRelease(release) + 1;
+}

@@ -13,6 +13,7 @@ import { attribute, type HistoryCause } from './attribution.ts';
 import {
   axisOf,
   BESIDE,
+  endOnAxis,
   MAINLINE,
   RELEASES,
   type Run,
@@ -45,7 +46,7 @@ export interface SideBranch {
   readonly kernels: string;
   readonly from: string;
   readonly series: string;
-  /** Where its release stands on the axis. */
+  /** Where its release ends on the axis. */
   readonly axis: number;
   /** The mainline kernels with the same answer, or with the same types and leaf; null: none has them. */
   readonly as: { readonly kernels: string; readonly exactly: boolean } | null;
@@ -172,7 +173,7 @@ function branchOf(
   const key = keyOf(answer);
   const base = answers.underOneOf(run.base.rules);
   if (key === keyOf(base) || base.refused?.by === 'kvm') return [];
-  const axis = axisOf(parseKernelVersion(run.series));
+  const axis = endOnAxis(parseKernelVersion(run.series));
   const era = new Set(run.rules.flatMap(({ vmx, svm }) => [vmx.id, svm.id]));
   const nearest = (same: (s: Stretch) => boolean): Stretch | undefined => {
     const later = stretches.filter((s) => s.axis.from > axis && same(s));

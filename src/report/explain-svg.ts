@@ -2,6 +2,7 @@ import type { Room } from '../cite/rule.ts';
 import type { JudgedVerdict, Resolution } from '../resolve/resolution.ts';
 import type { Step } from '../resolve/step.ts';
 import { leafWords, policyWords } from './explain-text.ts';
+import { COLOURS, escaped } from './svg-parts.ts';
 import { wrap } from './wrap.ts';
 
 /** The five deciders and the host that provides the page, in the order in which they decide. */
@@ -14,32 +15,12 @@ const ROOMS: readonly { readonly room: Room; readonly title: string }[] = [
   { room: 'cpu', title: 'CPU' },
 ];
 
-/** Fill and ink per type: told apart without colour by the letters. */
-const COLOURS: Readonly<Record<string, string>> = {
-  WB: '#cfe3f7',
-  WT: '#d9ead3',
-  WP: '#d9ead3',
-  WC: '#fff2cc',
-  'WC+': '#fff2cc',
-  UC: '#f4cccc',
-  'UC-': '#f4cccc',
-  CD: '#f4cccc',
-};
-
 const WIDTH = 760;
 const LEFT = 130;
 const LINE = 17;
 const PAD = 10;
 const COLUMNS = 74;
 const WIDE_COLUMNS = 92;
-
-function escaped(text: string): string {
-  return text
-    .replace(/&/g, '&amp;')
-    .replace(/</g, '&lt;')
-    .replace(/>/g, '&gt;')
-    .replace(/"/g, '&quot;');
-}
 
 /** Width of a character of the font, at most. */
 const ADVANCE = 8;

@@ -2,12 +2,14 @@ import type { HistoryCause } from '../compare/attribution.ts';
 import type { SideBranch, Stretch, Timeline } from '../compare/timeline.ts';
 import { code, link, plain, table } from './markdown.ts';
 import {
+  branchGroups,
   detailWords,
   factWords,
   headline,
   linkOf,
   partWords,
   shortSource,
+  sourceWords,
   typeWords,
 } from './timeline-words.ts';
 
@@ -15,7 +17,8 @@ function causeCell(cause: HistoryCause): string {
   const { id, title } = shortSource(cause.source);
   const url = linkOf(cause.source);
   const parts = partWords(cause);
-  const name = url === null ? plain(title) : `${link(code(id), url)} ${plain(title)}`;
+  const name =
+    url === null ? plain(sourceWords(cause.source)) : `${link(code(id), url)} ${plain(title)}`;
   return parts === '' ? name : `${name} (${plain(parts)})`;
 }
 
@@ -36,7 +39,7 @@ export function timelineMarkdown(t: Timeline): string {
     ...table(head, t.stretches.map(cells)),
     ...(t.branches.length === 0
       ? []
-      : ['', 'Beside mainline:', '', ...table(head, t.branches.map(cells))]),
+      : ['', 'Beside mainline:', '', ...table(head, branchGroups(t).map(cells))]),
     ...(t.verdicts.length === 0
       ? []
       : ['', ...t.verdicts.map(({ code: id, title }) => `- ${id}: ${plain(title)}`)]),

@@ -1,12 +1,8 @@
 import { cite } from '../cite/sources.ts';
 import type { SideBranch, Stretch, Timeline } from '../compare/timeline.ts';
+import type { TextOptions } from './explain-text.ts';
 import { detailWords, factWords, headline, partWords, typeCell } from './timeline-words.ts';
 import { labelled, wrap } from './wrap.ts';
-
-export interface TimelineTextOptions {
-  /** Columns: 80 for a terminal or a pipe, 72 for a mail. */
-  readonly width: number;
-}
 
 type Row = Stretch | SideBranch;
 
@@ -39,7 +35,7 @@ function rowsLines(rows: readonly Row[], width: number): readonly string[] {
 }
 
 /** How one answer moved, as text: the verdict, the stretches with what began them, what stands beside. */
-export function timelineText(t: Timeline, { width }: TimelineTextOptions): string {
+export function timelineText(t: Timeline, { width }: TextOptions): string {
   const list = (title: string, rows: readonly string[]): readonly string[] =>
     rows.length === 0 ? [] : ['', title, ...rows];
   const lines = [
