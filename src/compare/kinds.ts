@@ -111,7 +111,9 @@ export function pointOf(cube: Cube, platform: Platform, backing: BackingClass | 
     const value = valueIn(input, mask);
     const needed = input === 'guest' || (backing === null && ofPage.includes(input));
     const starts = factDefinition(input).initial?.value === value;
-    if (needed || (bits(mask) < bits(FULL[i] as number) && !starts)) facts.set(input, value);
+    // `explain` takes a VM with non-coherent DMA for one with a device, unless it is told.
+    const untold = !starts || input === 'assigned-device';
+    if (needed || (bits(mask) < bits(FULL[i] as number) && untold)) facts.set(input, value);
   });
   return facts;
 }

@@ -3,7 +3,7 @@ import type { JudgedVerdict, Resolution } from '../resolve/resolution.ts';
 import type { Step } from '../resolve/step.ts';
 import { leafWords, policyWords } from './explain-text.ts';
 import { COLOURS, escaped } from './svg-parts.ts';
-import { wrap } from './wrap.ts';
+import { fitted } from './wrap.ts';
 
 /** The five deciders and the host that provides the page, in the order in which they decide. */
 const ROOMS: readonly { readonly room: Room; readonly title: string }[] = [
@@ -40,16 +40,6 @@ interface Block {
 interface Line {
   readonly text: string;
   readonly style: string;
-}
-
-/** No line is longer than `columns`: a word that would be is broken. */
-function fitted(text: string, columns: number, indent = ''): readonly string[] {
-  return wrap(text, columns, indent).flatMap((line) => {
-    const rest = Array.from(line);
-    const pieces: string[] = [rest.splice(0, columns).join('')];
-    while (rest.length > 0) pieces.push(indent + rest.splice(0, columns - indent.length).join(''));
-    return pieces;
-  });
 }
 
 function lines(text: string, style = '', indent = ''): readonly Line[] {

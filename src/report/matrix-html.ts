@@ -1,4 +1,5 @@
 import type { Matrix, MatrixSide } from '../compare/matrix.ts';
+import { grouped, percent } from './diff/words.ts';
 import { htmlList, htmlPage } from './html-parts.ts';
 import { matrixChart } from './matrix-svg.ts';
 import {
@@ -11,7 +12,6 @@ import {
   sameWords,
   stepsOf,
 } from './matrix-words.ts';
-import { grouped, percent } from './numbers.ts';
 import { escaped } from './svg-parts.ts';
 
 /** The whole square: a cell is the same on either side of the diagonal. */
@@ -23,7 +23,7 @@ function rowHtml(m: Matrix, row: MatrixSide): string {
     const title = escaped(cellWords(m, found));
     if (found.differing === 0) return `<td title="${title}">=</td>`;
     const share = escaped(percent(found.differing, m.points));
-    return `<td title="${title}">${share}%<br><span class="soft">${grouped(found.differing)}</span></td>`;
+    return `<td title="${title}">${share}<br><span class="soft">${grouped(found.differing)}</span></td>`;
   });
   return `<tr><th scope="row">${escaped(row.id)}</th>${cells.join('')}</tr>`;
 }

@@ -1,4 +1,5 @@
 import type { Matrix, MatrixSide } from '../compare/matrix.ts';
+import { grouped, percent } from './diff/words.ts';
 import { code, plain, table } from './markdown.ts';
 import {
   cellsOf,
@@ -11,7 +12,6 @@ import {
   sidesOf,
   stepsOf,
 } from './matrix-words.ts';
-import { grouped, percent } from './numbers.ts';
 
 function grid(
   m: Matrix,
@@ -26,7 +26,7 @@ function grid(
       // Of a pair within one table, only the half below the diagonal.
       if (found?.row !== row.id) return '';
       if (found.differing === 0) return '=';
-      return `${plain(percent(found.differing, m.points))}% (${grouped(found.differing)})`;
+      return `${plain(percent(found.differing, m.points))} (${grouped(found.differing)})`;
     }),
   ]);
   return table(['', ...columns.map(({ id }) => id)], lines);

@@ -1,4 +1,5 @@
 import type { Matrix, MatrixCell, MatrixSide } from '../compare/matrix.ts';
+import { percent } from './diff/words.ts';
 import {
   cellsOf,
   cellWords,
@@ -7,8 +8,8 @@ import {
   missingWords,
   NEAREST,
   sameWords,
+  short,
 } from './matrix-words.ts';
-import { percent, short } from './numbers.ts';
 import { escaped } from './svg-parts.ts';
 import { wrap } from './wrap.ts';
 

@@ -1,4 +1,5 @@
 import type { Matrix, MatrixCell, MatrixSide } from '../compare/matrix.ts';
+import { percent } from './diff/words.ts';
 import type { TextOptions } from './explain-text.ts';
 import {
   cellsOf,
@@ -8,10 +9,10 @@ import {
   missingWords,
   NEAREST,
   sameWords,
+  short,
   sidesOf,
   stepsOf,
 } from './matrix-words.ts';
-import { percent, short } from './numbers.ts';
 import { labelled, wrap } from './wrap.ts';
 
 const CELL = 5;

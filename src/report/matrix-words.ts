@@ -1,5 +1,5 @@
 import type { Matrix, MatrixCell, MatrixSide } from '../compare/matrix.ts';
-import { grouped, percent } from './numbers.ts';
+import { grouped, percent } from './diff/words.ts';
 
 /** Cells by row and column. */
 export function cellsOf(m: Matrix): (a: string, b: string) => MatrixCell | undefined {
@@ -30,7 +30,7 @@ export const NEAREST =
 /** "6.10 and 6.11-rc1: 36,288,000 points (27.3%)" */
 export function cellWords(m: Matrix, { rowIn, columnIn, differing }: MatrixCell): string {
   const count = differing === 0 ? 'no point' : `${grouped(differing)} points`;
-  return `${columnIn} and ${rowIn}: ${count} (${percent(differing, m.points)}%)`;
+  return `${columnIn} and ${rowIn}: ${count} (${percent(differing, m.points)})`;
 }
 
 /** Sentences: what is the same. */
@@ -65,4 +65,19 @@ export function missingWords({ missing }: Matrix): readonly string[] {
   const reasons = new Map<string, string[]>();
   for (const { id, why } of missing) reasons.set(why, [...(reasons.get(why) ?? []), id]);
   return [...reasons].map(([why, ids]) => `${ids.join(', ')}: ${why}`);
+}
+
+/** 14515200 as "14.5M": at most five characters. */
+export function short(n: number): string {
+  const units = [
+    [1e9, 'G'],
+    [1e6, 'M'],
+    [1e3, 'k'],
+  ] as const;
+  for (const [size, unit] of units) {
+    if (n < size * 0.9995) continue;
+    const digits = n < size * 10 ? 2 : n < size * 100 ? 1 : 0;
+    return `${(n / size).toFixed(digits)}${unit}`;
+  }
+  return String(n);
 }

@@ -10,7 +10,7 @@ export const COLOURS: Readonly<Record<string, string>> = {
   CD: '#f4cccc',
 };
 
-/** Text as it stands in SVG and HTML, attributes included. */
+/** Text as it may stand in XML and HTML, also in an attribute. */
 export function escaped(text: string): string {
   return text
     .replace(/&/g, '&amp;')

@@ -10,7 +10,7 @@ import {
   sourceWords,
   typeWords,
 } from './timeline-words.ts';
-import { wrap } from './wrap.ts';
+import { fitted } from './wrap.ts';
 
 const WIDTH = 960;
 const PAD = 20;
@@ -44,18 +44,11 @@ function prose(
 ): Drawn {
   const advance = style === 'tl-title' ? ADVANCE * 1.25 : ADVANCE;
   const columns = Math.floor((WIDTH - PAD - x - indent) / advance);
-  const lines = wrap(words, columns).flatMap((line) => brokenAt(line, columns));
+  const lines = fitted(words, columns);
   return {
     svg: lines.map((line, i) => text(i === 0 ? x : x + indent, y + i * LINE, line, style)),
     y: y + lines.length * LINE,
   };
-}
-
-function brokenAt(line: string, columns: number): readonly string[] {
-  const rest = Array.from(line);
-  const pieces: string[] = [];
-  while (rest.length > 0) pieces.push(rest.splice(0, columns).join(''));
-  return pieces;
 }
 
 function fillOf({ answer, ...row }: Stretch | SideBranch): string {

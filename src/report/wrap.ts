@@ -13,6 +13,16 @@ export function wrap(text: string, width: number, indent = ''): readonly string[
   return lines;
 }
 
+/** Like `wrap`, and a word that is longer than a line is broken. */
+export function fitted(text: string, width: number, indent = ''): readonly string[] {
+  return wrap(text, width, indent).flatMap((line) => {
+    const rest = Array.from(line);
+    const pieces: string[] = [rest.splice(0, width).join('')];
+    while (rest.length > 0) pieces.push(indent + rest.splice(0, width - indent.length).join(''));
+    return pieces;
+  });
+}
+
 /** A label, then text wrapped in a column of its own. */
 export function labelled(label: string, text: string, width: number): readonly string[] {
   const [first = '', ...rest] = wrap(text, width - label.length);

@@ -122,7 +122,8 @@ function platformPairs(
 
 async function render(all: readonly Difference[], flags: DiffFlags): Promise<string> {
   const { format } = flags;
-  return `${format} ${all.length}\n`;
+  const { diffText } = await import('../../report/diff/text.ts');
+  return all.map((d) => diffText(d, { all: flags.all, width: 80 })).join(`\n${format}\n`);
 }
 
 /** `memtype diff A B`: what changes between two policies, for whom. */

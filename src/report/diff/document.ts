@@ -1,0 +1,41 @@
+import type { Witness } from '../../compare/difference.ts';
+import type { DrawnTable } from './drawn-grid.ts';
+import type { UserView } from './gather.ts';
+
+/** A label and what belongs to it. */
+export interface Field {
+  readonly label: string;
+  readonly content: readonly Block[];
+}
+
+/** A report as a tree that text, Markdown and HTML draw each in their own way. */
+export type Block =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'list'; readonly items: readonly string[] }
+  | { readonly kind: 'fields'; readonly fields: readonly Field[] }
+  /** The first row is the heading. */
+  | { readonly kind: 'table'; readonly rows: readonly (readonly string[])[] }
+  | { readonly kind: 'types'; readonly table: DrawnTable }
+  | { readonly kind: 'users'; readonly users: readonly UserView[] }
+  | { readonly kind: 'command'; readonly witness: Witness }
+  | { readonly kind: 'section'; readonly title: string; readonly content: readonly Block[] }
+  /** What is not shown by default: its summary stands, the rest can be opened or asked for. */
+  | { readonly kind: 'more'; readonly summary: string; readonly content: readonly Block[] };
+
+export const text = (words: string): Block => ({ kind: 'text', text: words });
+
+export const section = (title: string, content: readonly Block[]): Block => ({
+  kind: 'section',
+  title,
+  content,
+});
+
+export const field = (label: string, ...content: readonly (Block | string)[]): Field => ({
+  label,
+  content: content.map((c) => (typeof c === 'string' ? text(c) : c)),
+});
+
+/** Nothing at all where there is nothing to say. */
+export function sectionOf(title: string, content: readonly Block[]): readonly Block[] {
+  return content.length === 0 ? [] : [section(title, content)];
+}

@@ -1,0 +1,75 @@
+import type { Difference } from '../../compare/difference.ts';
+import { groupViews, usersWith, userViews } from './gather.ts';
+import { counted, KIND_WORDS, KINDS, listed, percent, platformWords } from './words.ts';
+
+/** "6.16 -> host-pat", and the kernel where the name does not say it. */
+export function sidesWords({ a, b }: Difference): string {
+  return `${a.name} -> ${b.name}`;
+}
+
+/** Least and most of the shares of the platforms that differ. */
+function shares({ platforms }: Difference): string {
+  const differ = platforms.filter((g) => g.differing > 0);
+  const by = differ.toSorted((x, y) => x.differing / x.points - y.differing / y.points);
+  const [least] = by;
+  const most = by.at(-1);
+  if (least === undefined || most === undefined) return '0%';
+  const [low, high] = [
+    percent(least.differing, least.points),
+    percent(most.differing, most.points),
+  ];
+  return low === high ? low : `${low} to ${high}`;
+}
+
+export function changedPlatforms({ platforms }: Difference): readonly string[] {
+  return platformWords(platforms.filter((g) => g.differing > 0).flatMap((g) => g.platforms));
+}
+
+export function samePlatforms({ platforms }: Difference): readonly string[] {
+  return platformWords(platforms.filter((g) => g.differing === 0).flatMap((g) => g.platforms));
+}
+
+/** How many known users change, and how. */
+export function usersSentence(d: Difference): string {
+  const views = userViews(d);
+  const total = views.length + d.usersUnchanged.length;
+  if (total === 0) return '';
+  if (views.length === 0) {
+    return d.only === null ? `None of the ${total} known users gets another type.` : '';
+  }
+  const kinds = KINDS.flatMap((kind) => {
+    const n = usersWith(kind, views).length;
+    return n === 0 ? [] : [`${KIND_WORDS[kind]} ${n}`];
+  });
+  const of =
+    d.only === null
+      ? `${views.length} of ${total} known users get`
+      : `${counted(views.length, 'known user')} get`;
+  return `${of} another type${kinds.length === 0 ? '' : `: ${kinds.join(', ')}`}.`;
+}
+
+/** What else differs. */
+function besides(d: Difference): string {
+  const parts = [
+    ...(d.rules.length > 0 ? [`${counted(d.rules.length, 'other rule')}`] : []),
+    ...(d.existing.differs ? ['what becomes of mappings that are there already'] : []),
+    ...d.families.filter((f) => f.differing > 0).map((f) => f.title),
+  ];
+  return parts.length === 0 ? '' : `Different beside the type itself: ${listed(parts)}.`;
+}
+
+/** What changes, for whom, in a few sentences. */
+export function verdictSentences(d: Difference): readonly string[] {
+  const only = d.only === null ? '' : ` in what --only ${d.only} asks for`;
+  const first =
+    d.differing === 0
+      ? `No guest access gets another memory type${only}.`
+      : `Guest accesses get another memory type${only} on ${listed(changedPlatforms(d))}: ` +
+        `${shares(d)} of all combinations of the inputs there.`;
+  return [first, usersSentence(d), besides(d)].filter((s) => s !== '');
+}
+
+/** Nothing at all differs. */
+export function isSame(d: Difference): boolean {
+  return d.differing === 0 && groupViews(d).length === 0 && besides(d) === '';
+}
