@@ -76,15 +76,15 @@ export interface Run {
 }
 
 /** Kernels beside mainline that took over later rules: a stable series, or a distribution's. */
-export interface SideRun {
-  /** "6.12.78 and later 6.12.y" */
-  readonly kernels: string;
-  readonly from: string;
+export interface SideLine {
   /** "6.12" */
   readonly series: string;
-  readonly rules: readonly KvmRules[];
   /** What the release of the series has. */
   readonly base: Run;
+  /** Oldest first. Null as the end of the last: to the end of the series. */
+  readonly runs: readonly [Run, ...Run[]];
+  /** "6.12.78 and later 6.12.y", of the versions from the first to before the second. */
+  readonly words: (from: KernelVersion, to: KernelVersion | null) => string;
 }
 
 /** The first version of a run, as `--kernel` takes it: "6.7", "6.11-rc1". */
@@ -115,28 +115,39 @@ function runOf(version: KernelVersion): Run {
   return must(run, `no mainline run for ${version.text}`);
 }
 
-/** Every stable series that took over rules of a later kernel, oldest series first. */
-const STABLE: readonly SideRun[] = SPANS.flatMap(({ from, to, rules }) => {
-  if (!isStable(from)) return [];
-  const series = releaseOf(from);
-  const ends = to !== null && releaseOf(to) === series;
-  const kernels = ends ? `${from.text} to before ${to.text}` : `${from.text} and later ${series}.y`;
-  const base = runOf(parseKernelVersion(series));
-  return [{ kernels, from: from.text, series, rules, base }];
-});
+function stableLine(series: string): SideLine {
+  const release = parseKernelVersion(series);
+  const [first, ...more] = SPANS.flatMap(({ from, to, rules }): readonly Run[] => {
+    if (!isStable(from) || releaseOf(from) !== series) return [];
+    return [{ from, to: to !== null && releaseOf(to) === series ? to : null, rules }];
+  });
+  return {
+    series,
+    base: runOf(release),
+    runs: [must(first, `nothing in ${series}.y`), ...more],
+    words: (from, to) =>
+      to === null ? `${from.text} and later ${series}.y` : `${from.text} to before ${to.text}`,
+  };
+}
 
-const UBUNTU = `6.8.0-${UBUNTU_6_8_QUIRK_ABI}-generic`;
+const STABLE_SERIES = new Set(
+  SPANS.filter(({ from }) => isStable(from)).map((s) => releaseOf(s.from)),
+);
+
+function ubuntuLine(): SideLine {
+  const from = parseKernelVersion(`6.8.0-${UBUNTU_6_8_QUIRK_ABI}-generic`);
+  return {
+    series: '6.8',
+    base: runOf(parseKernelVersion('6.8')),
+    runs: [{ from, to: null, rules: rulesFor(from) }],
+    words: ({ text }) => `Ubuntu ${text} and later`,
+  };
+}
 
 /** Everything that left the line of mainline, oldest series first. */
-export const BESIDE: readonly SideRun[] = [
-  ...STABLE,
-  {
-    kernels: `Ubuntu ${UBUNTU} and later`,
-    from: UBUNTU,
-    series: '6.8',
-    rules: rulesFor(parseKernelVersion(UBUNTU)),
-    base: runOf(parseKernelVersion('6.8')),
-  },
+export const BESIDE: readonly SideLine[] = [
+  ...[...STABLE_SERIES].map(stableLine),
+  ubuntuLine(),
 ].toSorted((a, b) => compareVersions(parseKernelVersion(a.series), parseKernelVersion(b.series)));
 
 /**

@@ -40,7 +40,7 @@ describe('mainline', () => {
     expect(froms[0]).toBe('2.6.26-rc2');
     expect(froms.filter((v) => /^[3-9]\.\d+\.\d/.test(v))).toEqual([]);
     expect(MAINLINE.map(({ to }) => to?.text ?? null)).toEqual([...froms.slice(1), null]);
-    const beside = BESIDE.map(({ from }) => from);
+    const beside = BESIDE.flatMap(({ runs }) => runs.map(({ from }) => from.text));
     for (const { from } of SPANS) {
       if (!froms.includes(from.text)) expect(beside).toContain(from.text);
     }

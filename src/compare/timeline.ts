@@ -18,7 +18,7 @@ import {
   RELEASES,
   type Run,
   runWords,
-  type SideRun,
+  type SideLine,
 } from './releases.ts';
 
 /** A run of mainline versions over which the answer is the same. */
@@ -164,38 +164,65 @@ function looksLike(a: TimedAnswer, b: TimedAnswer): boolean {
   return a.types.join() === b.types.join() && a.leaf === b.leaf;
 }
 
-function branchOf(
-  answers: Answers,
-  run: SideRun,
-  stretches: readonly Stretch[],
-): readonly SideBranch[] {
-  const answer = answers.underOneOf(run.rules);
-  const key = keyOf(answer);
-  const base = answers.underOneOf(run.base.rules);
-  if (key === keyOf(base) || base.refused?.by === 'kvm') return [];
-  const axis = endOnAxis(parseKernelVersion(run.series));
-  const era = new Set(run.rules.flatMap(({ vmx, svm }) => [vmx.id, svm.id]));
+/** Neighbours in a series with the same answer put together; what has that of the release before it is left out. */
+interface SidePart {
+  readonly runs: readonly [Run, ...Run[]];
+  readonly answer: TimedAnswer;
+  readonly causes: readonly HistoryCause[];
+}
+
+function sideParts(answers: Answers, line: SideLine): readonly SidePart[] {
+  const found: SidePart[] = [];
+  let before = line.base;
+  for (const run of line.runs) {
+    const answer = answers.underOneOf(run.rules);
+    const same = keyOf(answer) === keyOf(answers.underOneOf(before.rules));
+    const last = found.at(-1);
+    if (!same) {
+      const from = must(before.rules.at(-1), 'rules');
+      const causes = attribute(answers, from, must(run.rules[0], 'rules'));
+      found.push({ runs: [run], answer, causes });
+    } else if (last !== undefined) {
+      found[found.length - 1] = { ...last, runs: [...last.runs, run] };
+    }
+    before = run;
+  }
+  return found;
+}
+
+function nearestAs(part: SidePart, axis: number, stretches: readonly Stretch[]): SideBranch['as'] {
+  const eras = new Set(part.runs[0].rules.flatMap(({ vmx, svm }) => [vmx.id, svm.id]));
+  const key = keyOf(part.answer);
   const nearest = (same: (s: Stretch) => boolean): Stretch | undefined => {
     const later = stretches.filter((s) => s.axis.from > axis && same(s));
-    return (
-      later.find((s) => s.eras.some((id) => era.has(id))) ?? later[0] ?? stretches.findLast(same)
-    );
+    const own = later.find((s) => s.eras.some((id) => eras.has(id)));
+    return own ?? later[0] ?? stretches.findLast(same);
   };
   const exactly = nearest((s) => keyOf(s.answer) === key);
-  const as = exactly ?? nearest((s) => looksLike(s.answer, answer));
-  const before = must(run.base.rules.at(-1), 'rules');
-  const after = must(run.rules[0], 'rules');
-  return [
-    {
-      kernels: run.kernels,
-      from: run.from,
-      series: run.series,
+  const as = exactly ?? nearest((s) => looksLike(s.answer, part.answer));
+  return as === undefined ? null : { kernels: as.kernels, exactly: as === exactly };
+}
+
+function branchesOf(
+  answers: Answers,
+  line: SideLine,
+  stretches: readonly Stretch[],
+): readonly SideBranch[] {
+  if (answers.underOneOf(line.base.rules).refused?.by === 'kvm') return [];
+  const axis = endOnAxis(parseKernelVersion(line.series));
+  return sideParts(answers, line).map((part): SideBranch => {
+    const { from } = part.runs[0];
+    const to = must(part.runs.at(-1), 'a run').to;
+    return {
+      kernels: line.words(from, to),
+      from: from.text,
+      series: line.series,
       axis,
-      as: as === undefined ? null : { kernels: as.kernels, exactly: as === exactly },
-      answer,
-      causes: attribute(answers, before, after),
-    },
-  ];
+      as: nearestAs(part, axis, stretches),
+      answer: part.answer,
+      causes: part.causes,
+    };
+  });
 }
 
 // ---- all of it --------------------------------------------------------------------------------
@@ -221,7 +248,7 @@ function build(entries: readonly Entry[]): Timeline {
   const q = questionOf(entries);
   const answers = new Answers(q);
   const stretches = stretchesOf(answers, q.facts.paging);
-  const branches = BESIDE.flatMap((run) => branchOf(answers, run, stretches));
+  const branches = BESIDE.flatMap((line) => branchesOf(answers, line, stretches));
   const all = [...stretches, ...branches].map(({ answer }) => answer);
   return {
     said: entries.map(({ key, words }) => ({ key, values: words.map(({ text }) => text) })),
