@@ -18,6 +18,8 @@ export const SCHEMA_NAMES = [
   'case',
   'capture',
   'explain',
+  'timeline',
+  'matrix',
   'doctor',
   'fleet',
   'conform',

@@ -1,3 +1,4 @@
+import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
 import { captureSchema, doctorSchema, fleetSchema } from '../../report/doctor-schema.ts';
 import {
   conformSchema,
@@ -12,6 +13,8 @@ import { complainTo, type Io } from '../io.ts';
 const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   case: caseSchema,
   explain: explainSchema,
+  timeline: timelineSchema,
+  matrix: matrixSchema,
   doctor: doctorSchema,
   fleet: fleetSchema,
   capture: captureSchema,
