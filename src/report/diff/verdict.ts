@@ -39,11 +39,11 @@ export function usersSentence(d: Difference): string {
   }
   const kinds = KINDS.flatMap((kind) => {
     const n = usersWith(kind, views).length;
-    return n === 0 ? [] : [`${KIND_WORDS[kind]} ${n}`];
+    return n === 0 ? [] : [`${n} ${KIND_WORDS[kind]}`];
   });
   const of =
     d.only === null
-      ? `${views.length} of ${total} known users get`
+      ? `${views.length} of ${total} known users ${views.length === 1 ? 'gets' : 'get'}`
       : `${counted(views.length, 'known user')} get`;
   return `${of} another type${kinds.length === 0 ? '' : `: ${kinds.join(', ')}`}.`;
 }

@@ -156,8 +156,20 @@ export function pairWords({ before, after }: Pick<Change, 'before' | 'after'>): 
   return `${before} > ${after}`;
 }
 
-/** The worst first. */
+/** In the order in which they are said: what is right or wrong before what is fast or slow. */
 export const KINDS: readonly ConsequenceKind[] = [
+  'machine-check',
+  'stale',
+  'alias',
+  'machine-check-gone',
+  'coherent',
+  'alias-gone',
+  'slower',
+  'faster',
+];
+
+/** The worst first. */
+const GRAVITY: readonly ConsequenceKind[] = [
   'machine-check',
   'stale',
   'alias',
@@ -168,20 +180,26 @@ export const KINDS: readonly ConsequenceKind[] = [
   'faster',
 ];
 
-export const KIND_WORDS: Readonly<Record<ConsequenceKind, string>> = {
-  'machine-check': 'machine-check risk',
-  stale: 'stale data',
-  alias: 'dangerous alias',
-  slower: 'slower',
-  'machine-check-gone': 'no machine-check risk any more',
-  coherent: 'coherent',
-  'alias-gone': 'no dangerous alias any more',
-  faster: 'faster',
-};
+/** The smaller, the worse. */
+export function gravityOf(kind: ConsequenceKind): number {
+  return GRAVITY.indexOf(kind);
+}
 
 export function isWorse(kind: ConsequenceKind): boolean {
-  return KINDS.indexOf(kind) < KINDS.indexOf('machine-check-gone');
+  return gravityOf(kind) <= gravityOf('slower');
 }
+
+/** "4 ...": how many users it happens to. */
+export const KIND_WORDS: Readonly<Record<ConsequenceKind, string>> = {
+  'machine-check': 'with a machine-check risk',
+  stale: 'with stale data',
+  alias: 'with a dangerous alias',
+  'machine-check-gone': 'rid of a machine-check risk',
+  coherent: 'now coherent',
+  'alias-gone': 'rid of a dangerous alias',
+  slower: 'slower',
+  faster: 'faster',
+};
 
 // ---- inputs -------------------------------------------------------------------------------------
 
