@@ -11,7 +11,16 @@ import {
   worstChange,
 } from './gather.ts';
 import { pagesOf, pagesOfCause, pageWords } from './pages.ts';
-import { counted, coverWords, grouped, listed, minimalWords, pairWords, percent } from './words.ts';
+import {
+  counted,
+  coverWords,
+  grouped,
+  listed,
+  minimalWords,
+  pairsWords,
+  pairWords,
+  percent,
+} from './words.ts';
 import { decidedWords, effectWords, placeWords } from './words-of.ts';
 
 /** What the report has said already, so that it is not said again. */
@@ -73,7 +82,7 @@ function typeFields(cause: Cause, all: boolean): readonly Field[] {
 function unknownFields(cause: Cause): readonly Field[] {
   const rest = unknownChanges(cause);
   if (rest.length === 0) return [];
-  const pairs = rest.map(pairWords).join(', ');
+  const pairs = pairsWords(rest);
   return [field('besides', `${pairs}: ${counted(pointsOf(rest), 'point')}, no known kind of page`)];
 }
 
@@ -88,17 +97,15 @@ export function pageFields(cause: Cause): readonly Field[] {
   }
   if (by.size === 1) return [field('pages', pageWords(pages))];
   return [...by].map(([words, changes], i) =>
-    field(i === 0 ? 'pages' : '', `${changes.map(pairWords).join(', ')}: ${words}`),
+    field(i === 0 ? 'pages' : '', `${pairsWords(changes)}: ${words}`),
   );
 }
 
 // ---- what it means ------------------------------------------------------------------------------
 
-function effectKeys(effects: readonly Effect[], pages: readonly string[]): readonly string[] {
+function effectKeys(effects: readonly Effect[]): readonly string[] {
   return effects.map((e) =>
-    [effectWords({ ...e, consequence: null }), ...e.places.map((p) => placeWords(p, pages))].join(
-      '; ',
-    ),
+    [effectWords({ ...e, consequence: null }), ...e.places.map((p) => placeWords(p))].join('; '),
   );
 }
 
@@ -113,14 +120,13 @@ export interface Meaning {
 
 export function meaningOf(cause: Cause, memory: Memory | null): Meaning {
   const effects = effectsOf(knownChanges(cause));
-  const pages = pagesOfCause(cause);
   const types = (c: Cause): string =>
     JSON.stringify(knownChanges(c).map((x) => [x.before, x.after, pagesOf(x)]));
-  const own = effectKeys(effects, pages);
+  const own = effectKeys(effects);
   for (const { no, cause: other } of memory?.causes ?? []) {
     if (types(other) !== types(cause)) continue;
     const theirs = effectsOf(knownChanges(other));
-    const keys = effectKeys(theirs, pages);
+    const keys = effectKeys(theirs);
     const more = effects.filter((_, i) => !keys.includes(own[i] ?? ''));
     const gone = theirs
       .filter(({ text }, i) => !own.includes(keys[i] ?? '') && !more.some((m) => m.text === text))
@@ -132,7 +138,7 @@ export function meaningOf(cause: Cause, memory: Memory | null): Meaning {
 
 function meaningFields(cause: Cause, memory: Memory | null): readonly Field[] {
   const { as, effects, gone } = meaningOf(cause, memory);
-  const block: Block = { kind: 'effects', effects, pages: pagesOfCause(cause) };
+  const block: Block = { kind: 'effects', effects };
   if (as === null) return effects.length === 0 ? [] : [field('means', block)];
   return [
     field('means', `as ${as}${effects.length + gone.length === 0 ? '' : ', but for this:'}`),
@@ -170,6 +176,17 @@ function commandFields(cause: Cause, all: boolean): readonly Field[] {
   );
 }
 
+/** As many characters are no longer than a reference to them. */
+const WORTH = 60;
+
+function size(fields: readonly Field[]): number {
+  return fields.reduce(
+    (n, { content }) =>
+      n + content.reduce((k, b) => k + (b.kind === 'text' ? b.text.length : WORTH), 0),
+    0,
+  );
+}
+
 /** Fields of a kind, or where an earlier cause had the very same. */
 export function once(
   what: string,
@@ -177,7 +194,7 @@ export function once(
   no: number,
   memory: Memory | null,
 ): { readonly as: number; readonly what: string } | readonly Field[] {
-  if (memory === null) return fields;
+  if (memory === null || size(fields) < WORTH) return fields;
   const key = JSON.stringify([what, fields]);
   const as = memory.said.get(key);
   if (as !== undefined) return { as, what };

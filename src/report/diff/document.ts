@@ -17,12 +17,7 @@ export type Block =
   /** The first row is the heading. */
   | { readonly kind: 'table'; readonly rows: readonly (readonly string[])[] }
   | { readonly kind: 'types'; readonly table: DrawnTable }
-  /** `pages`: the kinds of page of the cause, of which an effect may name a part. */
-  | {
-      readonly kind: 'effects';
-      readonly effects: readonly Effect[];
-      readonly pages: readonly string[];
-    }
+  | { readonly kind: 'effects'; readonly effects: readonly Effect[] }
   | { readonly kind: 'users'; readonly users: readonly UserView[] }
   | { readonly kind: 'command'; readonly witness: Witness }
   | { readonly kind: 'section'; readonly title: string; readonly content: readonly Block[] }

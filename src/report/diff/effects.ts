@@ -1,12 +1,12 @@
-import type { Change, Consequence } from '../../compare/difference.ts';
-import { ordered, pagesOf } from './pages.ts';
+import type { Change, Consequence, ConsequenceKind } from '../../compare/difference.ts';
+import { ordered, pagesOf, type Scope, scopeOf } from './pages.ts';
 import { KINDS } from './words.ts';
 
 /** Where a consequence holds within a cause. */
 export interface Place {
   readonly changes: readonly Change[];
-  /** Null: for every kind of page that gets into these changes. */
-  readonly pages: readonly string[] | null;
+  /** Kinds of page in words; empty: every kind that gets into these changes. */
+  readonly scope: string;
   /** What is particular to these changes, e.g. by how much; empty: nothing. */
   readonly detail: string;
 }
@@ -44,10 +44,14 @@ function parts(text: string): readonly [head: string, detail: string] {
   return head === undefined || detail === undefined ? [text, ''] : [head, detail];
 }
 
+// ---- where --------------------------------------------------------------------------------------
+
+type Pages = ReadonlyMap<Change, { readonly detail: string; readonly pages: readonly string[] }>;
+
 interface Found {
   consequence: Consequence;
   readonly head: string;
-  readonly pages: Map<Change, { readonly detail: string; pages: readonly string[] }>;
+  readonly pages: Map<Change, { readonly detail: string; readonly pages: readonly string[] }>;
 }
 
 function found(changes: readonly Change[]): readonly Found[] {
@@ -68,31 +72,34 @@ function found(changes: readonly Change[]): readonly Found[] {
   return [...all.values()];
 }
 
-function placesOf(pages: Found['pages']): readonly Place[] {
-  const places = new Map<
-    string,
-    { changes: Change[]; pages: readonly string[] | null; detail: string }
-  >();
+/** Changes with the same kinds of page, and the same detail, together. */
+function placesOf(pages: Pages): readonly Place[] {
+  const scope: Scope = scopeOf(
+    [...pages].map(([change, { pages: own }]) => [own, pagesOf(change)]),
+  );
+  const places = new Map<string, { changes: Change[]; scope: string; detail: string }>();
   for (const [change, { detail, pages: own }] of pages) {
-    const every = own.join() === pagesOf(change).join();
-    const key = `${detail} ${every ? '' : own.join()}`;
-    const place = places.get(key);
+    const words = scope(own, pagesOf(change));
+    const place = places.get(`${detail} ${words}`);
     if (place === undefined)
-      places.set(key, { changes: [change], pages: every ? null : own, detail });
+      places.set(`${detail} ${words}`, { changes: [change], scope: words, detail });
     else place.changes.push(change);
   }
   return [...places.values()];
 }
 
-/** The places of an effect that does not hold everywhere; details that are all the same go into its text. */
-function effectOf(f: Found, whole: number): Effect {
-  const places = placesOf(f.pages);
-  const details = [...new Set(places.map((p) => p.detail))];
-  const [detail = ''] = details;
-  const everywhere = f.pages.size === whole && places.every((p) => p.pages === null);
-  if (details.length > 1) return { consequence: f.consequence, text: f.head, places };
-  const text = detail === '' ? f.head : `${f.head}: ${detail}`;
-  const { consequence } = f;
+/** No places where it holds everywhere; details that are all the same go into the text. */
+function effectOf(
+  consequence: Consequence | null,
+  head: string,
+  pages: Pages,
+  whole: number,
+): Effect {
+  const places = placesOf(pages);
+  const [detail = '', ...more] = new Set(places.map((p) => p.detail));
+  if (more.length > 0) return { consequence, text: head, places };
+  const everywhere = pages.size === whole && places.every(({ scope }) => scope === '');
+  const text = detail === '' ? head : `${head}: ${detail}`;
   return { consequence, text, places: everywhere ? [] : places.map((p) => ({ ...p, detail: '' })) };
 }
 
@@ -104,35 +111,58 @@ function withoutEffect(changes: readonly Change[]): readonly Effect[] {
     const own = ordered(none.flatMap((k) => k.backings));
     if (own.length > 0) pages.set(change, { detail: '', pages: own });
   }
-  if (pages.size === 0) return [];
-  const places = placesOf(pages);
-  const everywhere = pages.size === changes.length && places.every((p) => p.pages === null);
-  return [{ consequence: null, text: 'no consequence known', places: everywhere ? [] : places }];
+  return pages.size === 0 ? [] : [effectOf(null, 'no consequence known', pages, changes.length)];
 }
 
-/** The consequences of some changes, each once, with where it holds; the worst first. */
+/** The consequences of some changes, each once, with where it holds. */
 export function effectsOf(changes: readonly Change[]): readonly Effect[] {
-  const effects = found(changes).map((f) => effectOf(f, changes.length));
+  const effects = found(changes).map((f) =>
+    effectOf(f.consequence, f.head, f.pages, changes.length),
+  );
   return [...worstFirst(effects), ...withoutEffect(changes)];
 }
 
+// ---- in short -----------------------------------------------------------------------------------
+
 const FACTOR = /^([\d.]+) times \((.*)\)$/;
 
-/** "23 to 30 times (Sapphire Rapids)": the least and the most of some details, by processor. */
-export function rangeWords(places: readonly Place[]): string {
+/** "23x to 30x (Sapphire Rapids)": the least and the most of some factors, by processor. */
+function rangeWords(details: readonly string[]): string {
   const by = new Map<string, string[]>();
-  for (const { detail } of places) {
-    for (const part of detail.split(', ')) {
-      const [, factor, cpu] = FACTOR.exec(part) ?? [];
-      if (factor !== undefined && cpu !== undefined) by.set(cpu, [...(by.get(cpu) ?? []), factor]);
-    }
+  for (const part of details.flatMap((detail) => detail.split(', '))) {
+    const [, factor, cpu] = FACTOR.exec(part) ?? [];
+    if (factor !== undefined && cpu !== undefined) by.set(cpu, [...(by.get(cpu) ?? []), factor]);
   }
   return [...by]
     .map(([cpu, factors]) => {
       const sorted = factors.toSorted((x, y) => Number(x) - Number(y));
       const [least] = sorted;
       const most = sorted.at(-1);
-      return `${least === most ? least : `${least} to ${most}`} times (${cpu})`;
+      return `${least === most ? `${least}x` : `${least}x to ${most}x`} (${cpu})`;
     })
     .join(', ');
+}
+
+const SHORT: Readonly<Partial<Record<ConsequenceKind, string>>> = {
+  'machine-check': 'machine-check risk',
+  stale: 'caches and a device that does not snoop see different data',
+  alias: "conflicting alias of the VMM's mapping",
+  'machine-check-gone': 'no machine-check risk any more',
+  coherent: 'coherent with a device that does not snoop',
+  'alias-gone': "no conflicting alias of the VMM's mapping any more",
+};
+
+const SHORT_SPEED: Readonly<Record<string, string>> = {
+  'loads go to memory alone': 'loads uncached',
+  'loads go to the device alone': 'loads uncached',
+  'loads may be served by the cache': 'loads cached',
+  'each store goes out alone': 'stores not combined',
+};
+
+/** A consequence in a few words. */
+export function shortWords({ kind, text }: Consequence, details: readonly string[] = []): string {
+  const [head, detail] = parts(text);
+  const range = rangeWords(details.length === 0 ? [detail] : details);
+  if (range !== '') return `${head} ${range}`;
+  return SHORT[kind] ?? SHORT_SPEED[text] ?? text;
 }

@@ -31,7 +31,7 @@ const TERMS: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   'live-cr0-cd': { yes: 'CR0.CD=1 in hardware', no: 'CR0.CD=0 in hardware' },
   'guest-mtrr': 'guest MTRR #',
   guest: 'guest PAT #',
-  'guest-layout': 'guest PAT layout of #',
+  'guest-layout': 'guest PAT layout #',
   'host-mmio': { yes: 'kvm_is_mmio_pfn()', no: '!kvm_is_mmio_pfn()' },
 };
 
@@ -43,6 +43,12 @@ function kernelLiteral(literal: Literal): string {
     return term.replace('#', not ? `not ${others.join('/')}` : values.join('/'));
   }
   return term?.[values.join()] ?? literalWords(literal);
+}
+
+/** An input by the name that kernel developers know. */
+export function kernelInput(input: string): string {
+  const term = TERMS[input];
+  return typeof term === 'string' ? term.replace(' #', '') : input;
 }
 
 /** Conditions as a cover letter has them. */

@@ -1,17 +1,26 @@
-import type { Cause, DecidedBy } from '../../compare/difference.ts';
-import { joined, linesWords, type Memory, meaningOf, once, pageFields } from './build-cause.ts';
+import type { Cause, Change } from '../../compare/difference.ts';
+import { joined, type Meaning, type Memory, meaningOf, once, pageFields } from './build-cause.ts';
 import { type Block, type Field, field, fieldsOf, section } from './document.ts';
 import { type DrawnTable, drawnTables } from './drawn-grid.ts';
-import { type Effect, rangeWords } from './effects.ts';
+import { type Effect, shortWords } from './effects.ts';
 import { knownChanges, type Numbered } from './gather.ts';
-import { KERNEL } from './kernel-words.ts';
-import { pagesOfCause, partWords } from './pages.ts';
-import { coverWords, minimalWords, pairWords } from './words.ts';
+import { KERNEL, kernelInput } from './kernel-words.ts';
+import { coverWords, minimalWords, pairsWords } from './words.ts';
 
 /** The tables of a cause of which some known kind of page is. */
 function tablesOf(cause: Cause): readonly DrawnTable[] {
   if (cause.grid === null) return [];
   return drawnTables(cause.grid).filter(({ backings }) => backings.length > 0);
+}
+
+function inKernelWords(table: DrawnTable): DrawnTable {
+  const [input = '', value = ''] = table.at?.split(' ') ?? [];
+  return {
+    ...table,
+    at: table.at === null ? null : `${kernelInput(input)} ${value}`,
+    rowInput: kernelInput(table.rowInput),
+    columnInput: table.columnInput === null ? null : kernelInput(table.columnInput),
+  };
 }
 
 /** Tables with rows and columns, each once. */
@@ -20,62 +29,75 @@ export function squareTables(causes: readonly Cause[]): number {
   return new Set(square.map(({ rows }) => JSON.stringify(rows))).size;
 }
 
-/** The new types by the old one: "WB -> WC/UC". */
-function pairList(cause: Cause): string {
-  const by = new Map<string, string[]>();
-  for (const { before, after } of knownChanges(cause)) {
-    by.set(before, [...(by.get(before) ?? []), after]);
-  }
-  return [...by].map(([before, after]) => `${before} -> ${after.join('/')}`).join(', ');
-}
-
 function typeFields(cause: Cause, square: boolean): readonly Field[] {
   const tables = tablesOf(cause);
   const draws = square || tables.every(({ columnInput }) => columnInput === null);
-  if (tables.length === 0 || !draws) return [field('types', pairList(cause))];
-  return [field('types', ...tables.map((table): Block => ({ kind: 'types', table })))];
+  if (tables.length === 0 || !draws) return [field('types', pairsWords(knownChanges(cause)))];
+  return [
+    field(
+      'types',
+      ...tables.map((table): Block => ({ kind: 'types', table: inKernelWords(table) })),
+    ),
+  ];
 }
 
-function effectWords({ consequence, text, places }: Effect, pages: readonly string[]): string {
-  const whom = consequence?.forWhom ?? null;
-  const to = whom === null || text.includes(whom) ? '' : ` for ${whom}`;
-  const range = rangeWords(places);
-  const changes = [...new Set(places.flatMap((p) => p.changes.map(pairWords)))].join(', ');
-  const some = [...new Set(places.map((p) => (p.pages === null ? '' : partWords(p.pages, pages))))];
-  const [of = ''] = some.length === 1 ? some : ['some of them'];
-  const where = places.length === 0 ? '' : `${changes}${of === '' ? '' : ` of ${of}`}: `;
-  return `${where}${text}${range === '' ? '' : `, ${range}`}${to}`;
+/** Where an effect holds, whatever its details are. */
+function whereWords({ places }: Effect): string {
+  const by = new Map<string, Change[]>();
+  for (const { scope, changes } of places) by.set(scope, [...(by.get(scope) ?? []), ...changes]);
+  return [...by]
+    .map(([scope, changes]) => `${pairsWords(changes)}${scope === '' ? '' : ` of ${scope}`}`)
+    .join('; ');
 }
 
-function meaningFields(cause: Cause, memory: Memory): readonly Field[] {
-  const { as, effects, gone } = meaningOf(cause, memory);
-  const pages = pagesOfCause(cause);
-  const items = [...effects.map((e) => effectWords(e, pages)), ...gone.map((w) => `not: ${w}`)];
+/** What a cause means: a line for each set of changes. */
+function effectItems(effects: readonly Effect[]): readonly string[] {
+  const by = new Map<string, string[]>();
+  for (const effect of effects) {
+    const where = whereWords(effect);
+    const details = effect.places.map((p) => p.detail).filter((d) => d !== '');
+    const { consequence } = effect;
+    const words = consequence === null ? effect.text : shortWords(consequence, details);
+    const whom = consequence?.forWhom ?? null;
+    const to = whom === null || words.includes(whom) ? '' : ` for ${whom}`;
+    by.set(where, [...(by.get(where) ?? []), words + to]);
+  }
+  return [...by].map(([where, words]) => `${where === '' ? '' : `${where}: `}${words.join('; ')}`);
+}
+
+function meaningFields({ as, effects, gone }: Meaning): readonly Field[] {
+  const items = [...effectItems(effects), ...gone.map((w) => `not: ${w}`)];
   const list: Block = { kind: 'list', items };
   if (as === null) return items.length === 0 ? [] : [field('so', list)];
-  if (items.length === 0) return [field('so', `as ${as}`)];
-  return [field('so', `as ${as}, but:`, list)];
+  return items.length === 0 ? [] : [field('so', `as ${as}, but:`, list)];
 }
 
-function mmioFields({ mmio }: Cause): readonly Field[] {
-  if (mmio === null) return [];
-  const says = ({ leaf }: DecidedBy): string => (leaf === 'not MMIO' ? 'false' : 'true');
-  return [field('because', `kvm_is_mmio_pfn() ${says(mmio.before)} -> ${says(mmio.after)}`)];
+/** Why, where it is met first. */
+function whyFields({ after, mmio }: Cause, { lines }: Memory): readonly Field[] {
+  const reasons = [
+    ...(mmio === null ? [] : [{ by: mmio.after, words: `kvm_is_mmio_pfn(): ${mmio.after.why}` }]),
+    { by: after, words: after.why },
+  ].filter(({ by }) => !lines.has(by.rule));
+  for (const { by } of reasons) lines.add(by.rule);
+  return reasons.map(({ words }, i) => field(i === 0 ? 'why' : '', words));
 }
 
 /** A cause as a cover letter has it: what is installed, when, which types, for which pages, so what. */
 export function letterCause({ no, cause }: Numbered, square: boolean, memory: Memory): Block {
   const when = [field('when', coverWords(cause.when, KERNEL) + minimalWords(cause.when))];
+  const meaning = meaningOf(cause, memory);
   const parts = [
     once('condition', when, no, memory),
     once('types', typeFields(cause, square), no, memory),
     once('pages', pageFields(cause), no, memory),
+    ...(meaning.as !== null && meaning.effects.length + meaning.gone.length === 0
+      ? [{ as: meaning.as, what: 'consequences' }]
+      : []),
   ];
   const fields = [
-    field('rules', linesWords(cause)),
-    ...mmioFields(cause),
+    ...whyFields(cause, memory),
     ...joined(parts.filter((p) => 'as' in p || p.length > 0)),
-    ...meaningFields(cause, memory),
+    ...meaningFields(meaning),
   ];
   memory.causes.push({ no, cause });
   return section(`${no}. ${cause.before.leaf} -> ${cause.after.leaf}`, fieldsOf(...fields));

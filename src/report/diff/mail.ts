@@ -3,6 +3,7 @@ import type { AfterEvent } from '../../compare/existing.ts';
 import { unchangedFor } from './build.ts';
 import { emptyMemory } from './build-cause.ts';
 import { type Block, field, fieldsOf, section, sectionOf, text } from './document.ts';
+import { shortWords } from './effects.ts';
 import {
   type GroupView,
   groupViews,
@@ -15,7 +16,15 @@ import {
 import { letterCause, squareTables } from './letter-cause.ts';
 import { linesOf } from './text.ts';
 import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
-import { counted, FOLDED_INPUTS, grouped, listed, percent, platformWords } from './words.ts';
+import {
+  counted,
+  FOLDED_INPUTS,
+  grouped,
+  listed,
+  percent,
+  platformWords,
+  somePlatforms,
+} from './words.ts';
 
 /** Columns of a mail to a kernel list. */
 const WIDTH = 72;
@@ -31,7 +40,9 @@ function becomes({ effects, platforms }: UserRow): string {
   const where = listed(platformWords(platforms));
   if (effects.length === 0) return `${where}: no consequence known`;
   const words = effects.map(({ consequence, on }) =>
-    on === null ? consequence.text : `${consequence.text} (${listed(platformWords(on))})`,
+    on === null
+      ? shortWords(consequence)
+      : `${shortWords(consequence)} (${somePlatforms(on, platforms)})`,
   );
   return `${where}: ${words.join('; ')}`;
 }

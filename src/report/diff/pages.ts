@@ -45,20 +45,33 @@ export function pageWords(pages: readonly string[]): string {
   return [...(ram.length === 0 ? [] : [ramWords(ram)]), ...rest].join(', ');
 }
 
-/** Fewer kinds than these are named one by one. */
+// ---- a part of the kinds of page ----------------------------------------------------------------
+
+/** Some kinds of page among those that get into a change, in words; empty: all of them. */
+export type Scope = (part: readonly string[], whole: readonly string[]) => string;
+
+/** So few kinds are named one by one. */
 const FEW = 3;
 
-/** The RAM among the kinds of page that the VMM maps with one of some types, where that is what a set is. */
-function byMapping(part: readonly string[], pages: readonly string[]): string | null {
-  const types = [...new Set(part.flatMap((id) => kindOf(id)?.page.vmm ?? []))];
-  const all = pages.filter((id) => isRam(id) && types.some((t) => t === kindOf(id)?.page.vmm));
-  return sameSet(part, all) ? `RAM that the VMM maps ${types.join(' or ')}` : null;
-}
+const vmmType = (id: string): string => kindOf(id)?.page.vmm ?? '';
 
-/** Some of the kinds of page that were named before. */
-export function partWords(part: readonly string[], pages: readonly string[]): string {
-  if (part.length <= FEW) return part.join(', ');
-  if (sameSet(part, pages.filter(isRam))) return 'RAM';
-  if (sameSet(part, pages.filter(isDevice))) return 'device memory';
-  return byMapping(part, pages) ?? pageWords(part);
+/**
+ * One way to say the parts of several changes: in a word where the same word fits each of them, else
+ * kind by kind.
+ */
+export function scopeOf(
+  parts: readonly (readonly [part: readonly string[], whole: readonly string[]])[],
+): Scope {
+  const fits = (is: (id: string) => boolean): boolean =>
+    parts.every(([part, whole]) => sameSet(part, whole.filter(is)));
+  const union = ordered(parts.flatMap(([part]) => part));
+  if (fits(() => true)) return () => '';
+  if (union.length <= FEW && fits((id) => union.includes(id))) return () => union.join(', ');
+  if (fits(isRam)) return () => 'RAM';
+  if (fits(isDevice)) return () => 'device memory';
+  const types = [...new Set(union.map(vmmType))];
+  if (fits((id) => isRam(id) && types.includes(vmmType(id)))) {
+    return () => `RAM that the VMM maps ${types.join(' or ')}`;
+  }
+  return (part, whole) => (sameSet(part, whole) ? '' : pageWords(part));
 }

@@ -36,11 +36,11 @@ export function typeLines(drawn: DrawnTable, width: number): readonly string[] {
   return [...(words === '' ? [] : fitted(words, width)), ...table(tableWords(drawn), width)];
 }
 
-function effectLines(effect: Effect, pages: readonly string[], width: number): readonly string[] {
+function effectLines(effect: Effect, width: number): readonly string[] {
   const { places } = effect;
   return [
     ...fitted(`${effectWords(effect)}${places.length === 0 ? '' : ':'}`, width, '  '),
-    ...places.flatMap((p) => indented(fitted(placeWords(p, pages), width - INDENT, '  '))),
+    ...places.flatMap((p) => indented(fitted(placeWords(p), width - INDENT, '  '))),
   ];
 }
 
@@ -88,7 +88,7 @@ function blockLines(block: Block, width: number): readonly string[] {
     case 'types':
       return typeLines(block.table, width);
     case 'effects':
-      return block.effects.flatMap((e) => effectLines(e, block.pages, width));
+      return block.effects.flatMap((e) => effectLines(e, width));
     case 'users':
       return block.users.flatMap((user) => userLines(user, width));
     case 'command':

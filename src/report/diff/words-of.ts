@@ -1,8 +1,7 @@
 import type { Consequence, DecidedBy } from '../../compare/difference.ts';
 import type { Effect, Place } from './effects.ts';
 import type { UserRow } from './gather.ts';
-import { partWords } from './pages.ts';
-import { listed, pairWords, platformWords } from './words.ts';
+import { pairsWords, somePlatforms } from './words.ts';
 
 function notes({ codes, sources }: Consequence): string {
   const all = [...codes, ...sources];
@@ -18,9 +17,8 @@ export function effectWords({ consequence, text }: Omit<Effect, 'places'>): stri
 }
 
 /** Where in a cause: changes, and kinds of page where not all; what is particular to it. */
-export function placeWords({ changes, pages, detail }: Place, all: readonly string[]): string {
-  const pairs = changes.map(pairWords).join(', ');
-  const of = pages === null ? pairs : `${pairs} of ${partWords(pages, all)}`;
+export function placeWords({ changes, scope, detail }: Place): string {
+  const of = `${pairsWords(changes)}${scope === '' ? '' : ` of ${scope}`}`;
   return detail === '' ? of : `${of}: ${detail}`;
 }
 
@@ -30,10 +28,10 @@ export function decidedWords({ leaf, why, source }: DecidedBy): string {
 }
 
 /** What becomes of a known user. */
-export function userWords({ effects }: UserRow): readonly string[] {
+export function userWords({ effects, platforms }: UserRow): readonly string[] {
   if (effects.length === 0) return ['no consequence known'];
   return effects.map(({ consequence, on }) => {
-    const where = on === null ? '' : ` (${listed(platformWords(on))})`;
+    const where = on === null ? '' : ` (${somePlatforms(on, platforms)})`;
     return effectWords({ consequence, text: consequence.text }) + where;
   });
 }

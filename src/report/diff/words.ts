@@ -5,8 +5,9 @@ import type {
   Cover,
   Literal,
 } from '../../compare/difference.ts';
-import type { Platform, PlatformId } from '../../compare/platforms.ts';
+import { PLATFORMS, type Platform, type PlatformId } from '../../compare/platforms.ts';
 import { SWEEP_INPUTS } from '../../compare/space.ts';
+import type { EffectiveType } from '../../x86/types.ts';
 
 // ---- numbers ------------------------------------------------------------------------------------
 
@@ -55,7 +56,8 @@ const TOGETHER: readonly (readonly [PlatformId, PlatformId, string])[] = [
 
 /** Platforms in words; those that differ in self-snoop alone as one. */
 export function platformWords(platforms: readonly Platform[]): readonly string[] {
-  const ids = platforms.map(({ id }) => id);
+  const given = platforms.map(({ id }) => id);
+  const ids = PLATFORMS.map(({ id }) => id).filter((id) => given.includes(id));
   return ids.flatMap((id) => {
     const pair = TOGETHER.find(
       ([x, y]) => ids.includes(x) && ids.includes(y) && (id === x || id === y),
@@ -63,6 +65,14 @@ export function platformWords(platforms: readonly Platform[]): readonly string[]
     if (pair === undefined) return [ALONE[id]];
     return id === pair[0] ? [pair[2]] : [];
   });
+}
+
+/** Some of the platforms of which was spoken, by those left out where that is shorter. */
+export function somePlatforms(on: readonly Platform[], all: readonly Platform[]): string {
+  const others = all.filter((p) => !on.includes(p));
+  const words = listed(platformWords(on));
+  const not = `not ${listed(platformWords(others))}`;
+  return not.length < words.length ? not : words;
 }
 
 // ---- conditions ---------------------------------------------------------------------------------
@@ -154,6 +164,19 @@ export function minimalWords({ minimal }: Pick<Cover, 'minimal'>): string {
 
 export function pairWords({ before, after }: Pick<Change, 'before' | 'after'>): string {
   return `${before} > ${after}`;
+}
+
+const TYPE_ORDER: readonly EffectiveType[] = ['WB', 'WT', 'WP', 'WC+', 'WC', 'UC', 'CD'];
+
+/** Changes in short: "WB > WC/UC, WT > UC". */
+export function pairsWords(changes: readonly Pick<Change, 'before' | 'after'>[]): string {
+  const pairs = TYPE_ORDER.flatMap((before) => {
+    const after = TYPE_ORDER.filter((t) =>
+      changes.some((c) => c.before === before && c.after === t),
+    );
+    return after.length === 0 ? [] : [`${before} > ${after.join('/')}`];
+  });
+  return pairs.join(', ');
 }
 
 /** In the order in which they are said: what is right or wrong before what is fast or slow. */
