@@ -12,5 +12,8 @@ if (!existsSync(`${ROOT}dist/compare/sweep.js`)) {
 export const { compileMtrrs, mtrrCode } = await import('../dist/x86/mtrr.js');
 export const { eptCode, fastMtrrs, NATIVE, nativeCode, nptCode, patCodes, ptePatCode } =
   await import('../dist/x86/fast.js');
+export const { fold } = await import('../dist/compare/fold.js');
+export const { pairsOf } = await import('../dist/compare/sides.js');
+export const { PLATFORMS } = await import('../dist/compare/platforms.js');
 export const { sweep } = await import('../dist/compare/sweep.js');
 export const { SWEEP_POINTS } = await import('../dist/compare/space.js');

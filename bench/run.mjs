@@ -1,4 +1,5 @@
 // npm run bench: the measurements of bench/README.md. Ends with 1 when an answer was wrong.
+import { diff } from './diff.mjs';
 import { doctorFleet } from './doctor-fleet.mjs';
 import { machine } from './measure.mjs';
 import { resolution } from './resolution.mjs';
@@ -11,5 +12,6 @@ print(`${machine()}\n\n`);
 const swept = [];
 const ok = [space((text) => swept.push(text)), resolution(print), startup(print)];
 print(swept.join(''));
+ok.push(diff(print));
 ok.push(await doctorFleet(print));
 process.exitCode = ok.every(Boolean) ? 0 : 1;

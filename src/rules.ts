@@ -3,6 +3,7 @@
  * is exported from here.
  */
 import './kvm/guest-mtrr.ts';
+import './kvm/huge-page.ts';
 import './kvm/noncoherent.ts';
 import './kvm/other-rules.ts';
 import './kvm/quirks.ts';

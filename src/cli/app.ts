@@ -8,12 +8,21 @@ import {
   type StricliProcess,
 } from '@stricli/core';
 import { InternalError } from '../base/assert.ts';
+import { CATEGORIES } from '../compare/categories.ts';
+import { PLATFORM_NAMES } from '../compare/platforms.ts';
 import { FAIL_ON, FAIL_ON_DEFAULT } from '../doctor/diagnosis/exit-code.ts';
 import { FACT_KEYS, factDefinition } from '../facts/facts.ts';
 import { vocabulary } from '../facts/words.ts';
 import { EXPLAIN_KEYS } from '../resolve/compose.ts';
+import type { DiffFlags } from './commands/diff.ts';
 import type { DoctorOptions } from './commands/doctor.ts';
-import { DOCTOR_FORMATS, EXPLAIN_FORMATS, type ExplainFormat, SCHEMA_NAMES } from './formats.ts';
+import {
+  DIFF_FORMATS,
+  DOCTOR_FORMATS,
+  EXPLAIN_FORMATS,
+  type ExplainFormat,
+  SCHEMA_NAMES,
+} from './formats.ts';
 import type { Io } from './io.ts';
 import { packageVersion } from './version.ts';
 
@@ -125,6 +134,82 @@ const explain = buildCommand<ExplainArguments, [string?], Context>({
     const { runExplain } = await import('./commands/explain.ts');
     const { format: shape, ...facts } = flags;
     await act(this, () => runExplain(facts, file, shape, this.io));
+  },
+} as never);
+
+// ---- diff -------------------------------------------------------------------------------------
+
+/** Facts whose flag means something else here: see `backing` below. */
+const DIFF_FACTS = Object.fromEntries(
+  Object.entries(factFlags()).filter(([key]) => key !== 'backing'),
+);
+
+const diff = buildCommand<DiffFlags, string[], Context>({
+  docs: {
+    brief: 'what changes between two kernels or policies, for whom',
+    fullDescription:
+      'Two of: a kernel version, an era (E8), a proposal (host-pat), a proposal on a kernel ' +
+      '(6.8+wc-as-mmio), each with @PLATFORM when it matters. All inputs that rules of KVM look at are ' +
+      'folded; a fact given as a flag restricts them. --timeline takes facts as explain does and no ' +
+      'names; --matrix takes nothing.',
+  },
+  parameters: {
+    flags: {
+      format: { kind: 'enum', values: DIFF_FORMATS, default: 'text', brief: 'output format' },
+      only: {
+        kind: 'enum',
+        values: CATEGORIES,
+        optional: true,
+        brief: 'only changes with such a consequence',
+      },
+      platform: {
+        kind: 'parsed',
+        parse: word,
+        optional: true,
+        variadic: true,
+        placeholder: 'name',
+        brief: `only there: ${PLATFORM_NAMES.join(' ')}`,
+      },
+      backing: {
+        kind: 'parsed',
+        parse: word,
+        optional: true,
+        variadic: true,
+        placeholder: 'class',
+        brief: 'only pages of this class: see memtype rule linux/backing',
+      },
+      all: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'also changes that no known kind of page reaches, and every witness',
+      },
+      matrix: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'every era and proposal against every other',
+      },
+      timeline: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'for one set of facts, how the answer moved from 2.6.26 on',
+      },
+      ...DIFF_FACTS,
+    },
+    positional: {
+      kind: 'array',
+      parameter: {
+        brief: 'the two sides; with --timeline a case file',
+        parse: word,
+        placeholder: 'side',
+      },
+    },
+  },
+  func: async function (this: Context, flags: DiffFlags, ...names: string[]) {
+    const { runDiff } = await import('./commands/diff.ts');
+    await act(this, () => runDiff(names, flags, this.io));
   },
 } as never);
 
@@ -291,7 +376,7 @@ const schema = buildCommand<Record<never, never>, [string], Context>({
 });
 
 const routes = buildRouteMap({
-  routes: { doctor, capture, explain, conform, rule, policies, sources, schema },
+  routes: { doctor, capture, explain, diff, conform, rule, policies, sources, schema },
   docs: {
     brief:
       "which x86 memory type a guest's access under KVM really gets, why, and is that coherent",

@@ -8,6 +8,11 @@ export const DOCTOR_FORMATS = ['text', 'mail', 'json', 'markdown', 'sarif', 'pro
 
 export type DoctorFormat = (typeof DOCTOR_FORMATS)[number];
 
+/** What `diff` can print. */
+export const DIFF_FORMATS = ['text', 'md', 'mail', 'json', 'svg', 'html'] as const;
+
+export type DiffFormat = (typeof DIFF_FORMATS)[number];
+
 /** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',

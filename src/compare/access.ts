@@ -16,6 +16,7 @@ import {
   type GuestPatChoice,
   type NptLeafChoice,
   nestedTypeOf,
+  type SvmInputs,
 } from '../kvm/svm.ts';
 import { eptLeafBits } from '../x86/ept.ts';
 import { EFFECTIVE_CODE, eptCode, NATIVE, nptCode } from '../x86/fast.ts';
@@ -35,6 +36,11 @@ export interface Line {
 export interface Access {
   /** The effective type, as a code of x86/fast. */
   readonly code: number;
+  /**
+   * Under EPT, where a UC comes from: the leaf does not oblige the CPU to look into its caches, the PAT
+   * of the guest does. Null for other types and without EPT.
+   */
+  readonly ucBy: 'leaf' | 'guest' | null;
   /** What KVM puts into its own page tables, as words that are equal when the entry is: "WB+IPAT", "PA0". */
   readonly leaf: string;
   /** The line that typed the leaf, then that of g_pat where there is one. */
@@ -125,15 +131,23 @@ function vmxInputs(reader: Reader): VmxInputs {
   };
 }
 
+function typedByVmx(reader: Reader) {
+  const inputs = vmxInputs(reader);
+  const { vmx_get_mt_mask } = reader.rules.vmx;
+  const { line, decision } = decide<VmxInputs, EptChoice>(vmx_get_mt_mask, inputs);
+  const leaf = eptLeaf(decision.returns, inputs);
+  return { line, decision, leaf, words: `EPT ${leaf.memtype}${leaf.ipat ? '+IPAT' : ''}` };
+}
+
 function underEpt(reader: Reader): Access {
   const { rules, read } = reader;
-  const inputs = vmxInputs(reader);
-  const { line, decision } = decide<VmxInputs, EptChoice>(rules.vmx.vmx_get_mt_mask, inputs);
-  const leaf = eptLeaf(decision.returns, inputs);
+  const { line, decision, leaf, words } = typedByVmx(reader);
   const pat = leaf.ipat ? 'WB' : livePat(rules, read);
+  const code = eptCode(eptLeafBits(leaf), TYPE_CODE[pat]);
   return {
-    code: eptCode(eptLeafBits(leaf), TYPE_CODE[pat]),
-    leaf: `EPT ${leaf.memtype}${leaf.ipat ? '+IPAT' : ''}`,
+    code,
+    ucBy: code !== EFFECTIVE_CODE.UC ? null : leaf.memtype === 'UC' ? 'leaf' : 'guest',
+    leaf: words,
     lines: [{ rule: `vmx_get_mt_mask/${rules.vmx.id}:${line}`, decision, list: rules.vmx }],
     mmio: reader.mmio,
   };
@@ -162,23 +176,35 @@ function decodedType(gPat: GuestPatChoice, read: ReadInput): PatType {
   return decodedByReset(type);
 }
 
-function underNpt(reader: Reader): Access {
-  const { rules, read } = reader;
-  const { svm } = rules;
-  const inputs = {
+function svmInputs(reader: Reader): SvmInputs {
+  const { read } = reader;
+  return {
     is_mmio: () => reader.isMmio(),
     assigned_device: () => read('assigned-device'),
     slot_host_memtype: () => read('slot-host-memtype'),
   };
-  const leaf = decide(svm.npt_leaf, inputs);
-  const host = nestedType(leaf.decision.returns, read);
+}
+
+function typedBySvm(reader: Reader, inputs: SvmInputs) {
+  const { line, decision } = decide(reader.rules.svm.npt_leaf, inputs);
+  const host = nestedType(decision.returns, reader.read);
+  return { line, decision, host, words: `NPT ${host}` };
+}
+
+function underNpt(reader: Reader): Access {
+  const { rules, read } = reader;
+  const { svm } = rules;
+  const inputs = svmInputs(reader);
+  const leaf = typedBySvm(reader, inputs);
+  const { host } = leaf;
   const gPat = decide(svm.g_pat, inputs);
   const guest = (): PatType => decodedType(gPat.decision.returns, read);
   return {
     code: reader.liveCd()
       ? EFFECTIVE_CODE.CD
       : nptCode(TYPE_CODE[guest()], TYPE_CODE[host], TYPE_CODE[read('host-mtrr')]),
-    leaf: `NPT ${host}`,
+    ucBy: null,
+    leaf: leaf.words,
     lines: [
       { rule: `svm_npt_leaf/${svm.id}:${leaf.line}`, decision: leaf.decision, list: svm },
       { rule: `svm_g_pat/${svm.id}:${gPat.line}`, decision: gPat.decision, list: svm },
@@ -193,7 +219,7 @@ function shadowType({ host, guest }: ShadowChoice, read: ReadInput): PatType {
   return guest ? shadowTypeOf(type, read('guest')) : type;
 }
 
-function underShadow(vendor: Vendor, reader: Reader): Access {
+function typedInShadow(vendor: Vendor, reader: Reader) {
   const { rules, read } = reader;
   const inputs: ShadowInputs = {
     is_mmio: () => reader.isMmio(),
@@ -204,13 +230,20 @@ function underShadow(vendor: Vendor, reader: Reader): Access {
   };
   const { line, decision } = decide(rules.shadow.shadow_leaf, inputs);
   const type = shadowType(decision.returns, read);
+  return { line, decision, type, words: `shadow PTE ${type}` };
+}
+
+function underShadow(vendor: Vendor, reader: Reader): Access {
+  const { rules, read } = reader;
+  const { line, decision, type, words } = typedInShadow(vendor, reader);
   const mtrr = (): number => TYPE_CODE[read('host-mtrr')];
   return {
     code:
       vendor === 'amd' && reader.liveCd()
         ? EFFECTIVE_CODE.CD
         : must(NATIVE[vendor][(mtrr() << 3) | TYPE_CODE[type]], 'MTRR x PAT'),
-    leaf: `shadow PTE ${type}`,
+    ucBy: null,
+    leaf: words,
     lines: [{ rule: `shadow_leaf/${rules.shadow.id}:${line}`, decision, list: rules.shadow }],
     mmio: reader.mmio,
   };
@@ -234,4 +267,24 @@ export function accessAt(
     case 'shadow-amd':
       return underShadow('amd', reader);
   }
+}
+
+/** The leaf alone, as `accessAt` has it: what only the effective type depends on is not read. */
+export function leafAt(rules: KvmRules, way: SweepWay, read: ReadInput, known: Known = {}): string {
+  const reader = new Reader(rules, read, known);
+  switch (way) {
+    case 'ept':
+      return typedByVmx(reader).words;
+    case 'npt':
+      return typedBySvm(reader, svmInputs(reader)).words;
+    case 'shadow-intel':
+      return typedInShadow('intel', reader).words;
+    case 'shadow-amd':
+      return typedInShadow('amd', reader).words;
+  }
+}
+
+/** Whether these rules take the page for host MMIO. */
+export function isMmioAt(rules: KvmRules, read: ReadInput): boolean {
+  return new Reader(rules, read, {}).isMmio();
 }

@@ -74,23 +74,59 @@ function sameConsequences(a: readonly Consequence[], b: readonly Consequence[]):
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** The kinds of page that get into some cubes, with what it means for them. */
+const UC_BY = { leaf: 'the EPT leaf', guest: "the guest's PAT" } as const;
+
+/** How the paths of a change come by a UC, in words; null where none is UC. */
+function ucWords({ a, b }: JointPath): string | null {
+  if (a.ucBy !== null) return `the UC was by ${UC_BY[a.ucBy]}`;
+  return b.ucBy === null ? null : `the UC is by ${UC_BY[b.ucBy]}`;
+}
+
+/** What several parts of a change mean: what all say, then what some say, with the part that says it. */
+function gathered(
+  parts: readonly (readonly [words: string | null, consequences: readonly Consequence[]])[],
+): readonly Consequence[] {
+  const [first, ...rest] = parts;
+  if (first === undefined) return [];
+  const inAll = (c: Consequence): boolean =>
+    rest.every(([, list]) => list.some((other) => sameConsequences([other], [c])));
+  const common = first[1].filter(inAll);
+  const some = parts.flatMap(([words, list]) =>
+    list
+      .filter((c) => !common.some((other) => sameConsequences([other], [c])))
+      .map((c) => ({
+        ...c,
+        forWhom: [c.forWhom, `where ${words ?? 'it is not UC'}`]
+          .filter((w) => w !== null)
+          .join(', '),
+      })),
+  );
+  return [...common, ...some];
+}
+
+/** The kinds of page that get into some paths, with what it means for them. */
 function kindsOf(
-  cubes: readonly Cube[],
+  paths: readonly JointPath[],
   q: Question,
   types: { readonly before: EffectiveType; readonly after: EffectiveType },
 ): readonly KindGroup[] {
   const groups: { backings: string[]; consequences: readonly Consequence[] }[] = [];
+  const byOrigin = groupedBy(paths, (p) => String(ucWords(p)));
   for (const kind of PAGE_KINDS) {
-    const part = partOf(cubes, kind);
-    if (part === null) continue;
-    for (const backing of kind.backings) {
+    const backing = must(kind.backings[0], 'a kind has a class');
+    const parts = [...byOrigin.values()].flatMap((own) => {
+      const part = partOf(cubesOf(own), kind);
+      if (part === null) return [];
       const point = pointOf(part, q.platform, backing);
-      const consequences = consequencesAt(point, backing, q.a, q.b, types);
-      const same = groups.find((g) => sameConsequences(g.consequences, consequences));
-      if (same === undefined) groups.push({ backings: [backing.id], consequences });
-      else same.backings.push(backing.id);
-    }
+      const words = ucWords(must(own[0], 'a path'));
+      return [[words, consequencesAt(point, backing, q.a, q.b, types)] as const];
+    });
+    if (parts.length === 0) continue;
+    const consequences = gathered(parts);
+    const ids = kind.backings.map(({ id }) => id);
+    const same = groups.find((g) => sameConsequences(g.consequences, consequences));
+    if (same === undefined) groups.push({ backings: ids, consequences });
+    else same.backings.push(...ids);
   }
   return groups;
 }
@@ -121,7 +157,7 @@ function changeOf(
   const { a, b } = must(paths[0], 'a change has a path');
   const types = { before: typeOf(a.code), after: typeOf(b.code) };
   const cubes = cubesOf(paths);
-  const kinds = kindsOf(cubes, q, types);
+  const kinds = kindsOf(paths, q, types);
   if (!wanted(kinds, q.only)) return null;
   const usual = PAGE_KINDS.find((kind) => partOf(cubes, kind) !== null);
   const part = usual === undefined ? must(cubes[0], 'a cube') : must(partOf(cubes, usual), 'met');

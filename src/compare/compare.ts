@@ -10,6 +10,7 @@ import type {
   Side,
   UserChange,
 } from './difference.ts';
+import { existingOf } from './existing.ts';
 import { type Fold, fold, foldAsSaid, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
@@ -37,6 +38,12 @@ function unchangedWords(whole: Fold): readonly string[] {
   return conditionOf(around).map(({ input, others }) => `where ${input} is ${others.join(', ')}`);
 }
 
+/** The parts of the space that are asked for; they have no point in common. */
+function restrictionsOf({ backings, facts }: Asked): readonly Restriction[] {
+  const pages = backings.length === 0 ? [{}] : distinct(backings).map(pageOf);
+  return pages.map((page) => ({ ...page, ...facts }));
+}
+
 interface Compared {
   readonly platform: Platform;
   readonly group: Omit<PlatformGroup, 'platforms'>;
@@ -44,8 +51,7 @@ interface Compared {
 
 function compareOn(asked: Asked, [here, there]: readonly [Platform, Platform]): Compared {
   const { a, b, only } = asked;
-  const pages = asked.backings.length === 0 ? [{}] : distinct(asked.backings).map(pageOf);
-  const restrictions = pages.map((page) => ({ ...page, ...asked.facts }));
+  const restrictions = restrictionsOf(asked);
   const left = { rules: a.rules, platform: here };
   const right = { rules: b.rules, platform: there };
   const whole = fold(left, right, restrictions);
@@ -176,9 +182,10 @@ export function compare(asked: Asked): Difference {
     const why = notOn(here, a.rules) ?? notOn(there, b.rules);
     return why === null ? [] : [{ platform: here, why }];
   });
-  const compared = pairs
-    .filter(([here, there]) => notOn(here, a.rules) === null && notOn(there, b.rules) === null)
-    .map((pair) => compareOn(asked, pair));
+  const runs = pairs.filter(
+    ([here, there]) => notOn(here, a.rules) === null && notOn(there, b.rules) === null,
+  );
+  const compared = runs.map((pair) => compareOn(asked, pair));
   const platforms = grouped(compared);
   const same = pairs.every(([here, there]) => here === there);
   return {
@@ -197,7 +204,7 @@ export function compare(asked: Asked): Difference {
         )
       : { users: [], usersUnchanged: [] }),
     rules: ruleChanges(a.rules, b.rules),
-    existing: { differs: false, points: 0, changes: [], staleOnBoth: [] },
+    existing: existingOf(a, b, runs, restrictionsOf(asked)),
     families: [],
   };
 }

@@ -136,10 +136,11 @@ export function consequencesAt(
   const under = (side: Side, device: FactValues['device']): ReadonlySet<string> =>
     codesOf(resolvedAt(point, side, { device: [device] }));
   const anyway = byVerdicts(under(a, 'snoop'), under(b, 'snoop'), null);
+  if (backing.page.device) return [...anyway, ...speedOf(types.before, types.after, true)];
   const nosnoop = byVerdicts(under(a, 'nosnoop'), under(b, 'nosnoop'), NOSNOOP).filter(
     (c) => !anyway.some((other) => other.kind === c.kind),
   );
-  return [...nosnoop, ...anyway, ...speedOf(types.before, types.after, backing.page.device)];
+  return [...nosnoop, ...anyway, ...speedOf(types.before, types.after, false)];
 }
 
 /** What a change means for somebody whose device is known. */

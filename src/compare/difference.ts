@@ -2,6 +2,7 @@ import type { SourceId } from '../cite/sources.ts';
 import type { FactValues } from '../facts/facts.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import type { EffectiveType } from '../x86/types.ts';
+import type { Category } from './categories.ts';
 import type { Dimension } from './cube.ts';
 import type { Existing } from './existing.ts';
 import type { FamilyResult } from './families/family.ts';
@@ -43,6 +44,8 @@ export interface Cover {
   readonly minimal: boolean;
 }
 
+export type { Category } from './categories.ts';
+
 /** What decided on one side. */
 export interface DecidedBy {
   /** The line of the decision list, e.g. "vmx_get_mt_mask/E11:2". */
@@ -65,9 +68,6 @@ export type ConsequenceKind =
   /** mce */
   | 'machine-check'
   | 'machine-check-gone';
-
-export const CATEGORIES = ['guest-visible', 'perf', 'coherence', 'mce'] as const;
-export type Category = (typeof CATEGORIES)[number];
 
 /** What the change means for somebody. */
 export interface Consequence {

@@ -1,9 +1,20 @@
 import { factWord } from '../facts/facts.ts';
 import { effectiveTypeOf } from '../x86/fast.ts';
-import { type Cube, DIMENSIONS, type Dimension, FULL, meet, valuesOf } from './cube.ts';
+import { type Cube, DIMENSIONS, type Dimension, FULL, INPUTS, meet, valuesOf } from './cube.ts';
 import type { TypeGrid, TypePair, TypeSlice } from './difference.ts';
 import type { JointPath } from './fold.ts';
 import { PAGE_KINDS, partOf } from './kinds.ts';
+
+/** The dimension in which two cubes lie apart, when it is the only one; else -1. */
+function onlyApart(a: Cube, b: Cube): number {
+  let only = -1;
+  for (let d = 0; d < INPUTS; d++) {
+    if (((a[d] as number) & (b[d] as number)) !== 0) continue;
+    if (only >= 0) return -1;
+    only = d;
+  }
+  return only;
+}
 
 /**
  * The dimensions on which the types within some paths depend: those in which two cubes with different
@@ -11,14 +22,13 @@ import { PAGE_KINDS, partOf } from './kinds.ts';
  */
 function dependsOn(paths: readonly JointPath[]): readonly number[] {
   const found = new Set<number>();
-  for (const [i, p] of paths.entries()) {
-    for (const q of paths.slice(i + 1)) {
+  for (let i = 0; i < paths.length; i++) {
+    const p = paths[i] as JointPath;
+    for (let j = i + 1; j < paths.length; j++) {
+      const q = paths[j] as JointPath;
       if (p.a.code === q.a.code && p.b.code === q.b.code) continue;
-      const apart = DIMENSIONS.flatMap((_, d) =>
-        ((p.cube[d] as number) & (q.cube[d] as number)) === 0 ? [d] : [],
-      );
-      const [only] = apart;
-      if (apart.length === 1 && only !== undefined) found.add(only);
+      const only = onlyApart(p.cube, q.cube);
+      if (only >= 0) found.add(only);
     }
   }
   return [...found].sort((x, y) => x - y);

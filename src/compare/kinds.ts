@@ -52,11 +52,20 @@ export interface PageKind {
   readonly cube: Cube;
 }
 
-/** Every class, for itself: two classes may be alike for KVM and differ in who uses them. */
-export const PAGE_KINDS: readonly PageKind[] = BACKINGS.map((backing) => ({
-  backings: [backing],
-  cube: cubeOf(pageOf(backing)),
-}));
+/** In the order of BACKINGS. */
+export const PAGE_KINDS: readonly PageKind[] = (() => {
+  const kinds = new Map<string, BackingClass[]>();
+  for (const backing of BACKINGS) {
+    const key = JSON.stringify(backing.page);
+    const same = kinds.get(key);
+    if (same === undefined) kinds.set(key, [backing]);
+    else same.push(backing);
+  }
+  return [...kinds.values()].map((backings) => ({
+    backings,
+    cube: cubeOf(pageOf(must(backings[0], 'a kind has a class'))),
+  }));
+})();
 
 /** The first part of some cubes that a kind of page can be in; null when there is none. */
 export function partOf(cubes: readonly Cube[], kind: PageKind): Cube | null {
@@ -102,7 +111,9 @@ export function pointOf(cube: Cube, platform: Platform, backing: BackingClass | 
     const value = valueIn(input, mask);
     const needed = input === 'guest' || (backing === null && ofPage.includes(input));
     const starts = factDefinition(input).initial?.value === value;
-    if (needed || (bits(mask) < bits(FULL[i] as number) && !starts)) facts.set(input, value);
+    // `explain` takes a VM with non-coherent DMA for one with a device, unless it is told.
+    const untold = !starts || input === 'assigned-device';
+    if (needed || (bits(mask) < bits(FULL[i] as number) && untold)) facts.set(input, value);
   });
   return facts;
 }

@@ -1,6 +1,7 @@
 import type { SourceId } from '../cite/sources.ts';
-import { HUGE_PAGE_WORDS } from '../kvm/other-rules.ts';
+import { HUGE_PAGE } from '../kvm/huge-page.ts';
 import type { KvmRules } from '../kvm/rules.ts';
+import { zapRuleWords } from '../kvm/zap.ts';
 import type { RuleChange } from './difference.ts';
 
 /** A rule beside the type itself: how to say it, and what its change means. */
@@ -63,10 +64,22 @@ const BESIDE: readonly Beside[] = [
   },
   {
     what: 'huge mappings',
-    say: (r) => HUGE_PAGE_WORDS[r.hugePage],
+    say: (r) => HUGE_PAGE[r.hugePage].words,
     consequence: () =>
       'The same guest may be mapped with larger or smaller pages: see the blocks below.',
     source: () => 'kvm/range-consistency',
+  },
+  {
+    what: 'the flags of a live memslot',
+    say: (r) =>
+      r.zap.slotFlagChange.action === 'refused'
+        ? zapRuleWords(r.zap.slotFlagChange)
+        : 'none has a say in a type',
+    consequence: (_, after) =>
+      after.zap.slotFlagChange.action === 'refused'
+        ? 'A VMM decides when it adds the memslot, so that nothing installed has another type.'
+        : 'KVM_SET_USER_MEMORY_REGION knows no flag that has a say in a type.',
+    source: (r) => r.zap.slotFlagChange.source,
   },
   {
     what: 'pages without a reference count of their own (TTM, higher order)',

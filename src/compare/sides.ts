@@ -25,7 +25,7 @@ export interface Pair {
   readonly b: Side;
 }
 
-export interface Named2 {
+export interface SidePairs {
   readonly pairs: readonly Pair[];
   readonly platformsA: readonly Platform[] | null;
   readonly platformsB: readonly Platform[] | null;
@@ -163,7 +163,7 @@ function sidesOf(named: Named, kernel: KernelVersion): readonly Side[] {
  *
  * @throws InputError for what is no kernel, era or proposal
  */
-export function pairsOf(a: Word, b: Word): Named2 {
+export function pairsOf(a: Word, b: Word): SidePairs {
   const left = parseNamed(a);
   const right = parseNamed(b);
   const lefts = sidesOf(left, kernelFor(left, right));

@@ -162,17 +162,22 @@ function spansInListOrder(state: GuestMtrrState): readonly Span[] {
     .map((r, i) => ({ ...r, i }))
     .filter((r) => (r.mask.lo & MASK_VALID) !== 0)
     .sort((a, b) => b.base.hi - a.base.hi || b.base.lo - a.base.lo || b.i - a.i)
-    .map(({ base, mask }) => {
-      const last = u64ToNumber({
-        hi: (base.hi | (~mask.hi & implemented)) >>> 0,
-        lo: ((base.lo & 0xfffff000) | ~(mask.lo & 0xfffff000)) >>> 0,
-      });
-      return {
-        start: u64ToNumber({ hi: base.hi, lo: (base.lo & 0xfffff000) >>> 0 }),
-        end: last + 1,
-        type: mtrrType(base.lo & 0xff),
-      };
-    });
+    .map((r) => spanOfRange(r, implemented));
+}
+
+function spanOfRange(
+  { base, mask }: GuestMtrrState['variable'][number],
+  implemented: number,
+): Span {
+  const last = u64ToNumber({
+    hi: (base.hi | (~mask.hi & implemented)) >>> 0,
+    lo: ((base.lo & 0xfffff000) | ~(mask.lo & 0xfffff000)) >>> 0,
+  });
+  return {
+    start: u64ToNumber({ hi: base.hi, lo: (base.lo & 0xfffff000) >>> 0 }),
+    end: last + 1,
+    type: mtrrType(base.lo & 0xff),
+  };
 }
 
 const FIXED_SPANS: readonly { readonly start: number; readonly end: number }[] = Array.from(
@@ -270,6 +275,38 @@ function compileV2(version: GuestMtrrVersion, state: GuestMtrrState): GuestMtrrs
     return !partial || first === undefined || first === msrs.defType;
   };
   return { lookup, typeOf: (gfn) => lookup(gfn).type, consistent };
+}
+
+// ---- what a write zaps ------------------------------------------------------------------------
+
+const MSR_DEF_TYPE = 0x2ff;
+const MSR_PHYSBASE0 = 0x200;
+
+/** In the order of `GuestMtrrState.fixed`. */
+const FIXED_MSRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
+
+/**
+ * The guest-physical bytes of update_mtrr() in 4.2 to 6.10: what it zaps, where it zaps, after the guest
+ * wrote an MTRR. Null: none. Of a variable pair it is the range as it is now, so that what the range
+ * covered before keeps its type until MTRRs are switched off and on (a write of DEF_TYPE: everything).
+ *
+ * @param msr 200H to 20FH, 250H, 258H, 259H, 268H to 26FH or 2FFH
+ */
+export function rangeOfMtrrWrite(
+  msr: number,
+  after: GuestMtrrState,
+): { readonly start: number; readonly end: number } | null {
+  if (msr === MSR_DEF_TYPE) return { start: 0, end: 2 ** 52 };
+  if ((after.defType & MTRR_ENABLE) === 0) return null;
+  const fixed = FIXED_MSRS.indexOf(msr);
+  if (fixed >= 0) {
+    if ((after.defType & MTRR_FIXED_ENABLE) === 0) return null;
+    const [first, last] = [FIXED_SPANS[8 * fixed], FIXED_SPANS[8 * fixed + 7]];
+    return { start: must(first, 'fixed span').start, end: must(last, 'fixed span').end };
+  }
+  const range = must(after.variable[(msr - MSR_PHYSBASE0) >> 1], 'an MTRR');
+  const { start, end } = spanOfRange(range, 2 ** (after.maxphyaddr - 32) - 1);
+  return { start, end };
 }
 
 /** The numeric code of a guest-MTRR answer, as the kernel's functions return it. */

@@ -1,5 +1,4 @@
 import { rule } from '../cite/rule.ts';
-import type { HugePageRule } from './rules.ts';
 
 rule({
   id: 'kvm/shadow-leaf',
@@ -45,28 +44,4 @@ rule({
     'the EPT type: nothing before 4.2 and from 6.11 on. On SVM the guest CR0 is real, but KVM clears CD ' +
     'and NW up to 4.1, and since 4.2 while KVM_X86_QUIRK_CD_NW_CLEARED is in force.',
   sources: ['kvm/vmx-cr0', 'kvm/svm_set_cr0', 'kvm/e1548088ff54'],
-});
-
-/** When a huge mapping is limited by guest MTRRs, in words. */
-export const HUGE_PAGE_WORDS: Readonly<Record<HugePageRule, string>> = {
-  'first-4k-page': 'to 4.1: no limit, a huge SPTE gets the type of its first 4K page',
-  'every-vm':
-    '4.2 to 5.19: the largest level whose block has one guest MTRR type, for all vendors and VMs',
-  'noncoherent-only': '6.0 to 6.10: the same, only for EPT with non-coherent DMA',
-  unlimited: 'from 6.11 on: no limit',
-  'one-host-type': 'host-pat: only where all pages of the block have one host type',
-  'one-host-type-in-flagged-slots': 'host-pat-slot: the same, in flagged memslots only',
-};
-
-/** What kernels had; the rest is proposed. */
-const KERNEL_HUGE_PAGES = ['first-4k-page', 'every-vm', 'noncoherent-only', 'unlimited'] as const;
-
-rule({
-  id: 'kvm/huge-page',
-  room: 'kvm',
-  title: 'Huge mappings and guest MTRRs',
-  text:
-    `${KERNEL_HUGE_PAGES.map((rule) => HUGE_PAGE_WORDS[rule]).join('; ')}. No version checks that all pfns of a huge page agree on ` +
-    'MMIO or on the host type: the first pfn decides. Shadow paging is never limited.',
-  sources: ['kvm/range-consistency', 'kvm/d5e90a699875', 'kvm/0a7b73559b39'],
 });

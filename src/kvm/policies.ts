@@ -18,6 +18,7 @@ import { withSlotFlag } from './proposals/slot-flag.ts';
 import { XEN_MMIO, XEN_SVM, XEN_VMX } from './proposals/xen.ts';
 import type { KvmRules } from './rules.ts';
 import { ALL_KERNEL_RULES, spanOf } from './timeline.ts';
+import { ZAP_HOST_PAT, ZAP_XEN, zapWithHostPatSlot, zapWithSlotFlag } from './zap.ts';
 
 /** A change of the rules that somebody proposed: what it replaces in the rules of a kernel. */
 export interface Proposal {
@@ -66,6 +67,7 @@ export const PROPOSALS: readonly Proposal[] = [
       shadow: HOST_PAT_SHADOW,
       guestMtrr: null,
       hugePage: 'one-host-type',
+      zap: ZAP_HOST_PAT,
     }),
   },
   {
@@ -83,6 +85,7 @@ export const PROPOSALS: readonly Proposal[] = [
       shadow: HOST_PAT_TRACKED_SHADOW,
       guestMtrr: null,
       hugePage: 'one-host-type',
+      zap: ZAP_HOST_PAT,
     }),
   },
   {
@@ -99,6 +102,7 @@ export const PROPOSALS: readonly Proposal[] = [
       svm: withHostPatSlotOnSvm(kernel.svm),
       shadow: withHostPatSlotInShadow(kernel.shadow),
       hugePage: 'one-host-type-in-flagged-slots',
+      zap: zapWithHostPatSlot(kernel.zap),
     }),
   },
   {
@@ -115,7 +119,12 @@ export const PROPOSALS: readonly Proposal[] = [
     title: 'KVM_MEM_NON_COHERENT_DMA, a memslot flag (ChromeOS)',
     text: 'The guest PAT is honoured for the RAM of flagged memslots only.',
     base: '6.6',
-    apply: (kernel) => ({ ...kernel, id: 'slot-flag', vmx: withSlotFlag(kernel.vmx) }),
+    apply: (kernel) => ({
+      ...kernel,
+      id: 'slot-flag',
+      vmx: withSlotFlag(kernel.vmx),
+      zap: zapWithSlotFlag(kernel.zap),
+    }),
   },
   {
     id: 'invalid-ram-pat',
@@ -160,6 +169,7 @@ export const OTHER_HYPERVISORS: readonly Proposal[] = [
       svm: XEN_SVM,
       mmio: XEN_MMIO,
       guestMtrr: null,
+      zap: ZAP_XEN,
       hasCdQuirk: false,
       hasPatQuirk: false,
       pagings: ['ept', 'npt'],

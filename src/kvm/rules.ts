@@ -1,20 +1,11 @@
 import type { VmxEra } from './decision.ts';
 import type { GuestMtrrVersion } from './guest-mtrr.ts';
+import type { HugePageRule } from './huge-page.ts';
 import type { MmioRule } from './mmio.ts';
 import type { NoncoherentRule } from './noncoherent.ts';
 import type { ShadowEra } from './shadow.ts';
 import type { SvmEra } from './svm.ts';
 import type { ZapRules } from './zap.ts';
-
-/** When a huge mapping is limited by guest MTRRs. */
-export type HugePageRule =
-  | 'first-4k-page'
-  | 'every-vm'
-  | 'noncoherent-only'
-  | 'unlimited'
-  /** The ideal's: only where all pages of the block have one host type. */
-  | 'one-host-type'
-  | 'one-host-type-in-flagged-slots';
 
 export type PagingMode = 'ept' | 'npt' | 'shadow';
 

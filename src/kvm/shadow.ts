@@ -44,8 +44,8 @@ export const shadow = {
 
 /** Every version: see the rule kvm/shadow-leaf. */
 export const SHADOW_PA0: ShadowEra = {
-  id: 'shadow',
-  kernels: 'all',
+  id: 'kvm',
+  kernels: 'all kernels',
   sources: ['kvm/make_spte'],
   shadow_leaf: [
     otherwise(

@@ -8,6 +8,7 @@ import {
 import type { VmxEra } from './decision.ts';
 import { E0, E1, E2, E3, E4, E5, E6, E7, E8, E9, E10, E11 } from './eras/index.ts';
 import type { GuestMtrrVersion } from './guest-mtrr.ts';
+import type { HugePageRule } from './huge-page.ts';
 import {
   MMIO_2_6_28,
   MMIO_2_6_30,
@@ -22,7 +23,7 @@ import {
   type MmioRule,
 } from './mmio.ts';
 import { NONCOHERENT, type NoncoherentRule } from './noncoherent.ts';
-import type { HugePageRule, KvmRules } from './rules.ts';
+import type { KvmRules } from './rules.ts';
 import { SHADOW_PA0 } from './shadow.ts';
 import { S0, S1, S2, S3, type SvmEra } from './svm.ts';
 import { ZAP, type ZapRules } from './zap.ts';
@@ -108,6 +109,9 @@ const zap = (id: string): ZapRules =>
 const ZAPPING: readonly Mark<ZapRules>[] = [
   ['2.6.26-rc1', zap('2.6.26')],
   ['4.2-rc1', zap('4.2')],
+  ['4.2.7', zap('4.4')],
+  ['4.3-rc1', zap('4.2')],
+  ['4.4-rc1', zap('4.4')],
   ['6.7-rc1', zap('6.7')],
   ['6.11-rc1', zap('6.11-rc1')],
   ['6.11', zap('6.11')],

@@ -57,7 +57,8 @@ function vmxPages(): readonly RulePage[] {
 }
 
 function mmioPages(): readonly RulePage[] {
-  return MMIO_RULES.map((mmio) => ({
+  const proposed = NAMED_POLICIES.map((p) => proposalRules(p).mmio);
+  return [...new Set([...MMIO_RULES, ...proposed])].map((mmio) => ({
     id: `kvm_is_mmio_pfn/${mmio.id}`,
     kind: 'decision list',
     title: `Is this page host MMIO? ${mmio.kernels}`,
@@ -93,6 +94,26 @@ function svmPages(): readonly RulePage[] {
       sources: svm.sources,
     },
   ]);
+}
+
+function shadowPages(): readonly RulePage[] {
+  const proposed = NAMED_POLICIES.map((p) => proposalRules(p).shadow);
+  return [...new Set(proposed)].map((shadow) => ({
+    id: `shadow_leaf/${shadow.id}`,
+    kind: 'decision list',
+    title: `Types of shadow PTEs, ${shadow.kernels}`,
+    sections: [
+      {
+        name: 'steps',
+        text: listTable(
+          shadow.shadow_leaf,
+          ({ host, guest }) => `${host}${guest ? ' x guest PAT' : ''}`,
+        ),
+        table: true,
+      },
+    ],
+    sources: shadow.sources,
+  }));
 }
 
 function backingPages(): readonly RulePage[] {
@@ -164,6 +185,7 @@ export function rulePages(): readonly RulePage[] {
     ...vmxPages(),
     ...mmioPages(),
     ...svmPages(),
+    ...shadowPages(),
     ...backingPages(),
     ...allRules().map(rulePage),
   ];

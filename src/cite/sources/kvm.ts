@@ -64,6 +64,13 @@ export const KVM_SOURCES = {
   'kvm/ec53500fae42': commit('ec53500fae42', 'kvm: Add VFIO device', '3.13'),
   'kvm/efdfe536d8c6': commit('efdfe536d8c6', 'KVM: MMU: fix MTRR update', '4.2'),
   'kvm/b18d5431acc7': commit('b18d5431acc7', 'KVM: x86: fix CR0.CD virtualization', '4.2'),
+  'kvm/879ae1880449': commit(
+    '879ae1880449',
+    'KVM: x86: obey KVM_X86_QUIRK_CD_NW_CLEARED in kvm_set_cr0()',
+    '4.4, 4.2.7',
+    'archive',
+    'without it in 4.3-rc and 4.3.3, with it in 4.2.8 (read)',
+  ),
   'kvm/fb279950ba02': commit('fb279950ba02', 'KVM: vmx: obey KVM_QUIRK_CD_NW_CLEARED', '4.2'),
   'kvm/fd717f11015f': commit(
     'fd717f11015f',
@@ -273,6 +280,16 @@ export const KVM_SOURCES = {
     'Linux 2.6.28 to 2.6.30, compiled and run',
     'ran',
   ),
+  'kvm/mmu-notifier': code(
+    'virt/kvm/kvm_main.c, arch/x86/mm/pat/set_memory.c',
+    'kvm_mmu_notifier_ops; set_memory.c has no call of a notifier',
+    'Linux 6.16.1',
+  ),
+  'kvm/set-memory-region': code(
+    'virt/kvm/kvm_main.c',
+    '__kvm_set_memory_region',
+    'Linux 4.1, 6.16',
+  ),
   'kvm/make_spte': code('arch/x86/kvm/mmu/spte.c', 'make_spte', 'Linux 5.10 to 7.3'),
   'kvm/svm.c': code(
     'arch/x86/kvm/svm.c, svm/svm.c',
@@ -332,6 +349,21 @@ export const KVM_SOURCES = {
     '20240105091237.24577-1-yan.y.zhao@intel.com',
     '[PATCH 0/4] KVM: Honor guest memory types for virtio GPU devices',
     '2024-01-05',
+  ),
+  'mail/cros-flag-1': mail(
+    '20240105091346.24637-1-yan.y.zhao@intel.com',
+    '[PATCH 1/4] KVM: Introduce a new memslot flag KVM_MEM_NON_COHERENT_DMA',
+    '2024-01-05',
+  ),
+  'mail/cd-not-zapped': mail(
+    'ZG1WsnYST4zLqTnv@google.com',
+    'Re: [PATCH v2 5/6] KVM: x86: Keep a per-VM MTRR state',
+    '2023-05-23',
+  ),
+  'mail/cd-quirk-stale': mail(
+    'Z0WRzTrtVfi5vSlr@yzhao56-desk.sh.intel.com',
+    'Re: [PATCH v2 1/4] KVM: x86/mmu: Introduce a quirk to control memslot zap behavior',
+    '2024-11-26',
   ),
   'mail/invalid-ram': {
     kind: 'mail',

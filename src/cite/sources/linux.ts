@@ -231,6 +231,11 @@ export const LINUX_SOURCES = {
     'ran',
   ),
   'xen/p2m-pt.c': code('xen/arch/x86/mm/p2m-pt.c', 'p2m_type_to_flags', 'Xen c447b7308b13'),
+  'xen/memory_type_changed': code(
+    'xen/arch/x86/hvm/mtrr.c, xen/arch/x86/include/asm/iocap.h',
+    'memory_type_changed',
+    'Xen c447b7308b13',
+  ),
   'bochs/paging.cc': code(
     'bochs/cpu/paging.cc',
     'resolve_memtype, memtype_by_mtrr',

@@ -22,6 +22,10 @@ import { type SvmEra, slotHostMemtype } from '../svm.ts';
  * what the mail leaves open.
  */
 
+/** A WC of AMD without nested paging is none that looks into the caches (WC+). */
+const UNSAFE_IN_SHADOW =
+  'no self-snoop, or AMD, whose native WC does not look into the caches: a guest type beside it would be an alias that is not kept coherent';
+
 const UNSAFE =
   'no self-snoop, and nothing reads past the caches: a guest type beside it would be an alias that the CPU does not keep coherent';
 
@@ -60,13 +64,12 @@ export const HOST_PAT_SHADOW: ShadowEra = {
   shadow_leaf: [
     when(
       all(
-        not(shadow.amd),
         not(shadow.is_mmio),
-        not(shadow.self_snoop),
         not(shadow.noncoherent_dma),
+        any(shadow.amd, not(shadow.self_snoop)),
       ),
       { host: 'vmm_mapping', guest: false },
-      `exactly the VMM's type: ${UNSAFE}`,
+      `exactly the VMM's type: ${UNSAFE_IN_SHADOW}`,
     ),
     otherwise(
       { host: 'vmm_mapping', guest: true },
@@ -113,13 +116,12 @@ export const HOST_PAT_TRACKED_SHADOW: ShadowEra = {
   shadow_leaf: [
     when(
       all(
-        not(shadow.amd),
         not(shadow.is_mmio),
-        not(shadow.self_snoop),
         not(shadow.noncoherent_dma),
+        any(shadow.amd, not(shadow.self_snoop)),
       ),
       { host: 'host_memtype', guest: false },
-      `exactly the tracked type: ${UNSAFE}`,
+      `exactly the tracked type: ${UNSAFE_IN_SHADOW}`,
     ),
     otherwise(
       { host: 'host_memtype', guest: true },
@@ -186,7 +188,7 @@ export function withHostPatSlotInShadow(kernel: ShadowEra): ShadowEra {
       when(
         all(
           shadow.slot_host_memtype,
-          any(shadow.amd, shadow.is_mmio, shadow.self_snoop, shadow.noncoherent_dma),
+          any(shadow.is_mmio, shadow.noncoherent_dma, all(not(shadow.amd), shadow.self_snoop)),
         ),
         { host: 'vmm_mapping', guest: true },
         "a flagged memslot: the VMM's type combined with the type of the guest PTE",
@@ -195,7 +197,7 @@ export function withHostPatSlotInShadow(kernel: ShadowEra): ShadowEra {
       when(
         shadow.slot_host_memtype,
         { host: 'vmm_mapping', guest: false },
-        `a flagged memslot has exactly the VMM's type: ${UNSAFE}`,
+        `a flagged memslot has exactly the VMM's type: ${UNSAFE_IN_SHADOW}`,
         'memtype/ideal',
       ),
       ...kernel.shadow_leaf,
