@@ -11,6 +11,7 @@ import type {
   UserChange,
 } from './difference.ts';
 import { existingOf } from './existing.ts';
+import { guestMtrrLayouts } from './families/guest-mtrr-layouts.ts';
 import { type Fold, fold, foldAsSaid, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
@@ -205,6 +206,6 @@ export function compare(asked: Asked): Difference {
       : { users: [], usersUnchanged: [] }),
     rules: ruleChanges(a.rules, b.rules),
     existing: existingOf(a, b, runs, restrictionsOf(asked)),
-    families: [],
+    families: same ? [guestMtrrLayouts(a, b)] : [],
   };
 }
