@@ -34,6 +34,19 @@ function dependsOn(paths: readonly JointPath[]): readonly number[] {
   return [...found].sort((x, y) => x - y);
 }
 
+/** Paths with different types lie apart in one of the dimensions: no cell has two answers. */
+function decide(dimensions: readonly number[], paths: readonly JointPath[]): boolean {
+  return paths.every((p, i) =>
+    paths
+      .slice(i + 1)
+      .every(
+        (q) =>
+          (p.a.code === q.a.code && p.b.code === q.b.code) ||
+          dimensions.some((d) => ((p.cube[d] as number) & (q.cube[d] as number)) === 0),
+      ),
+  );
+}
+
 function nameOf(d: number): Dimension {
   return DIMENSIONS[d] as Dimension;
 }
@@ -75,6 +88,9 @@ function arranged(dimensions: readonly number[]): readonly number[] {
   return dimensions.toSorted((x, y) => rank(x) - rank(y));
 }
 
+/** Rows, columns and slices. */
+const MOST = 3;
+
 /**
  * The types within a cause as a table; null when they depend on more than three inputs.
  *
@@ -82,8 +98,9 @@ function arranged(dimensions: readonly number[]): readonly number[] {
  * @param whole the same paths over the inputs, for the kinds of page
  */
 export function gridOf(said: readonly JointPath[], whole: readonly JointPath[]): TypeGrid | null {
-  const [first, second, third, more] = arranged(dependsOn(said));
-  if (more !== undefined) return null;
+  const dimensions = arranged(dependsOn(said));
+  if (dimensions.length > MOST || !decide(dimensions, said)) return null;
+  const [first, second, third] = dimensions;
   if (first === undefined) return null;
   const row = second ?? first;
   const column = second === undefined ? null : first;

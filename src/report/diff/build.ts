@@ -1,8 +1,9 @@
 import type { Difference, PlatformGroup, Side } from '../../compare/difference.ts';
 import type { AfterEvent, EventChange, Existing } from '../../compare/existing.ts';
 import type { FamilyResult } from '../../compare/families/family.ts';
-import { causeBlock, unknownCauses } from './build-cause.ts';
-import { type Block, type Field, field, section, sectionOf, text } from './document.ts';
+import type { Platform } from '../../compare/platforms.ts';
+import { causeBlock, emptyMemory, unknownCauses, type Writing } from './build-cause.ts';
+import { type Block, type Field, field, fieldsOf, section, sectionOf, text } from './document.ts';
 import { type GroupView, groupViews, userViews } from './gather.ts';
 import { unchangedWords } from './unchanged.ts';
 import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
@@ -13,9 +14,6 @@ export interface ReportOptions {
   readonly all: boolean;
 }
 
-const fields = (...list: readonly Field[]): readonly Block[] =>
-  list.length === 0 ? [] : [{ kind: 'fields', fields: list }];
-
 // ---- head ---------------------------------------------------------------------------------------
 
 function sideFields({ name, title, notes }: Side): readonly Field[] {
@@ -23,7 +21,7 @@ function sideFields({ name, title, notes }: Side): readonly Field[] {
 }
 
 function head(d: Difference): readonly Block[] {
-  return [...fields(...sideFields(d.a), ...sideFields(d.b)), text(verdictSentences(d).join(' '))];
+  return [...fieldsOf(...sideFields(d.a), ...sideFields(d.b)), text(verdictSentences(d).join(' '))];
 }
 
 function users(d: Difference): readonly Block[] {
@@ -38,52 +36,45 @@ function groupTitle({ platforms, differing, points }: PlatformGroup): string {
   return `${listed(platformWords(platforms))} (${ids}): ${percent(differing, points)} change`;
 }
 
-function leafOnlyWords({ leafOnly }: PlatformGroup): readonly Block[] {
-  if (leafOnly === 0) return [];
-  return [
-    text(
-      `At ${counted(leafOnly, 'other point')} KVM installs something else and the type is the same.`,
-    ),
-  ];
-}
-
-function groupBlock(view: GroupView, all: boolean): Block {
+function groupBlock(view: GroupView, writing: Writing): Block {
   const { group, known } = view;
+  const { leafOnly, differing, points } = group;
   const each = group.platforms.length > 1 ? ' on each' : '';
+  const leaf =
+    leafOnly === 0
+      ? ''
+      : `; at ${grouped(leafOnly)} others KVM installs something else and the type stays`;
   return section(groupTitle(group), [
-    text(`${grouped(group.differing)} of ${counted(group.points, 'point')}${each}.`),
-    ...known.map((n) => causeBlock(n, group.points, all)),
-    ...unknownCauses(view, all),
-    ...leafOnlyWords(group),
+    text(`${grouped(differing)} of ${counted(points, 'point')}${each}${leaf}.`),
+    ...known.map((n) => causeBlock(n, points, writing)),
+    ...unknownCauses(view, writing),
   ]);
 }
 
 // ---- what stays ---------------------------------------------------------------------------------
 
+/** For whom nothing changes on the platforms where something does. */
+export function unchangedFor(views: readonly GroupView[]): readonly string[] {
+  const by = new Map<string, Platform[]>();
+  for (const { group } of views) {
+    if (group.unchanged.length === 0) continue;
+    const words = group.unchanged.map(unchangedWords).join('; ');
+    by.set(words, [...(by.get(words) ?? []), ...group.platforms]);
+  }
+  return [...by].map(([words, on]) => `on ${listed(platformWords(on))}: ${words}`);
+}
+
 function unchanged(d: Difference, views: readonly GroupView[], all: boolean): readonly Block[] {
   const same = samePlatforms(d);
-  const stays = [
-    ...(same.length === 0 ? [] : [field('platforms', listed(same))]),
-    ...views
-      .filter(({ group }) => group.unchanged.length > 0)
-      .map(({ group }) =>
-        field(
-          listed(platformWords(group.platforms)),
-          group.unchanged.map(unchangedWords).join('; '),
-        ),
-      ),
-    ...(d.usersUnchanged.length === 0
-      ? []
-      : [
-          field(
-            'known users',
-            all
-              ? { kind: 'list', items: d.usersUnchanged.map(({ id, title }) => `${id}: ${title}`) }
-              : d.usersUnchanged.map(({ id }) => id).join(', '),
-          ),
-        ]),
+  const ids = d.usersUnchanged.map(({ id }) => id);
+  const named = d.usersUnchanged.map(({ id, title }) => `${id}: ${title}`);
+  const items = [
+    ...(same.length === 0 ? [] : [`everything on ${listed(same)}`]),
+    ...unchangedFor(views),
+    ...(ids.length === 0 || all ? [] : [`known users: ${ids.join(', ')}`]),
+    ...(all ? named : []),
   ];
-  return sectionOf('Unchanged', fields(...stays));
+  return items.length === 0 ? [] : [section('Unchanged', [{ kind: 'list', items }])];
 }
 
 // ---- beside the type ----------------------------------------------------------------------------
@@ -92,7 +83,7 @@ function rules(d: Difference): readonly Block[] {
   const found = d.rules.map(({ what, before, after, consequence, source }) =>
     section(
       what,
-      fields(
+      fieldsOf(
         field('before', before),
         field('after', after),
         field('means', `${consequence} [${source}]`),
@@ -114,7 +105,7 @@ function eventWords({ affected, stale, action, example }: AfterEvent): readonly 
 function eventBlock({ title, platforms, before, after, consequence, source }: EventChange): Block {
   return section(
     `${title} (${listed(platformWords(platforms))})`,
-    fields(
+    fieldsOf(
       ...eventWords(before).map((w, i) => field(i === 0 ? 'before' : '', w)),
       ...eventWords(after).map((w, i) => field(i === 0 ? 'after' : '', w)),
       field('means', `${consequence} [${source}]`),
@@ -140,7 +131,7 @@ function existing({ points, changes, staleOnBoth }: Existing): readonly Block[] 
 function familyBlock({ title, bound, members, differing, cases }: FamilyResult): Block {
   return section(
     `${title}: ${grouped(differing)} of ${grouped(members)} differ`,
-    fields(
+    fieldsOf(
       ...cases.flatMap((c) => [
         field('case', `${c.cause}: ${grouped(c.count)}, ${c.before} -> ${c.after} [${c.source}]`),
         field('', `for example ${c.example}`),
@@ -162,7 +153,7 @@ function extent(d: Difference): readonly Block[] {
   return [
     section(
       'What was compared',
-      fields(
+      fieldsOf(
         field(
           'folded',
           `${counted(d.points, 'point')}: ${what}, on ${counted(platforms, 'platform')}; ${grouped(d.differing)} differ`,
@@ -186,12 +177,13 @@ export interface Report {
 /** Everything that a difference has to say, in the order in which it is read. */
 export function reportOf(d: Difference, { all }: ReportOptions): Report {
   const views = groupViews(d);
+  const memory = all ? null : emptyMemory();
   return {
     title: `${sidesWords(d)}`,
     content: [
       ...head(d),
       ...users(d),
-      ...views.map((v) => groupBlock(v, all)),
+      ...views.map((v) => groupBlock(v, { all, memory })),
       ...unchanged(d, views, all),
       ...rules(d),
       ...existing(d.existing),

@@ -1,5 +1,6 @@
 import type { Witness } from '../../compare/difference.ts';
 import type { DrawnTable } from './drawn-grid.ts';
+import type { Effect } from './effects.ts';
 import type { UserView } from './gather.ts';
 
 /** A label and what belongs to it. */
@@ -16,6 +17,7 @@ export type Block =
   /** The first row is the heading. */
   | { readonly kind: 'table'; readonly rows: readonly (readonly string[])[] }
   | { readonly kind: 'types'; readonly table: DrawnTable }
+  | { readonly kind: 'effects'; readonly effects: readonly Effect[] }
   | { readonly kind: 'users'; readonly users: readonly UserView[] }
   | { readonly kind: 'command'; readonly witness: Witness }
   | { readonly kind: 'section'; readonly title: string; readonly content: readonly Block[] }
@@ -34,6 +36,9 @@ export const field = (label: string, ...content: readonly (Block | string)[]): F
   label,
   content: content.map((c) => (typeof c === 'string' ? text(c) : c)),
 });
+
+export const fieldsOf = (...fields: readonly Field[]): readonly Block[] =>
+  fields.length === 0 ? [] : [{ kind: 'fields', fields }];
 
 /** Nothing at all where there is nothing to say. */
 export function sectionOf(title: string, content: readonly Block[]): readonly Block[] {

@@ -1,84 +1,94 @@
-import type { Difference, UserChange } from '../../compare/difference.ts';
+import type { Difference } from '../../compare/difference.ts';
 import { fitted, table } from '../wrap.ts';
 import { type Report, type ReportOptions, reportOf } from './build.ts';
-import { consequenceWords } from './build-cause.ts';
 import type { Block, Field } from './document.ts';
 import { type DrawnTable, tableWords } from './drawn-grid.ts';
-import type { UserView } from './gather.ts';
+import type { Effect } from './effects.ts';
+import type { UserRow, UserView } from './gather.ts';
+import { pageWords } from './pages.ts';
 import { commandLines } from './witness.ts';
 import { listed, platformWords } from './words.ts';
+import { effectWords, placeWords, rowWords, userWords } from './words-of.ts';
 
 export interface TextOptions extends ReportOptions {
+  /** Columns: 80 for a terminal or a pipe. */
   readonly width: number;
 }
 
 const INDENT = 2;
 
-function indented(lines: readonly string[], by = INDENT): readonly string[] {
+export function indented(lines: readonly string[], by = INDENT): readonly string[] {
   return lines.map((line) => (line === '' ? '' : ' '.repeat(by) + line));
 }
 
-/** The type before where one word says it for the whole table; kinds of page where they differ. */
+/** What a table is of: the value of a third input, the type before, kinds of page. */
 function caption({ at, before, columnInput, backings }: DrawnTable): string {
   const words = [
     ...(at === null ? [] : [at]),
-    ...(columnInput === null
-      ? []
-      : [before === null ? 'before>after' : `before ${before} everywhere`]),
-    ...(at === null || backings.length === 0 ? [] : [backings.join(', ')]),
+    ...(columnInput === null || before === null ? [] : [`before ${before}`]),
+    ...(at === null || backings.length === 0 ? [] : [pageWords(backings)]),
   ];
   return words.length === 0 ? '' : `${words.join('; ')}:`;
 }
 
-function typeLines(drawn: DrawnTable, width: number): readonly string[] {
+export function typeLines(drawn: DrawnTable, width: number): readonly string[] {
   const words = caption(drawn);
   return [...(words === '' ? [] : fitted(words, width)), ...table(tableWords(drawn), width)];
 }
 
-function rowLines(
-  { before, after, consequences, platforms }: UserChange,
-  width: number,
-): readonly string[] {
-  const change = `${before.join(' or ')} -> ${after.join(' or ')}`;
-  const where = `${change}  ${listed(platformWords(platforms))}`;
-  const means =
-    consequences.length === 0
-      ? 'no consequence known'
-      : consequences.map(consequenceWords).join('; ');
-  return [...fitted(where, width), ...indented(fitted(means, width - INDENT))];
+function effectLines(effect: Effect, width: number): readonly string[] {
+  const { places } = effect;
+  return [
+    ...fitted(`${effectWords(effect)}${places.length === 0 ? '' : ':'}`, width, '  '),
+    ...places.flatMap((p) => indented(fitted(placeWords(p), width - INDENT, '  '))),
+  ];
 }
 
-function userLines({ id, title, rows }: UserView, width: number): readonly string[] {
+function rowLines(row: UserRow, width: number): readonly string[] {
+  const where = `${rowWords(row)} on ${listed(platformWords(row.platforms))}`;
   return [
-    ...fitted(`${id}: ${title}`, width, '  '),
+    ...fitted(where, width, '  '),
+    ...userWords(row).flatMap((w) => indented(fitted(w, width - INDENT, '  '))),
+  ];
+}
+
+function userLines({ id, title, source, rows }: UserView, width: number): readonly string[] {
+  return [
+    ...fitted(`${id}: ${title} [${source}]`, width, '    '),
     ...rows.flatMap((row) => indented(rowLines(row, width - INDENT))),
   ];
 }
 
-/** Labels in a column of their own, but for one that is longer than it. */
-const LABEL = 9;
+/** Labels stand in a column of their own, but for one that is longer than this. */
+const WIDEST_LABEL = 16;
 
-function fieldLines({ label, content }: Field, width: number): readonly string[] {
-  const lines = content.flatMap((block) => blockLines(block, width - LABEL));
+function fieldLines({ label, content }: Field, column: number, width: number): readonly string[] {
+  const lines = content.flatMap((block) => blockLines(block, width - column));
   const [first = '', ...rest] = lines;
-  if (label.length < LABEL && first !== '') {
-    return [(label.padEnd(LABEL) + first).trimEnd(), ...indented(rest, LABEL)];
-  }
-  return [...fitted(`${label}:`, width), ...indented(lines, LABEL)];
+  if (label.length >= column) return [...fitted(`${label}:`, width), ...indented(lines, column)];
+  return [(label.padEnd(column) + first).trimEnd(), ...indented(rest, column)];
+}
+
+function fieldsLines(fields: readonly Field[], width: number): readonly string[] {
+  const labels = fields.map(({ label }) => label.length).filter((n) => n <= WIDEST_LABEL);
+  const column = Math.max(7, ...labels) + 2;
+  return fields.flatMap((f) => fieldLines(f, column, width));
 }
 
 function blockLines(block: Block, width: number): readonly string[] {
   switch (block.kind) {
     case 'text':
-      return fitted(block.text, width);
+      return block.text === '' ? [''] : fitted(block.text, width);
     case 'list':
       return block.items.flatMap((item) => fitted(item, width, '  '));
     case 'fields':
-      return block.fields.flatMap((f) => fieldLines(f, width));
+      return fieldsLines(block.fields, width);
     case 'table':
       return table(block.rows, width);
     case 'types':
       return typeLines(block.table, width);
+    case 'effects':
+      return block.effects.flatMap((e) => effectLines(e, width));
     case 'users':
       return block.users.flatMap((user) => userLines(user, width));
     case 'command':
@@ -90,11 +100,16 @@ function blockLines(block: Block, width: number): readonly string[] {
         ...indented(linesOf(block.content, width - INDENT)),
       ];
     case 'more':
-      return fitted(block.summary, width);
+      return [
+        '',
+        ...fitted(block.summary, width, '  '),
+        ...indented(linesOf(block.content, width - INDENT)),
+      ];
   }
 }
 
-function linesOf(blocks: readonly Block[], width: number): readonly string[] {
+/** Blocks as lines of at most `width` columns. */
+export function linesOf(blocks: readonly Block[], width: number): readonly string[] {
   return blocks.flatMap((block) => blockLines(block, width));
 }
 

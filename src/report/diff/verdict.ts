@@ -25,6 +25,17 @@ export function changedPlatforms({ platforms }: Difference): readonly string[] {
   return platformWords(platforms.filter((g) => g.differing > 0).flatMap((g) => g.platforms));
 }
 
+/** Past so many names the verdict only counts them. */
+const NAMED = 4;
+
+function where(d: Difference): string {
+  const differ = d.platforms.filter((g) => g.differing > 0).flatMap((g) => g.platforms).length;
+  const all = d.platforms.reduce((n, g) => n + g.platforms.length, 0);
+  if (differ === all && all > 1) return `all ${all} platforms`;
+  const names = changedPlatforms(d);
+  return names.length > NAMED ? `${differ} of ${all} platforms` : listed(names);
+}
+
 export function samePlatforms({ platforms }: Difference): readonly string[] {
   return platformWords(platforms.filter((g) => g.differing === 0).flatMap((g) => g.platforms));
 }
@@ -39,11 +50,11 @@ export function usersSentence(d: Difference): string {
   }
   const kinds = KINDS.flatMap((kind) => {
     const n = usersWith(kind, views).length;
-    return n === 0 ? [] : [`${KIND_WORDS[kind]} ${n}`];
+    return n === 0 ? [] : [`${n} ${KIND_WORDS[kind]}`];
   });
   const of =
     d.only === null
-      ? `${views.length} of ${total} known users get`
+      ? `${views.length} of ${total} known users ${views.length === 1 ? 'gets' : 'get'}`
       : `${counted(views.length, 'known user')} get`;
   return `${of} another type${kinds.length === 0 ? '' : `: ${kinds.join(', ')}`}.`;
 }
@@ -64,8 +75,8 @@ export function verdictSentences(d: Difference): readonly string[] {
   const first =
     d.differing === 0
       ? `No guest access gets another memory type${only}.`
-      : `Guest accesses get another memory type${only} on ${listed(changedPlatforms(d))}: ` +
-        `${shares(d)} of all combinations of the inputs there.`;
+      : `Guest accesses get another memory type${only} on ${where(d)}: ` +
+        `${shares(d)} of all combinations of the inputs.`;
   return [first, usersSentence(d), besides(d)].filter((s) => s !== '');
 }
 

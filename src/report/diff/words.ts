@@ -5,8 +5,9 @@ import type {
   Cover,
   Literal,
 } from '../../compare/difference.ts';
-import type { Platform, PlatformId } from '../../compare/platforms.ts';
+import { PLATFORMS, type Platform, type PlatformId } from '../../compare/platforms.ts';
 import { SWEEP_INPUTS } from '../../compare/space.ts';
+import type { EffectiveType } from '../../x86/types.ts';
 
 // ---- numbers ------------------------------------------------------------------------------------
 
@@ -55,7 +56,8 @@ const TOGETHER: readonly (readonly [PlatformId, PlatformId, string])[] = [
 
 /** Platforms in words; those that differ in self-snoop alone as one. */
 export function platformWords(platforms: readonly Platform[]): readonly string[] {
-  const ids = platforms.map(({ id }) => id);
+  const given = platforms.map(({ id }) => id);
+  const ids = PLATFORMS.map(({ id }) => id).filter((id) => given.includes(id));
   return ids.flatMap((id) => {
     const pair = TOGETHER.find(
       ([x, y]) => ids.includes(x) && ids.includes(y) && (id === x || id === y),
@@ -63,6 +65,14 @@ export function platformWords(platforms: readonly Platform[]): readonly string[]
     if (pair === undefined) return [ALONE[id]];
     return id === pair[0] ? [pair[2]] : [];
   });
+}
+
+/** Some of the platforms of which was spoken, by those left out where that is shorter. */
+export function somePlatforms(on: readonly Platform[], all: readonly Platform[]): string {
+  const others = all.filter((p) => !on.includes(p));
+  const words = listed(platformWords(on));
+  const not = `not ${listed(platformWords(others))}`;
+  return not.length < words.length ? not : words;
 }
 
 // ---- conditions ---------------------------------------------------------------------------------
@@ -156,8 +166,33 @@ export function pairWords({ before, after }: Pick<Change, 'before' | 'after'>): 
   return `${before} > ${after}`;
 }
 
-/** The worst first. */
+const TYPE_ORDER: readonly EffectiveType[] = ['WB', 'WT', 'WP', 'WC+', 'WC', 'UC', 'CD'];
+
+/** Changes in short: "WB > WC/UC, WT > UC". */
+export function pairsWords(changes: readonly Pick<Change, 'before' | 'after'>[]): string {
+  const pairs = TYPE_ORDER.flatMap((before) => {
+    const after = TYPE_ORDER.filter((t) =>
+      changes.some((c) => c.before === before && c.after === t),
+    );
+    return after.length === 0 ? [] : [`${before} > ${after.join('/')}`];
+  });
+  return pairs.join(', ');
+}
+
+/** In the order in which they are said: what is right or wrong before what is fast or slow. */
 export const KINDS: readonly ConsequenceKind[] = [
+  'machine-check',
+  'stale',
+  'alias',
+  'machine-check-gone',
+  'coherent',
+  'alias-gone',
+  'slower',
+  'faster',
+];
+
+/** The worst first. */
+const GRAVITY: readonly ConsequenceKind[] = [
   'machine-check',
   'stale',
   'alias',
@@ -168,20 +203,26 @@ export const KINDS: readonly ConsequenceKind[] = [
   'faster',
 ];
 
-export const KIND_WORDS: Readonly<Record<ConsequenceKind, string>> = {
-  'machine-check': 'machine-check risk',
-  stale: 'stale data',
-  alias: 'dangerous alias',
-  slower: 'slower',
-  'machine-check-gone': 'no machine-check risk any more',
-  coherent: 'coherent',
-  'alias-gone': 'no dangerous alias any more',
-  faster: 'faster',
-};
+/** The smaller, the worse. */
+export function gravityOf(kind: ConsequenceKind): number {
+  return GRAVITY.indexOf(kind);
+}
 
 export function isWorse(kind: ConsequenceKind): boolean {
-  return KINDS.indexOf(kind) < KINDS.indexOf('machine-check-gone');
+  return gravityOf(kind) <= gravityOf('slower');
 }
+
+/** "4 ...": how many users it happens to. */
+export const KIND_WORDS: Readonly<Record<ConsequenceKind, string>> = {
+  'machine-check': 'with a machine-check risk',
+  stale: 'with stale data',
+  alias: 'with a dangerous alias',
+  'machine-check-gone': 'rid of a machine-check risk',
+  coherent: 'now coherent',
+  'alias-gone': 'rid of a dangerous alias',
+  slower: 'slower',
+  faster: 'faster',
+};
 
 // ---- inputs -------------------------------------------------------------------------------------
 

@@ -1,0 +1,104 @@
+import type { Cause, Change } from '../../compare/difference.ts';
+import { joined, type Meaning, type Memory, meaningOf, once, pageFields } from './build-cause.ts';
+import { type Block, type Field, field, fieldsOf, section } from './document.ts';
+import { type DrawnTable, drawnTables } from './drawn-grid.ts';
+import { type Effect, shortWords } from './effects.ts';
+import { knownChanges, type Numbered } from './gather.ts';
+import { KERNEL, kernelInput } from './kernel-words.ts';
+import { coverWords, minimalWords, pairsWords } from './words.ts';
+
+/** The tables of a cause of which some known kind of page is. */
+function tablesOf(cause: Cause): readonly DrawnTable[] {
+  if (cause.grid === null) return [];
+  return drawnTables(cause.grid).filter(({ backings }) => backings.length > 0);
+}
+
+function inKernelWords(table: DrawnTable): DrawnTable {
+  const [input = '', value = ''] = table.at?.split(' ') ?? [];
+  return {
+    ...table,
+    at: table.at === null ? null : `${kernelInput(input)} ${value}`,
+    rowInput: kernelInput(table.rowInput),
+    columnInput: table.columnInput === null ? null : kernelInput(table.columnInput),
+  };
+}
+
+/** Tables with rows and columns, each once. */
+export function squareTables(causes: readonly Cause[]): number {
+  const square = causes.flatMap(tablesOf).filter(({ columnInput }) => columnInput !== null);
+  return new Set(square.map(({ rows }) => JSON.stringify(rows))).size;
+}
+
+function typeFields(cause: Cause, square: boolean): readonly Field[] {
+  const tables = tablesOf(cause);
+  const draws = square || tables.every(({ columnInput }) => columnInput === null);
+  if (tables.length === 0 || !draws) return [field('types', pairsWords(knownChanges(cause)))];
+  return [
+    field(
+      'types',
+      ...tables.map((table): Block => ({ kind: 'types', table: inKernelWords(table) })),
+    ),
+  ];
+}
+
+/** Where an effect holds, whatever its details are. */
+function whereWords({ places }: Effect): string {
+  const by = new Map<string, Change[]>();
+  for (const { scope, changes } of places) by.set(scope, [...(by.get(scope) ?? []), ...changes]);
+  return [...by]
+    .map(([scope, changes]) => `${pairsWords(changes)}${scope === '' ? '' : ` of ${scope}`}`)
+    .join('; ');
+}
+
+/** What a cause means: a line for each set of changes. */
+function effectItems(effects: readonly Effect[]): readonly string[] {
+  const by = new Map<string, string[]>();
+  for (const effect of effects) {
+    const where = whereWords(effect);
+    const details = effect.places.map((p) => p.detail).filter((d) => d !== '');
+    const { consequence } = effect;
+    const words = consequence === null ? effect.text : shortWords(consequence, details);
+    const whom = consequence?.forWhom ?? null;
+    const to = whom === null || words.includes(whom) ? '' : ` for ${whom}`;
+    by.set(where, [...(by.get(where) ?? []), words + to]);
+  }
+  return [...by].map(([where, words]) => `${where === '' ? '' : `${where}: `}${words.join('; ')}`);
+}
+
+function meaningFields({ as, effects, gone }: Meaning): readonly Field[] {
+  const items = [...effectItems(effects), ...gone.map((w) => `not: ${w}`)];
+  const list: Block = { kind: 'list', items };
+  if (as === null) return items.length === 0 ? [] : [field('so', list)];
+  return items.length === 0 ? [] : [field('so', `as ${as}, but:`, list)];
+}
+
+/** Why, where it is met first. */
+function whyFields({ after, mmio }: Cause, { lines }: Memory): readonly Field[] {
+  const reasons = [
+    ...(mmio === null ? [] : [{ by: mmio.after, words: `kvm_is_mmio_pfn(): ${mmio.after.why}` }]),
+    { by: after, words: after.why },
+  ].filter(({ by }) => !lines.has(by.rule));
+  for (const { by } of reasons) lines.add(by.rule);
+  return reasons.map(({ words }, i) => field(i === 0 ? 'why' : '', words));
+}
+
+/** A cause as a cover letter has it: what is installed, when, which types, for which pages, so what. */
+export function letterCause({ no, cause }: Numbered, square: boolean, memory: Memory): Block {
+  const when = [field('when', coverWords(cause.when, KERNEL) + minimalWords(cause.when))];
+  const meaning = meaningOf(cause, memory);
+  const parts = [
+    once('condition', when, no, memory),
+    once('types', typeFields(cause, square), no, memory),
+    once('pages', pageFields(cause), no, memory),
+    ...(meaning.as !== null && meaning.effects.length + meaning.gone.length === 0
+      ? [{ as: meaning.as, what: 'consequences' }]
+      : []),
+  ];
+  const fields = [
+    ...whyFields(cause, memory),
+    ...joined(parts.filter((p) => 'as' in p || p.length > 0)),
+    ...meaningFields(meaning),
+  ];
+  memory.causes.push({ no, cause });
+  return section(`${no}. ${cause.before.leaf} -> ${cause.after.leaf}`, fieldsOf(...fields));
+}
