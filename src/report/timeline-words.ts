@@ -163,5 +163,6 @@ export function headline(t: Timeline): string {
 
 /** "cpu intel, backing ttm-wc, guest WC" */
 export function factWords({ said }: Timeline): string {
+  if (said.length === 0) return 'an access of which nothing was said';
   return said.map(({ key, values }) => `${key} ${values.join(' ')}`).join(', ');
 }
