@@ -1,3 +1,4 @@
+import type { FactKey } from '../facts/facts.ts';
 import type { BackingClass } from '../linux/backing.ts';
 import { backingClass } from '../linux/backing.ts';
 import { causesOf, hull, leafOnly } from './causes.ts';
@@ -107,8 +108,26 @@ function platformFacts({ vendor, paging, selfSnoop, confidential }: Platform): P
   ] as never);
 }
 
-function userOn(user: User, platform: Platform, { a, b }: Asked): UserChange | null {
-  const facts: PointFacts = new Map([...platformFacts(platform), ...user.facts]);
+/** Whether a user is among those that are asked for, by what is known of them. */
+function isAsked(user: User, { backings, facts }: Asked): boolean {
+  return user.facts.every(([key, value]) => {
+    if (key === 'backing') return backings.length === 0 || backings.some(({ id }) => id === value);
+    const allowed = (facts as Readonly<Record<string, readonly unknown[] | undefined>>)[key];
+    return allowed === undefined || allowed.includes(value);
+  });
+}
+
+/** What was said of all accesses is said of a user's too. */
+function userFacts(user: User, platform: Platform, { facts }: Asked): PointFacts {
+  const said = Object.entries(facts).flatMap(([key, values]) =>
+    values?.length === 1 ? [[key, values[0]]] : [],
+  );
+  return new Map([...platformFacts(platform), ...(said as [FactKey, never][]), ...user.facts]);
+}
+
+function userOn(user: User, platform: Platform, asked: Asked): UserChange | null {
+  const { a, b } = asked;
+  const facts = userFacts(user, platform, asked);
   const [before, after] = [resolvedAt(facts, a), resolvedAt(facts, b)];
   if (before.types.join() === after.types.join()) return null;
   const [from] = before.types;
@@ -136,7 +155,8 @@ function usersOf(
   platforms: readonly Platform[],
 ): Pick<Difference, 'users' | 'usersUnchanged'> {
   const changed: UserChange[] = [];
-  for (const user of USERS) {
+  const users = USERS.filter((user) => isAsked(user, asked));
+  for (const user of users) {
     for (const platform of platforms) {
       if (user.on !== null && !user.on.includes(platform.id)) continue;
       const found = userOn(user, platform, asked);
@@ -156,7 +176,7 @@ function usersOf(
       u.consequences.some((c) => c.category === asked.only),
   );
   const ids = new Set(changed.map((u) => u.id));
-  const there = USERS.filter(({ on }) => on === null || platforms.some((p) => on.includes(p.id)));
+  const there = users.filter(({ on }) => on === null || platforms.some((p) => on.includes(p.id)));
   return {
     users: relevant,
     usersUnchanged: there.filter(({ id }) => !ids.has(id)).map(({ id, title }) => ({ id, title })),
