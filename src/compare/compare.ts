@@ -12,7 +12,10 @@ import type {
   UserChange,
 } from './difference.ts';
 import { existingOf } from './existing.ts';
+import { devices } from './families/devices.ts';
+import { allows, type FamilyResult, type Scope } from './families/family.ts';
 import { guestMtrrLayouts } from './families/guest-mtrr-layouts.ts';
+import { hugePages } from './families/huge-pages.ts';
 import { type Fold, fold, foldAsSaid, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
@@ -195,6 +198,38 @@ function restrictedTo({ backings, facts }: Asked): readonly string[] {
     : [`backing ${backings.map(({ id }) => id).join(', ')}`, ...words];
 }
 
+/** Infinite inputs, as far as what was asked for has any. */
+function familiesIn({ a, b }: Asked, scope: Scope): readonly FamilyResult[] {
+  const mtrrs =
+    scope.platforms.some(({ paging, confidential }) => paging === 'ept' && confidential === 'no') &&
+    allows(scope, 'noncoherent-dma', true);
+  return [
+    ...(mtrrs ? [guestMtrrLayouts(a, b)] : []),
+    hugePages(a, b, scope),
+    ...(allows(scope, 'noncoherent-dma', true) ? [devices(a, b)] : []),
+  ];
+}
+
+type Besides = Pick<Difference, 'rules' | 'existing' | 'families'>;
+
+/** What differs beside the type of an access. */
+function besides(asked: Asked, runs: readonly (readonly [Platform, Platform])[]): Besides {
+  const { a, b, facts } = asked;
+  const same = runs.every(([here, there]) => here === there);
+  return {
+    rules: ruleChanges(a.rules, b.rules, facts),
+    existing: existingOf(a, b, runs, restrictionsOf(asked)),
+    families: same ? familiesIn(asked, { platforms: runs.map(([here]) => here), facts }) : [],
+  };
+}
+
+/** Somebody asked for one kind of consequence of a type: the rest is another question. */
+const NOTHING_BESIDE: Besides = {
+  rules: [],
+  existing: { differs: false, points: 0, changes: [], staleOnBoth: [] },
+  families: [],
+};
+
 /** Everything that differs between two sides. */
 export function compare(asked: Asked): Difference {
   const { a, b, only } = asked;
@@ -224,8 +259,6 @@ export function compare(asked: Asked): Difference {
           compared.map(({ platform }) => platform),
         )
       : { users: [], usersUnchanged: [] }),
-    rules: ruleChanges(a.rules, b.rules),
-    existing: existingOf(a, b, runs, restrictionsOf(asked)),
-    families: same ? [guestMtrrLayouts(a, b)] : [],
+    ...(only === null ? besides(asked, runs) : NOTHING_BESIDE),
   };
 }

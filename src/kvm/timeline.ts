@@ -225,6 +225,7 @@ function rulesOf(boundary: number, id: string, kernels: string): readonly KvmRul
     kernels,
     guestMtrr: one(GUEST_MTRR),
     hugePage: one(HUGE_PAGE),
+    hugeFlagged: false,
     zap: one(ZAPPING),
     hasCdQuirk: one(CD_QUIRK),
     hasPatQuirk: parts.vmx === E11,

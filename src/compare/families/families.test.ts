@@ -8,9 +8,10 @@ import { parseKernelVersion } from '../../linux/version.ts';
 import { isMmioAt } from '../access.ts';
 import type { Side } from '../difference.ts';
 import { pageOf } from '../kinds.ts';
+import { PLATFORMS } from '../platforms.ts';
 import type { ReadInput } from '../space.ts';
 import { devices } from './devices.ts';
-import type { FamilyResult } from './family.ts';
+import type { FamilyResult, Scope } from './family.ts';
 import { guestMtrrLayouts } from './guest-mtrr-layouts.ts';
 import {
   BASE,
@@ -24,6 +25,8 @@ import {
 import { hugePages, mapperOf } from './huge-pages.ts';
 import { layouts, ONE_MIB, stateOf } from './mtrr-layouts.ts';
 
+const EVERYWHERE: Scope = { platforms: PLATFORMS, facts: {} };
+
 function side(name: string): Side {
   const proposal = NAMED_POLICIES.find(({ id }) => id === name);
   const [rules] =
@@ -34,7 +37,7 @@ function side(name: string): Side {
 
 const FAMILIES: readonly ((a: Side, b: Side) => FamilyResult)[] = [
   guestMtrrLayouts,
-  hugePages,
+  (a, b) => hugePages(a, b, EVERYWHERE),
   devices,
 ];
 const NAMES = [
@@ -165,7 +168,7 @@ describe('huge pages', () => {
   /** Each block page by page: what each is by itself, and how KVM would map the whole. */
   function pageByPage(name: string, take: (n: number) => boolean): void {
     const { rules } = side(name);
-    const scenes = scenesFor([side(name)]);
+    const scenes = scenesFor([side(name)], EVERYWHERE);
     const mapper = mapperOf(rules, scenes);
     let n = 0;
     for (const setting of settingsOf(scenes)) {
@@ -192,7 +195,7 @@ describe('huge pages', () => {
         };
         const levelAt = (page: number): Level | null =>
           mappedLevel(
-            rules.hugePage,
+            rules.hugeFlagged ? [rules.hugePage, 'one-host-type-in-flagged-slots'] : rules.hugePage,
             {
               ept: () => scene.platform.paging === 'ept',
               tdp: () => scene.platform.paging !== 'shadow',
@@ -246,16 +249,16 @@ describe('huge pages', () => {
   });
 
   test('what is known of the rules', () => {
-    const seed = hugePages(side('6.8'), side('wc-as-mmio'));
+    const seed = hugePages(side('6.8'), side('wc-as-mmio'), EVERYWHERE);
     expect(seed.cases).toHaveLength(1);
     expect(seed.cases[0]?.example).toBe(
       '2M of ram, ttm-wc after the first page; one guest MTRR type; ept, no non-coherent DMA: 2M; then 2M, 511 pages EPT WB+IPAT instead of EPT UC',
     );
-    const ideal = hugePages(side('6.16'), side('host-pat'));
+    const ideal = hugePages(side('6.16'), side('host-pat'), EVERYWHERE);
     expect(ideal.cases.map(({ after }) => after)).toEqual(['split']);
-    const limits = hugePages(side('5.19'), side('6.0'));
+    const limits = hugePages(side('5.19'), side('6.0'), EVERYWHERE);
     expect(limits.cases.map(({ before }) => before.startsWith('split'))).toEqual([true, true]);
-    expect(hugePages(side('6.11'), side('7.3')).differing).toBe(0);
+    expect(hugePages(side('6.11'), side('7.3'), EVERYWHERE).differing).toBe(0);
   });
 });
 

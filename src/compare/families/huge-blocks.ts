@@ -6,6 +6,7 @@ import { type MtrrType, TYPE_CODE } from '../../x86/types.ts';
 import type { Side } from '../difference.ts';
 import { pageOf } from '../kinds.ts';
 import { PLATFORMS, type Platform } from '../platforms.ts';
+import { allows, type Scope } from './family.ts';
 
 /** One class of backing for each combination of facts that KVM can see. */
 export const KINDS: readonly BackingClass[] = BACKINGS.filter(
@@ -52,13 +53,20 @@ const PAGINGS: readonly Platform[] = PLATFORMS.filter(({ id }) =>
   ['intel-ept', 'amd-npt', 'intel-shadow'].includes(id),
 );
 
-export function scenesFor(sides: readonly Side[]): readonly Scene[] {
-  const hasFlag = sides.some(({ rules }) => rules.hugePage === 'one-host-type-in-flagged-slots');
-  return PAGINGS.filter(({ paging }) =>
-    sides.every(({ rules }) => rules.pagings.includes(paging)),
-  ).flatMap((platform) =>
-    [false, true].flatMap((noncoherent) =>
-      (hasFlag ? [false, true] : [false]).map((flagged) => ({ platform, noncoherent, flagged })),
+export function scenesFor(sides: readonly Side[], scope: Scope): readonly Scene[] {
+  const hasFlag = sides.some(({ rules }) => rules.hugeFlagged);
+  const asked = PAGINGS.filter(
+    ({ paging }) =>
+      scope.platforms.some((p) => p.paging === paging) &&
+      sides.every(({ rules }) => rules.pagings.includes(paging)),
+  );
+  const noncoherents = [false, true].filter((v) => allows(scope, 'noncoherent-dma', v));
+  const flags = (hasFlag ? [false, true] : [false]).filter(
+    (v) => !hasFlag || allows(scope, 'slot-host-memtype', v),
+  );
+  return asked.flatMap((platform) =>
+    noncoherents.flatMap((noncoherent) =>
+      flags.map((flagged) => ({ platform, noncoherent, flagged })),
     ),
   );
 }

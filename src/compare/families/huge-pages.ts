@@ -18,7 +18,7 @@ import type { Side } from '../difference.ts';
 import { type Restriction, wayOf } from '../fold.ts';
 import { pageOf } from '../kinds.ts';
 import type { ReadInput, SweepInput } from '../space.ts';
-import type { FamilyCase, FamilyResult } from './family.ts';
+import type { FamilyCase, FamilyResult, Scope } from './family.ts';
 import {
   BASE,
   type Boundary,
@@ -146,7 +146,7 @@ export function mapperOf(rules: KvmRules, scenes: readonly Scene[]): (setting: S
     const { paging } = scene.platform;
     const levelIf = (areAlike: boolean): Level | null =>
       mappedLevel(
-        rules.hugePage,
+        rules.hugeFlagged ? [rules.hugePage, 'one-host-type-in-flagged-slots'] : rules.hugePage,
         {
           ept: () => paging === 'ept',
           tdp: () => paging !== 'shadow',
@@ -212,8 +212,9 @@ const LEVEL_RANK: Readonly<Record<Level, number>> = { '4K': 0, '2M': 1, '1G': 2 
 function causeOf({ plan }: Setting, a: Side, b: Side, before: Mapped, after: Mapped): Cause {
   if (before.level === after.level) return CAUSES.firstPage;
   const isBefore = LEVEL_RANK[before.level ?? '4K'] < LEVEL_RANK[after.level ?? '4K'];
-  const { hugePage } = (isBefore ? a : b).rules;
-  if (HUGE_PAGE[hugePage].limit?.agrees === 'one_host_type') return CAUSES.hostType;
+  const { hugePage, hugeFlagged } = (isBefore ? a : b).rules;
+  const byType = HUGE_PAGE[hugePage].limit?.agrees === 'one_host_type';
+  if (byType || hugeFlagged) return CAUSES.hostType;
   return plan === 'one guest MTRR type by two ranges' ? CAUSES.gap : CAUSES.guestMtrr;
 }
 
@@ -270,8 +271,8 @@ const BOUND =
  * Blocks whose 4K pages are of two kinds, or lie under two guest MTRR types: the level at which each side
  * maps them, and how many pages then have another leaf than by themselves.
  */
-export function hugePages(a: Side, b: Side): FamilyResult {
-  const scenes = scenesFor([a, b]);
+export function hugePages(a: Side, b: Side, scope: Scope): FamilyResult {
+  const scenes = scenesFor([a, b], scope);
   const [mapperA, mapperB] = [a, b].map(({ rules }) => mapperOf(rules, scenes));
   const collected = new Map<Cause, Collected>();
   let members = 0;
