@@ -1,3 +1,4 @@
+import { diffSchema } from '../../report/diff/schema.ts';
 import { captureSchema, doctorSchema, fleetSchema } from '../../report/doctor-schema.ts';
 import {
   conformSchema,
@@ -12,6 +13,7 @@ import { complainTo, type Io } from '../io.ts';
 const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   case: caseSchema,
   explain: explainSchema,
+  diff: diffSchema,
   doctor: doctorSchema,
   fleet: fleetSchema,
   capture: captureSchema,

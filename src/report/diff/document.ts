@@ -44,3 +44,14 @@ export const fieldsOf = (...fields: readonly Field[]): readonly Block[] =>
 export function sectionOf(title: string, content: readonly Block[]): readonly Block[] {
   return content.length === 0 ? [] : [section(title, content)];
 }
+
+/** Fields without a label belong to the one before: as one. */
+export function merged(fields: readonly Field[]): readonly Field[] {
+  const all: { label: string; content: readonly Block[] }[] = [];
+  for (const { label, content } of fields) {
+    const last = all.at(-1);
+    if (label === '' && last !== undefined) last.content = [...last.content, ...content];
+    else all.push({ label, content });
+  }
+  return all;
+}

@@ -1,9 +1,9 @@
 import type { Difference, Side } from '../../compare/difference.ts';
-import type { AfterEvent } from '../../compare/existing.ts';
 import { unchangedFor } from './build.ts';
 import { emptyMemory } from './build-cause.ts';
 import { type Block, field, fieldsOf, section, sectionOf, text } from './document.ts';
 import { shortWords } from './effects.ts';
+import { eventTitle, eventViews, otherEvents } from './existing-words.ts';
 import {
   type GroupView,
   groupViews,
@@ -11,6 +11,7 @@ import {
   pointsOf,
   type UserRow,
   userViews,
+  withoutConsequence,
   worstOf,
 } from './gather.ts';
 import { letterCause, squareTables } from './letter-cause.ts';
@@ -36,9 +37,10 @@ function sideFields({ name, title, notes }: Side): ReturnType<typeof field>[] {
   return [field(name, title), ...notes.map((note) => field('', note))];
 }
 
-function becomes({ effects, platforms }: UserRow): string {
+function becomes(row: UserRow): string {
+  const { effects, platforms } = row;
   const where = listed(platformWords(platforms));
-  if (effects.length === 0) return `${where}: no consequence known`;
+  if (effects.length === 0) return `${where}: ${withoutConsequence(row)}`;
   const words = effects.map(({ consequence, on }) =>
     on === null
       ? shortWords(consequence)
@@ -95,22 +97,17 @@ function rules(d: Difference): readonly Block[] {
   return items.length === 0 ? [] : [section('Other rules:', [{ kind: 'list', items }])];
 }
 
-function after({ action, affected, stale }: AfterEvent): string {
-  return `${action} (${grouped(stale)} of ${grouped(affected)} states stale)`;
-}
-
-function existing({ existing: { changes, points } }: Difference): readonly Block[] {
-  if (points === 0) return [];
-  const items = changes.map(
-    (c) =>
-      `${c.title} (${listed(platformWords(c.platforms))}): ${after(c.before)} -> ${after(c.after)}. ${c.consequence}`,
-  );
-  const none = 'No difference in what is zapped, and what stays stale, after any event.';
+function existing({ existing: of }: Difference): readonly Block[] {
+  if (of.points === 0) return [];
+  const items = eventViews(of).map((view) => {
+    const { before, after, consequence } = view.change;
+    const does = before.action === after.action ? '' : ` KVM: ${before.action} -> ${after.action}.`;
+    return `${eventTitle(view)}: ${consequence}${does}`;
+  });
   return [
-    section(
-      'Mappings that exist already:',
-      items.length === 0 ? [text(none)] : [{ kind: 'list', items }],
-    ),
+    section('Mappings that exist already:', [
+      { kind: 'list', items: [...items, ...otherEvents(of)] },
+    ]),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { Consequence, DecidedBy } from '../../compare/difference.ts';
 import type { Effect, Place } from './effects.ts';
-import type { UserRow } from './gather.ts';
+import { type UserRow, withoutConsequence } from './gather.ts';
 import { pairsWords, somePlatforms } from './words.ts';
 
 function notes({ codes, sources }: Consequence): string {
@@ -28,8 +28,9 @@ export function decidedWords({ leaf, why, source }: DecidedBy): string {
 }
 
 /** What becomes of a known user. */
-export function userWords({ effects, platforms }: UserRow): readonly string[] {
-  if (effects.length === 0) return ['no consequence known'];
+export function userWords(row: UserRow): readonly string[] {
+  const { effects, platforms } = row;
+  if (effects.length === 0) return [withoutConsequence(row)];
   return effects.map(({ consequence, on }) => {
     const where = on === null ? '' : ` (${somePlatforms(on, platforms)})`;
     return effectWords({ consequence, text: consequence.text }) + where;
