@@ -75,7 +75,15 @@ function typeFields(cause: Cause, all: boolean): readonly Field[] {
     ...(rest.length === 0
       ? []
       : [field('', `no known kind of page, not shown: ${rest.join('; ')}`)]),
-    ...(all ? [field('changes', changeRows(cause.changes))] : []),
+    ...(all
+      ? [
+          field('changes', {
+            kind: 'more',
+            summary: `${counted(cause.changes.length, 'change')}, with points and conditions`,
+            content: [changeRows(cause.changes)],
+          }),
+        ]
+      : []),
   ];
 }
 
@@ -171,9 +179,10 @@ function decidedFields({ before, after, mmio }: Cause, memory: Memory | null): r
 function commandFields(cause: Cause, all: boolean): readonly Field[] {
   const worst = worstChange(cause);
   const shown = all ? cause.changes : worst === null ? [] : [worst];
-  return shown.map((c) =>
-    field('example', `${pairWords(c)}:`, { kind: 'command', witness: c.witness }),
+  const commands = shown.map(
+    (c): Block => ({ kind: 'command', title: pairWords(c), witness: c.witness }),
   );
+  return commands.length === 0 ? [] : [field('example', ...commands)];
 }
 
 /** As many characters are no longer than a reference to them. */

@@ -19,7 +19,8 @@ export type Block =
   | { readonly kind: 'types'; readonly table: DrawnTable }
   | { readonly kind: 'effects'; readonly effects: readonly Effect[] }
   | { readonly kind: 'users'; readonly users: readonly UserView[] }
-  | { readonly kind: 'command'; readonly witness: Witness }
+  /** `title`: what it shows; empty: nothing to say. */
+  | { readonly kind: 'command'; readonly title: string; readonly witness: Witness }
   | { readonly kind: 'section'; readonly title: string; readonly content: readonly Block[] }
   /** What is not shown by default: its summary stands, the rest can be opened or asked for. */
   | { readonly kind: 'more'; readonly summary: string; readonly content: readonly Block[] };

@@ -20,7 +20,7 @@ dd { margin: 0; overflow-wrap: anywhere; }
 dd > p { margin: 0 0 0.2rem; }
 ul { margin: 0; padding-left: 1.1rem; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; margin: 0.3rem 0; font-size: 0.92em; }
+table { border-collapse: collapse; overflow-wrap: normal; margin: 0.3rem 0; font-size: 0.92em; }
 caption { text-align: left; color: var(--soft); padding: 0.2rem 0; }
 th, td { border: 1px solid var(--line); padding: 0.2rem 0.5rem; text-align: left;
   vertical-align: top; }

@@ -93,15 +93,14 @@ function usersTable(users: readonly UserView[]): string {
 
 // ---- blocks -------------------------------------------------------------------------------------
 
-/** A command alone is folded away: it is for those who want to see it. */
 function fieldHtml({ label, content }: Field): string {
-  const command = content.some((b) => b.kind === 'command');
   const body = content.map((b) => blockHtml(b, 4)).join('\n');
-  if (!command) return `${element('dt', escaped(label))}\n${element('dd', body)}`;
-  const summary = content.map((b) => (b.kind === 'text' ? b.text : '')).join(' ');
-  const rest = content.filter((b) => b.kind !== 'text').map((b) => blockHtml(b, 4));
-  const words = element('summary', escaped(summary.trim().replace(/:$/, '')));
-  return `${element('dt', escaped(label))}\n${element('dd', element('details', words + rest.join('')))}`;
+  return `${element('dt', escaped(label))}\n${element('dd', body)}`;
+}
+
+/** Folded away: it is for those who want to see it. */
+function detailsHtml(summary: string, body: string): string {
+  return element('details', `${element('summary', escaped(summary))}\n${body}`);
 }
 
 function tableHtml([head = [], ...rows]: readonly (readonly string[])[]): string {
@@ -126,17 +125,17 @@ function blockHtml(block: Block, level: number): string {
     case 'users':
       return usersTable(block.users);
     case 'command':
-      return element('pre', escaped(commandLines(block.witness, CODE).join('\n')));
+      return detailsHtml(
+        block.title,
+        element('pre', escaped(commandLines(block.witness, CODE).join('\n'))),
+      );
     case 'section':
       return element(
         'section',
         `${element(`h${level}`, escaped(block.title))}\n${blocksHtml(block.content, level + 1)}`,
       );
     case 'more':
-      return element(
-        'details',
-        `${element('summary', escaped(block.summary))}\n${blocksHtml(block.content, level)}`,
-      );
+      return detailsHtml(block.summary, blocksHtml(block.content, level));
   }
 }
 

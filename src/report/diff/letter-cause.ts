@@ -1,10 +1,10 @@
-import type { Cause, Change } from '../../compare/difference.ts';
+import type { Cause } from '../../compare/difference.ts';
 import { joined, type Meaning, type Memory, meaningOf, once, pageFields } from './build-cause.ts';
 import { type Block, type Field, field, fieldsOf, section } from './document.ts';
 import { type DrawnTable, drawnTables } from './drawn-grid.ts';
-import { type Effect, shortWords } from './effects.ts';
 import { knownChanges, type Numbered } from './gather.ts';
 import { KERNEL, kernelInput } from './kernel-words.ts';
+import { effectItems } from './letter-words.ts';
 import { coverWords, listed, minimalWords, pairsWords } from './words.ts';
 
 /** The tables of a cause of which some known kind of page is. */
@@ -47,30 +47,6 @@ function typeFields(cause: Cause, square: boolean): readonly Field[] {
       ...tables.map((table): Block => ({ kind: 'types', table: inKernelWords(table) })),
     ),
   ];
-}
-
-/** Where an effect holds, whatever its details are. */
-function whereWords({ places }: Effect): string {
-  const by = new Map<string, Change[]>();
-  for (const { scope, changes } of places) by.set(scope, [...(by.get(scope) ?? []), ...changes]);
-  return [...by]
-    .map(([scope, changes]) => `${pairsWords(changes)}${scope === '' ? '' : ` of ${scope}`}`)
-    .join('; ');
-}
-
-/** What a cause means: a line for each set of changes. */
-function effectItems(effects: readonly Effect[]): readonly string[] {
-  const by = new Map<string, string[]>();
-  for (const effect of effects) {
-    const where = whereWords(effect);
-    const details = effect.places.map((p) => p.detail).filter((d) => d !== '');
-    const { consequence } = effect;
-    const words = consequence === null ? effect.text : shortWords(consequence, details);
-    const whom = consequence?.forWhom ?? null;
-    const to = whom === null || words.includes(whom) ? '' : ` for ${whom}`;
-    by.set(where, [...(by.get(where) ?? []), words + to]);
-  }
-  return [...by].map(([where, words]) => `${where === '' ? '' : `${where}: `}${words.join('; ')}`);
 }
 
 function meaningFields({ as, effects, gone }: Meaning): readonly Field[] {

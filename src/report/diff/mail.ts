@@ -2,7 +2,6 @@ import type { Difference, Side } from '../../compare/difference.ts';
 import { unchangedFor } from './build.ts';
 import { emptyMemory } from './build-cause.ts';
 import { type Block, field, fieldsOf, section, sectionOf, text } from './document.ts';
-import { shortWords } from './effects.ts';
 import { eventTitle, eventViews, otherEvents } from './existing-words.ts';
 import {
   type GroupView,
@@ -11,10 +10,10 @@ import {
   pointsOf,
   type UserRow,
   userViews,
-  withoutConsequence,
   worstOf,
 } from './gather.ts';
 import { letterCause, squareTables } from './letter-cause.ts';
+import { userItems } from './letter-words.ts';
 import { linesOf } from './text.ts';
 import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
 import {
@@ -22,9 +21,9 @@ import {
   FOLDED_INPUTS,
   grouped,
   listed,
+  pairWords,
   percent,
   platformWords,
-  somePlatforms,
 } from './words.ts';
 
 /** Columns of a mail to a kernel list. */
@@ -38,15 +37,7 @@ function sideFields({ name, title, notes }: Side): ReturnType<typeof field>[] {
 }
 
 function becomes(row: UserRow): string {
-  const { effects, platforms } = row;
-  const where = listed(platformWords(platforms));
-  if (effects.length === 0) return `${where}: ${withoutConsequence(row)}`;
-  const words = effects.map(({ consequence, on }) =>
-    on === null
-      ? shortWords(consequence)
-      : `${shortWords(consequence)} (${somePlatforms(on, platforms)})`,
-  );
-  return `${where}: ${words.join('; ')}`;
+  return `${listed(platformWords(row.platforms))}: ${userItems(row).join('; ')}`;
 }
 
 function users(d: Difference): readonly Block[] {
@@ -143,7 +134,9 @@ function extent(d: Difference, views: readonly GroupView[]): readonly Block[] {
 function witness(views: readonly GroupView[]): readonly Block[] {
   const worst = worstOf(views);
   if (worst === null) return [];
-  return [section('To see one:', [{ kind: 'command', witness: worst.witness }])];
+  return [
+    section('To see one:', [{ kind: 'command', title: pairWords(worst), witness: worst.witness }]),
+  ];
 }
 
 /** Everything but ASCII as `?`: a mail to a list is plain. */

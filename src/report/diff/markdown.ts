@@ -86,11 +86,11 @@ function fieldLines({ label, content }: Field): readonly string[] {
   if (texts.length === content.length) return item(`**${plain(label)}:** `, texts);
   const body = content.filter((b) => b.kind !== 'text').flatMap((b) => blockLines(b, 6));
   const words = texts.map(plain).join(' ');
-  if (content.some((b) => b.kind === 'command')) {
-    const summary = `${plain(label)}: ${words}`.replace(/:$/, '');
-    return ['', `<details><summary>${summary}</summary>`, '', ...body, '', '</details>', ''];
-  }
   return ['', `**${plain(label)}:** ${words}`.trimEnd(), '', ...body, ''];
+}
+
+function details(summary: string, lines: readonly string[]): readonly string[] {
+  return ['', `<details><summary>${summary}</summary>`, '', ...lines, '', '</details>', ''];
 }
 
 function blockLines(block: Block, level: number): readonly string[] {
@@ -115,7 +115,7 @@ function blockLines(block: Block, level: number): readonly string[] {
     case 'users':
       return users(block.users);
     case 'command':
-      return ['', '```sh', ...commandLines(block.witness, CODE), '```', ''];
+      return details(plain(block.title), ['```sh', ...commandLines(block.witness, CODE), '```']);
     case 'section':
       return [
         '',
@@ -125,15 +125,7 @@ function blockLines(block: Block, level: number): readonly string[] {
     case 'more':
       return block.content.length === 0
         ? ['', plain(block.summary), '']
-        : [
-            '',
-            `<details><summary>${plain(block.summary)}</summary>`,
-            '',
-            ...linesOf(block.content, level),
-            '',
-            '</details>',
-            '',
-          ];
+        : details(plain(block.summary), linesOf(block.content, level));
   }
 }
 

@@ -81,7 +81,10 @@ function blockLines(block: Block, width: number): readonly string[] {
     case 'users':
       return block.users.flatMap((user) => userLines(user, width));
     case 'command':
-      return commandLines(block.witness, width);
+      return [
+        ...(block.title === '' ? [] : [`${block.title}:`]),
+        ...commandLines(block.witness, width),
+      ];
     case 'section':
       return [
         '',
@@ -90,7 +93,6 @@ function blockLines(block: Block, width: number): readonly string[] {
       ];
     case 'more':
       return [
-        '',
         ...fitted(block.summary, width, '  '),
         ...indented(linesOf(block.content, width - INDENT)),
       ];
