@@ -54,7 +54,8 @@ export type Source =
       readonly note?: string;
     };
 
-function mark(source: Source): string {
+/** What must be known of a source beside what it is; empty for one that was read or run. */
+export function mark(source: Source): string {
   if (source.evidence === 'recalled') return ' [recalled, not verified]';
   return source.evidence === 'inferred' ? ' [inferred]' : '';
 }

@@ -19,6 +19,8 @@ export const SCHEMA_NAMES = [
   'capture',
   'explain',
   'diff',
+  'timeline',
+  'matrix',
   'doctor',
   'fleet',
   'conform',

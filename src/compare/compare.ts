@@ -1,3 +1,4 @@
+import type { FactKey } from '../facts/facts.ts';
 import type { BackingClass } from '../linux/backing.ts';
 import { backingClass } from '../linux/backing.ts';
 import { causesOf, hull, leafOnly } from './causes.ts';
@@ -11,6 +12,10 @@ import type {
   UserChange,
 } from './difference.ts';
 import { existingOf } from './existing.ts';
+import { devices } from './families/devices.ts';
+import { allows, type FamilyResult, type Scope } from './families/family.ts';
+import { guestMtrrLayouts } from './families/guest-mtrr-layouts.ts';
+import { hugePages } from './families/huge-pages.ts';
 import { type Fold, fold, foldAsSaid, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
@@ -106,8 +111,26 @@ function platformFacts({ vendor, paging, selfSnoop, confidential }: Platform): P
   ] as never);
 }
 
-function userOn(user: User, platform: Platform, { a, b }: Asked): UserChange | null {
-  const facts: PointFacts = new Map([...platformFacts(platform), ...user.facts]);
+/** Whether a user is among those that are asked for, by what is known of them. */
+function isAsked(user: User, { backings, facts }: Asked): boolean {
+  return user.facts.every(([key, value]) => {
+    if (key === 'backing') return backings.length === 0 || backings.some(({ id }) => id === value);
+    const allowed = (facts as Readonly<Record<string, readonly unknown[] | undefined>>)[key];
+    return allowed === undefined || allowed.includes(value);
+  });
+}
+
+/** What was said of all accesses is said of a user's too. */
+function userFacts(user: User, platform: Platform, { facts }: Asked): PointFacts {
+  const said = Object.entries(facts).flatMap(([key, values]) =>
+    values?.length === 1 ? [[key, values[0]]] : [],
+  );
+  return new Map([...platformFacts(platform), ...(said as [FactKey, never][]), ...user.facts]);
+}
+
+function userOn(user: User, platform: Platform, asked: Asked): UserChange | null {
+  const { a, b } = asked;
+  const facts = userFacts(user, platform, asked);
   const [before, after] = [resolvedAt(facts, a), resolvedAt(facts, b)];
   if (before.types.join() === after.types.join()) return null;
   const [from] = before.types;
@@ -135,7 +158,8 @@ function usersOf(
   platforms: readonly Platform[],
 ): Pick<Difference, 'users' | 'usersUnchanged'> {
   const changed: UserChange[] = [];
-  for (const user of USERS) {
+  const users = USERS.filter((user) => isAsked(user, asked));
+  for (const user of users) {
     for (const platform of platforms) {
       if (user.on !== null && !user.on.includes(platform.id)) continue;
       const found = userOn(user, platform, asked);
@@ -155,7 +179,7 @@ function usersOf(
       u.consequences.some((c) => c.category === asked.only),
   );
   const ids = new Set(changed.map((u) => u.id));
-  const there = USERS.filter(({ on }) => on === null || platforms.some((p) => on.includes(p.id)));
+  const there = users.filter(({ on }) => on === null || platforms.some((p) => on.includes(p.id)));
   return {
     users: relevant,
     usersUnchanged: there.filter(({ id }) => !ids.has(id)).map(({ id, title }) => ({ id, title })),
@@ -173,6 +197,38 @@ function restrictedTo({ backings, facts }: Asked): readonly string[] {
     ? words
     : [`backing ${backings.map(({ id }) => id).join(', ')}`, ...words];
 }
+
+/** Infinite inputs, as far as what was asked for has any. */
+function familiesIn({ a, b }: Asked, scope: Scope): readonly FamilyResult[] {
+  const mtrrs =
+    scope.platforms.some(({ paging, confidential }) => paging === 'ept' && confidential === 'no') &&
+    allows(scope, 'noncoherent-dma', true);
+  return [
+    ...(mtrrs ? [guestMtrrLayouts(a, b)] : []),
+    hugePages(a, b, scope),
+    ...(allows(scope, 'noncoherent-dma', true) ? [devices(a, b)] : []),
+  ];
+}
+
+type Besides = Pick<Difference, 'rules' | 'existing' | 'families'>;
+
+/** What differs beside the type of an access. */
+function besides(asked: Asked, runs: readonly (readonly [Platform, Platform])[]): Besides {
+  const { a, b, facts } = asked;
+  const same = runs.every(([here, there]) => here === there);
+  return {
+    rules: ruleChanges(a.rules, b.rules, facts),
+    existing: existingOf(a, b, runs, restrictionsOf(asked)),
+    families: same ? familiesIn(asked, { platforms: runs.map(([here]) => here), facts }) : [],
+  };
+}
+
+/** Somebody asked for one kind of consequence of a type: the rest is another question. */
+const NOTHING_BESIDE: Besides = {
+  rules: [],
+  existing: { differs: false, points: 0, changes: [], staleOnBoth: [] },
+  families: [],
+};
 
 /** Everything that differs between two sides. */
 export function compare(asked: Asked): Difference {
@@ -203,8 +259,6 @@ export function compare(asked: Asked): Difference {
           compared.map(({ platform }) => platform),
         )
       : { users: [], usersUnchanged: [] }),
-    rules: ruleChanges(a.rules, b.rules),
-    existing: existingOf(a, b, runs, restrictionsOf(asked)),
-    families: [],
+    ...(only === null ? besides(asked, runs) : NOTHING_BESIDE),
   };
 }

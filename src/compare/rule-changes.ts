@@ -1,12 +1,16 @@
 import type { SourceId } from '../cite/sources.ts';
-import { HUGE_PAGE } from '../kvm/huge-page.ts';
+import type { HugePageRule } from '../kvm/huge-page.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { zapRuleWords } from '../kvm/zap.ts';
 import type { RuleChange } from './difference.ts';
+import type { Restriction } from './fold.ts';
+import type { SweepInput } from './space.ts';
 
 /** A rule beside the type itself: how to say it, and what its change means. */
 interface Beside {
   readonly what: string;
+  /** The rule matters only where this is yes. */
+  readonly input?: SweepInput;
   readonly say: (rules: KvmRules) => string;
   readonly consequence: (before: KvmRules, after: KvmRules) => string;
   readonly source: (rules: KvmRules) => SourceId;
@@ -20,7 +24,43 @@ const GUEST_MTRR_WORDS = {
   v2: 'evaluated as 4.4 to 6.10 do',
 } as const;
 
+const HUGE_PAGE_WORDS: Readonly<Record<HugePageRule, string>> = {
+  'first-4k-page': 'not limited; the first 4K page gives the type',
+  'every-vm': 'limited to blocks with one guest MTRR type, in every VM',
+  'noncoherent-only': 'limited to blocks with one guest MTRR type, under EPT with non-coherent DMA',
+  unlimited: 'not limited; the first 4K page gives the type',
+  'one-host-type': 'limited to blocks with one host type',
+  'one-host-type-in-flagged-slots': 'limited to blocks with one host type in flagged memslots',
+};
+
+const FLAG: SweepInput = 'slot-host-memtype';
+
+/** A flag that a proposal brings, on a memslot that is there. */
+function liveFlag(flag: string, id: string, input: SweepInput): Beside {
+  return {
+    what: `${flag} on a live memslot`,
+    input,
+    say: ({ zap }) => (zap.id === id ? zapRuleWords(zap.slotFlagChange) : 'there is no such flag'),
+    consequence: (_, after) =>
+      after.zap.id === id
+        ? 'A VMM decides when it adds the memslot, so that nothing installed has another type.'
+        : 'KVM_SET_USER_MEMORY_REGION refuses the flag.',
+    source: ({ zap }) => zap.slotFlagChange.source,
+  };
+}
+
 const BESIDE: readonly Beside[] = [
+  {
+    what: 'huge mappings in flagged memslots',
+    input: FLAG,
+    say: (r) =>
+      r.hugeFlagged || r.hugePage === 'one-host-type'
+        ? HUGE_PAGE_WORDS['one-host-type']
+        : 'as everywhere',
+    consequence: () =>
+      'The same guest may be mapped with larger or smaller pages: see the blocks below.',
+    source: () => 'memtype/ideal',
+  },
   {
     what: 'KVM_X86_QUIRK_IGNORE_GUEST_PAT',
     say: (r) => yesNo(r.hasPatQuirk, 'a VMM can disable it', 'does not exist'),
@@ -64,23 +104,13 @@ const BESIDE: readonly Beside[] = [
   },
   {
     what: 'huge mappings',
-    say: (r) => HUGE_PAGE[r.hugePage].words,
+    say: (r) => HUGE_PAGE_WORDS[r.hugePage],
     consequence: () =>
       'The same guest may be mapped with larger or smaller pages: see the blocks below.',
     source: () => 'kvm/range-consistency',
   },
-  {
-    what: 'the flags of a live memslot',
-    say: (r) =>
-      r.zap.slotFlagChange.action === 'refused'
-        ? zapRuleWords(r.zap.slotFlagChange)
-        : 'none has a say in a type',
-    consequence: (_, after) =>
-      after.zap.slotFlagChange.action === 'refused'
-        ? 'A VMM decides when it adds the memslot, so that nothing installed has another type.'
-        : 'KVM_SET_USER_MEMORY_REGION knows no flag that has a say in a type.',
-    source: (r) => r.zap.slotFlagChange.source,
-  },
+  liveFlag('KVM_MEM_HOST_MEMTYPE', 'host-pat-slot', FLAG),
+  liveFlag('KVM_MEM_NON_COHERENT_DMA', 'slot-flag', 'slot-noncoherent'),
   {
     what: 'pages without a reference count of their own (TTM, higher order)',
     say: (r) => yesNo(r.needsRefcountedPages, 'refused: KVM_RUN fails with EFAULT', 'mapped'),
@@ -107,11 +137,12 @@ const BESIDE: readonly Beside[] = [
   },
 ];
 
-/** What else is not the same on two sides. */
-export function ruleChanges(a: KvmRules, b: KvmRules): readonly RuleChange[] {
-  return BESIDE.flatMap(({ what, say, consequence, source }) => {
+/** What else is not the same on two sides, as far as the restriction leaves it room. */
+export function ruleChanges(a: KvmRules, b: KvmRules, facts: Restriction): readonly RuleChange[] {
+  return BESIDE.flatMap(({ what, input, say, consequence, source }) => {
     const [before, after] = [say(a), say(b)];
     if (before === after) return [];
+    if (input !== undefined && facts[input]?.includes(true) === false) return [];
     return [{ what, before, after, consequence: consequence(a, b), source: source(b) }];
   });
 }

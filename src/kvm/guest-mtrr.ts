@@ -93,7 +93,8 @@ interface Msrs {
   readonly enabled: boolean;
   readonly fixedEnabled: boolean;
   readonly defType: MtrrType;
-  readonly fixedTypes: readonly MtrrType[];
+  /** Of one of the 88 fixed ranges; decoded where it is asked for, which is rare. */
+  readonly fixedType: (index: number) => MtrrType;
 }
 
 function decode(state: GuestMtrrState): Msrs {
@@ -101,13 +102,11 @@ function decode(state: GuestMtrrState): Msrs {
     enabled: (state.defType & MTRR_ENABLE) !== 0,
     fixedEnabled: (state.defType & MTRR_FIXED_ENABLE) !== 0,
     defType: mtrrType(state.defType & 0xff),
-    fixedTypes: Array.from({ length: 88 }, (_, i) =>
-      mtrrType(u64Byte(must(state.fixed[i >> 3], 'eleven fixed MSRs'), i & 7)),
-    ),
+    fixedType: (i) => mtrrType(u64Byte(must(state.fixed[i >> 3], 'eleven fixed MSRs'), i & 7)),
   };
 }
 
-/** The guest's MTRRs as the named KVM evaluated them. @throws InternalError on a reserved type. */
+/** The guest's MTRRs as the named KVM evaluated them. A lookup throws InternalError on a reserved type. */
 export function compileGuestMtrrs(version: GuestMtrrVersion, state: GuestMtrrState): GuestMtrrs {
   return version === 'v1' ? compileV1(state) : compileV2(version, state);
 }
@@ -130,7 +129,7 @@ function compileV1(state: GuestMtrrState): GuestMtrrs {
     const address = gfn * PAGE;
     if (!msrs.enabled && !msrs.fixedEnabled) return { type: 'WB', by: 'disabled', items: [] };
     if (address < ONE_MIB) {
-      const type = must(msrs.fixedTypes[fixedIndex(address)], 'fixed range');
+      const type = msrs.fixedType(fixedIndex(address));
       return { type, by: 'fixed', items: [type] };
     }
     if (!msrs.enabled) return { type: msrs.defType, by: 'default', items: [] };
@@ -228,7 +227,7 @@ function walk(
   if (!fixed) return { ...walkVariable(spans, start, end), from: 'variable' };
   const items: MtrrType[] = [];
   for (let i = fixedIndex(start); i < FIXED_SPANS.length; i++) {
-    items.push(must(msrs.fixedTypes[i], 'fixed range'));
+    items.push(msrs.fixedType(i));
     if (must(FIXED_SPANS[i], 'fixed span').end >= end)
       return { items, partial: false, from: 'fixed' };
   }

@@ -85,7 +85,8 @@ export const HUGE_PAGE: Readonly<Record<HugePageRule, HugePageLaw>> = {
     source: 'memtype/ideal',
   },
   'one-host-type-in-flagged-slots': {
-    words: 'host-pat-slot: the same, in flagged memslots only',
+    words:
+      'host-pat-slot: in flagged memslots, only where all pages of the block have one host type',
     limit: { when: slot_host_memtype, agrees: 'one_host_type' },
     source: 'memtype/ideal',
   },
@@ -98,15 +99,23 @@ const OF_KERNELS = ['first-4k-page', 'every-vm', 'noncoherent-only', 'unlimited'
  * The level at which a fault is mapped, given the level of the host's own mapping: the largest whose
  * block passes. Kernels up to 5.4 ask 2M first and 1G only then, which is the same: a block of 1G does
  * not pass unless each 2M in it does. Null: an answer rests on uninitialised memory.
+ *
+ * @param id one rule, or several that must all let the block pass
  */
-export function mappedLevel(id: HugePageRule, inputs: HugePageInputs, host: Level): Level | null {
-  const { limit } = HUGE_PAGE[id];
-  if (limit === null || !(limit.when?.holds(inputs) ?? true)) return host;
+export function mappedLevel(
+  id: HugePageRule | readonly HugePageRule[],
+  inputs: HugePageInputs,
+  host: Level,
+): Level | null {
+  const limits = [id]
+    .flat()
+    .map((rule) => HUGE_PAGE[rule].limit)
+    .filter((limit) => limit !== null && (limit.when?.holds(inputs) ?? true));
   for (let i = LEVELS.indexOf(host); i > 0; i--) {
     const level = LEVELS[i] as HugeLevel;
-    const passes = inputs[limit.agrees](level);
-    if (passes === null) return null;
-    if (passes) return level;
+    const passes = limits.map((limit) => limit === null || inputs[limit.agrees](level));
+    if (passes.includes(null)) return null;
+    if (passes.every(Boolean)) return level;
   }
   return '4K';
 }

@@ -101,7 +101,7 @@ export const PROPOSALS: readonly Proposal[] = [
       vmx: withHostPatSlot(kernel.vmx),
       svm: withHostPatSlotOnSvm(kernel.svm),
       shadow: withHostPatSlotInShadow(kernel.shadow),
-      hugePage: 'one-host-type-in-flagged-slots',
+      hugeFlagged: true,
       zap: zapWithHostPatSlot(kernel.zap),
     }),
   },

@@ -21,6 +21,8 @@ export interface KvmRules {
   /** Null from 6.11 on: guest MTRRs are storage only. */
   readonly guestMtrr: GuestMtrrVersion | null;
   readonly hugePage: HugePageRule;
+  /** Flagged memslots (KVM_MEM_HOST_MEMTYPE) are limited too: one host type in a block. */
+  readonly hugeFlagged: boolean;
   readonly noncoherent: NoncoherentRule;
   readonly zap: ZapRules;
   /** KVM_X86_QUIRK_CD_NW_CLEARED exists. */

@@ -225,6 +225,7 @@ function rulesOf(boundary: number, id: string, kernels: string): readonly KvmRul
     kernels,
     guestMtrr: one(GUEST_MTRR),
     hugePage: one(HUGE_PAGE),
+    hugeFlagged: false,
     zap: one(ZAPPING),
     hasCdQuirk: one(CD_QUIRK),
     hasPatQuirk: parts.vmx === E11,
@@ -266,7 +267,7 @@ export function spanOf(version: KernelVersion): Span | null {
 }
 
 /** First ABI of Ubuntu's 6.8.0 generic kernel that has the quirk and the rules of 6.16. */
-const UBUNTU_6_8_QUIRK_ABI = 136;
+export const UBUNTU_6_8_QUIRK_ABI = 136;
 
 /**
  * Ubuntu's 6.8.0-N took the rules of 6.16 into the 6.8 series. N counts so for the generic kernel only;

@@ -5,11 +5,7 @@ import { findingTitle, headline, nextStep, shownFindings } from './doctor-findin
 import { machineRows } from './doctor-machine-text.ts';
 import { detailSections, TEXT_WIDTH } from './doctor-text.ts';
 import { count } from './doctor-words.ts';
-
-/** What Markdown would take for its own; and an @ would call somebody. */
-function plain(text: string): string {
-  return text.replace(/[\\`*<|[\]]/g, '\\$&').replaceAll('@', '&#64;');
-}
+import { plain } from './markdown.ts';
 
 const UUID = /\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b/gi;
 

@@ -1,4 +1,5 @@
 import type { Flip } from '../resolve/flips.ts';
+import { leafWords as wordsOfLeaf } from '../resolve/leaf-words.ts';
 import type { JudgedVerdict, Resolution } from '../resolve/resolution.ts';
 import type { Step } from '../resolve/step.ts';
 import { labelled, table, wrap } from './wrap.ts';
@@ -11,22 +12,8 @@ export interface TextOptions {
 /** What KVM put into its page tables, in a few words. */
 export function leafWords(r: Resolution): string {
   if (r.common.leaf === null) return 'differs between the possibilities';
-  const { leaf } = r.world.result;
-  switch (leaf.paging) {
-    case 'ept':
-      return `EPT ${leaf.ept.memtype}${leaf.ept.ipat ? '+IPAT' : ', IPAT=0'}`;
-    case 'npt':
-      return `NPT leaf ${leaf.hostPat}, guest PAT ${GPAT_WORDS[leaf.gPat]}`;
-    case 'shadow':
-      return `shadow PTE ${leaf.hostPat}, guest PAT ignored`;
-  }
+  return wordsOfLeaf(r.world.result.leaf);
 }
-
-const GPAT_WORDS = {
-  guest: 'honoured',
-  reset: 'not passed on',
-  'all-wb': 'replaced by all WB',
-} as const;
 
 /** The kernel or policy and the era its rules belong to. */
 export function policyWords(r: Resolution): string {

@@ -122,8 +122,12 @@ function platformPairs(
 
 async function render(all: readonly Difference[], flags: DiffFlags): Promise<string> {
   const { format } = flags;
+  if (format === 'mail') {
+    const { diffMail } = await import('../../report/diff/mail.ts');
+    return all.map(diffMail).join('\n');
+  }
   const { diffText } = await import('../../report/diff/text.ts');
-  return all.map((d) => diffText(d, { all: flags.all, width: 80 })).join(`\n${format}\n`);
+  return all.map((d) => diffText(d, { all: flags.all, width: 80 })).join('\n');
 }
 
 /** `memtype diff A B`: what changes between two policies, for whom. */
@@ -150,9 +154,40 @@ function compareSides(names: readonly string[], flags: DiffFlags): readonly Diff
   return sides.pairs.map((pair) => compare({ ...pair, ...asked }));
 }
 
+/** The one case file of a timeline, if any. */
+function caseFile(names: readonly string[]): string | undefined {
+  const [file, more] = names;
+  if (more !== undefined) refuse('a timeline is of one set of facts', 'name one case file at most');
+  return file;
+}
+
+async function runTimelineOf(names: readonly string[], flags: DiffFlags, io: Io): Promise<number> {
+  for (const key of ['only', 'platform', 'all'] as const) {
+    if (flags[key] !== undefined && flags[key] !== false) {
+      refuse(`--${key} means nothing for a timeline`, 'state the facts, as for explain');
+    }
+  }
+  const { runTimeline } = await import('./timeline.ts');
+  const backing = flags.backing === undefined ? {} : { backing: flags.backing };
+  return runTimeline({ ...factsOf(flags), ...backing }, caseFile(names), flags.format, io);
+}
+
+async function runMatrixOf(names: readonly string[], flags: DiffFlags, io: Io): Promise<number> {
+  const [name] = names;
+  if (name !== undefined) refuse(`--matrix compares all with all: what is ${name} for?`);
+  const [fact] = Object.entries(factsOf(flags)).filter(([, values]) => values !== undefined);
+  const other = fact?.[0] ?? (['only', 'backing'] as const).find((k) => flags[k] !== undefined);
+  if (other !== undefined) refuse(`--${other} means nothing for the matrix`, 'it folds everything');
+  const { runMatrix } = await import('./matrix.ts');
+  return runMatrix(flags.platform ?? [], flags.format, io);
+}
+
 /** `memtype diff`. */
 export async function runDiff(names: readonly string[], flags: DiffFlags, io: Io): Promise<number> {
   try {
+    if (flags.matrix && flags.timeline) refuse('--matrix and --timeline are two questions');
+    if (flags.matrix) return await runMatrixOf(names, flags, io);
+    if (flags.timeline) return await runTimelineOf(names, flags, io);
     const all = compareSides(names, flags);
     io.write(await render(all, flags));
     return Math.max(...all.map(exitCodeOfDifference));

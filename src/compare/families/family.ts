@@ -1,4 +1,18 @@
 import type { SourceId } from '../../cite/sources.ts';
+import type { Restriction } from '../fold.ts';
+import type { Platform } from '../platforms.ts';
+import type { SweepInput } from '../space.ts';
+
+/** The part of the comparison that was asked for. */
+export interface Scope {
+  readonly platforms: readonly Platform[];
+  readonly facts: Restriction;
+}
+
+/** Whether a scope leaves an input this value. */
+export function allows({ facts }: Scope, input: SweepInput, value: unknown): boolean {
+  return facts[input]?.includes(value) ?? true;
+}
 
 /** One way in which members of a family come out differently. */
 export interface FamilyCase {

@@ -21,7 +21,7 @@ import {
   pairWords,
   percent,
 } from './words.ts';
-import { decidedWords, effectWords, placeWords } from './words-of.ts';
+import { decidedWords, placeWords } from './words-of.ts';
 
 /** What the report has said already, so that it is not said again. */
 export interface Memory {
@@ -111,9 +111,10 @@ export function pageFields(cause: Cause): readonly Field[] {
 
 // ---- what it means ------------------------------------------------------------------------------
 
+/** An effect by what it says and where, whatever the verdicts and sources are. */
 function effectKeys(effects: readonly Effect[]): readonly string[] {
-  return effects.map((e) =>
-    [effectWords({ ...e, consequence: null }), ...e.places.map((p) => placeWords(p))].join('; '),
+  return effects.map(({ consequence, text, places }) =>
+    [text, consequence?.forWhom ?? '', ...places.map(placeWords)].join('; '),
   );
 }
 

@@ -1,7 +1,7 @@
 import type { Change } from '../../compare/difference.ts';
 import { type Effect, shortWords } from './effects.ts';
 import { type UserRow, withoutConsequence } from './gather.ts';
-import { pairsWords, somePlatforms } from './words.ts';
+import { pairsWords, somePlatforms, whomWords } from './words.ts';
 
 /** Where an effect holds, whatever its details are. */
 function whereWords({ places }: Effect): string {
@@ -20,9 +20,8 @@ export function effectItems(effects: readonly Effect[]): readonly string[] {
     const details = effect.places.map((p) => p.detail).filter((d) => d !== '');
     const { consequence } = effect;
     const words = consequence === null ? effect.text : shortWords(consequence, details);
-    const whom = consequence?.forWhom ?? null;
-    const to = whom === null || words.includes(whom) ? '' : ` for ${whom}`;
-    by.set(where, [...(by.get(where) ?? []), words + to]);
+    const whom = whomWords(words, consequence?.forWhom ?? null);
+    by.set(where, [...(by.get(where) ?? []), words + whom]);
   }
   return [...by].map(([where, words]) => `${where === '' ? '' : `${where}: `}${words.join('; ')}`);
 }

@@ -1,7 +1,7 @@
 import type { Consequence, DecidedBy } from '../../compare/difference.ts';
 import type { Effect, Place } from './effects.ts';
 import { type UserRow, withoutConsequence } from './gather.ts';
-import { pairsWords, somePlatforms } from './words.ts';
+import { pairsWords, somePlatforms, whomWords } from './words.ts';
 
 function notes({ codes, sources }: Consequence): string {
   const all = [...codes, ...sources];
@@ -11,9 +11,7 @@ function notes({ codes, sources }: Consequence): string {
 /** A consequence: for whom, by which verdicts, from where. */
 export function effectWords({ consequence, text }: Omit<Effect, 'places'>): string {
   if (consequence === null) return text;
-  const { forWhom } = consequence;
-  const whom = forWhom === null || text.includes(forWhom) ? '' : ` for ${forWhom}`;
-  return `${text}${whom}${notes(consequence)}`;
+  return `${text}${whomWords(text, consequence.forWhom)}${notes(consequence)}`;
 }
 
 /** Where in a cause: changes, and kinds of page where not all; what is particular to it. */
