@@ -18,6 +18,7 @@ export const SCHEMA_NAMES = [
   'case',
   'capture',
   'explain',
+  'diff',
   'timeline',
   'matrix',
   'doctor',

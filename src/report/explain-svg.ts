@@ -2,7 +2,7 @@ import type { Room } from '../cite/rule.ts';
 import type { JudgedVerdict, Resolution } from '../resolve/resolution.ts';
 import type { Step } from '../resolve/step.ts';
 import { leafWords, policyWords } from './explain-text.ts';
-import { COLOURS, escaped } from './svg-parts.ts';
+import { type Block, COLOURS, FONT, LINE, textAt } from './svg-parts.ts';
 import { fitted } from './wrap.ts';
 
 /** The five deciders and the host that provides the page, in the order in which they decide. */
@@ -17,25 +17,9 @@ const ROOMS: readonly { readonly room: Room; readonly title: string }[] = [
 
 const WIDTH = 760;
 const LEFT = 130;
-const LINE = 17;
 const PAD = 10;
 const COLUMNS = 74;
 const WIDE_COLUMNS = 92;
-
-/** Width of a character of the font, at most. */
-const ADVANCE = 8;
-
-/** Blanks in front of a text would not be drawn: they move it. */
-function textAt(x: number, y: number, text: string, style = ''): string {
-  const plain = text.trimStart();
-  const left = x + (text.length - plain.length) * ADVANCE;
-  return `<text x="${left}" y="${y}"${style === '' ? '' : ` class="${style}"`}>${escaped(plain)}</text>`;
-}
-
-interface Block {
-  readonly svg: string;
-  readonly height: number;
-}
 
 interface Line {
   readonly text: string;
@@ -167,7 +151,7 @@ function pipeline(r: Resolution, top: number): Block {
 }
 
 const STYLE =
-  'text{font:13px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:#1c1c1c}' +
+  FONT +
   '.title{font-weight:bold}.strong{font-weight:bold}.cite{fill:#555555}.room{fill:#333333}' +
   '.box{fill:#ffffff;stroke:#888888}.answer{stroke:#333333;stroke-width:2}' +
   '.wrong{stroke:#b00020;stroke-width:3}' +

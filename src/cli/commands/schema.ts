@@ -1,4 +1,6 @@
 import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
+import { diffSchema } from '../../report/diff/schema.ts';
+
 import { captureSchema, doctorSchema, fleetSchema } from '../../report/doctor-schema.ts';
 import {
   conformSchema,
@@ -13,6 +15,7 @@ import { complainTo, type Io } from '../io.ts';
 const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   case: caseSchema,
   explain: explainSchema,
+  diff: diffSchema,
   timeline: timelineSchema,
   matrix: matrixSchema,
   doctor: doctorSchema,

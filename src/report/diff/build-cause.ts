@@ -21,7 +21,7 @@ import {
   pairWords,
   percent,
 } from './words.ts';
-import { decidedWords, effectWords, placeWords } from './words-of.ts';
+import { decidedWords, placeWords } from './words-of.ts';
 
 /** What the report has said already, so that it is not said again. */
 export interface Memory {
@@ -75,7 +75,15 @@ function typeFields(cause: Cause, all: boolean): readonly Field[] {
     ...(rest.length === 0
       ? []
       : [field('', `no known kind of page, not shown: ${rest.join('; ')}`)]),
-    ...(all ? [field('changes', changeRows(cause.changes))] : []),
+    ...(all
+      ? [
+          field('changes', {
+            kind: 'more',
+            summary: `${counted(cause.changes.length, 'change')}, with points and conditions`,
+            content: [changeRows(cause.changes)],
+          }),
+        ]
+      : []),
   ];
 }
 
@@ -103,9 +111,10 @@ export function pageFields(cause: Cause): readonly Field[] {
 
 // ---- what it means ------------------------------------------------------------------------------
 
+/** An effect by what it says and where, whatever the verdicts and sources are. */
 function effectKeys(effects: readonly Effect[]): readonly string[] {
-  return effects.map((e) =>
-    [effectWords({ ...e, consequence: null }), ...e.places.map((p) => placeWords(p))].join('; '),
+  return effects.map(({ consequence, text, places }) =>
+    [text, consequence?.forWhom ?? '', ...places.map(placeWords)].join('; '),
   );
 }
 
@@ -171,9 +180,10 @@ function decidedFields({ before, after, mmio }: Cause, memory: Memory | null): r
 function commandFields(cause: Cause, all: boolean): readonly Field[] {
   const worst = worstChange(cause);
   const shown = all ? cause.changes : worst === null ? [] : [worst];
-  return shown.map((c) =>
-    field('example', `${pairWords(c)}:`, { kind: 'command', witness: c.witness }),
+  const commands = shown.map(
+    (c): Block => ({ kind: 'command', title: pairWords(c), witness: c.witness }),
   );
+  return commands.length === 0 ? [] : [field('example', ...commands)];
 }
 
 /** As many characters are no longer than a reference to them. */

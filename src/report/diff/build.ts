@@ -1,9 +1,17 @@
 import type { Difference, PlatformGroup, Side } from '../../compare/difference.ts';
-import type { AfterEvent, EventChange, Existing } from '../../compare/existing.ts';
+import type { AfterEvent, Existing } from '../../compare/existing.ts';
 import type { FamilyResult } from '../../compare/families/family.ts';
 import type { Platform } from '../../compare/platforms.ts';
 import { causeBlock, emptyMemory, unknownCauses, type Writing } from './build-cause.ts';
 import { type Block, type Field, field, fieldsOf, section, sectionOf, text } from './document.ts';
+import {
+  actionWords,
+  type EventView,
+  eventTitle,
+  eventViews,
+  exampleWords,
+  otherEvents,
+} from './existing-words.ts';
 import { type GroupView, groupViews, userViews } from './gather.ts';
 import { unchangedWords } from './unchanged.ts';
 import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
@@ -93,39 +101,26 @@ function rules(d: Difference): readonly Block[] {
   return sectionOf('Other rules', found);
 }
 
-function eventWords({ affected, stale, action, example }: AfterEvent): readonly string[] {
-  return [
-    `${action}; of ${counted(affected, 'state')} with another type ${grouped(stale)} stay stale`,
-    ...(example === null
-      ? []
-      : [`for example ${example.state}: installed ${example.installed}, now ${example.now}`]),
-  ];
-}
-
-function eventBlock({ title, platforms, before, after, consequence, source }: EventChange): Block {
+function eventBlock(view: EventView): Block {
+  const { before, after, consequence, source } = view.change;
+  const side = (label: string, event: AfterEvent): readonly Field[] => {
+    const example = exampleWords(event);
+    return [field(label, actionWords(event)), ...(example === null ? [] : [field('', example)])];
+  };
   return section(
-    `${title} (${listed(platformWords(platforms))})`,
+    eventTitle(view),
     fieldsOf(
-      ...eventWords(before).map((w, i) => field(i === 0 ? 'before' : '', w)),
-      ...eventWords(after).map((w, i) => field(i === 0 ? 'after' : '', w)),
+      ...side('before', before),
+      ...side('after', after),
       field('means', `${consequence} [${source}]`),
     ),
   );
 }
 
-function existing({ points, changes, staleOnBoth }: Existing): readonly Block[] {
-  if (points === 0) return [];
-  const both = staleOnBoth.map(({ title }) => title).join('; ');
-  return [
-    section('Mappings that are there already', [
-      ...changes.map(eventBlock),
-      ...(both === '' ? [] : [text(`Stale on both sides after: ${both}.`)]),
-      text(
-        `${changes.length === 0 ? 'Both sides do the same after every event' : 'After every other event both do the same'} ` +
-          `(${counted(points, 'state')} and events folded).`,
-      ),
-    ]),
-  ];
+function existing(of: Existing): readonly Block[] {
+  if (of.points === 0) return [];
+  const rest: Block = { kind: 'list', items: otherEvents(of) };
+  return [section('Mappings that are there already', [...eventViews(of).map(eventBlock), rest])];
 }
 
 function familyBlock({ title, bound, members, differing, cases }: FamilyResult): Block {

@@ -19,7 +19,8 @@ export type Block =
   | { readonly kind: 'types'; readonly table: DrawnTable }
   | { readonly kind: 'effects'; readonly effects: readonly Effect[] }
   | { readonly kind: 'users'; readonly users: readonly UserView[] }
-  | { readonly kind: 'command'; readonly witness: Witness }
+  /** `title`: what it shows; empty: nothing to say. */
+  | { readonly kind: 'command'; readonly title: string; readonly witness: Witness }
   | { readonly kind: 'section'; readonly title: string; readonly content: readonly Block[] }
   /** What is not shown by default: its summary stands, the rest can be opened or asked for. */
   | { readonly kind: 'more'; readonly summary: string; readonly content: readonly Block[] };
@@ -43,4 +44,15 @@ export const fieldsOf = (...fields: readonly Field[]): readonly Block[] =>
 /** Nothing at all where there is nothing to say. */
 export function sectionOf(title: string, content: readonly Block[]): readonly Block[] {
   return content.length === 0 ? [] : [section(title, content)];
+}
+
+/** Fields without a label belong to the one before: as one. */
+export function merged(fields: readonly Field[]): readonly Field[] {
+  const all: { label: string; content: readonly Block[] }[] = [];
+  for (const { label, content } of fields) {
+    const last = all.at(-1);
+    if (label === '' && last !== undefined) last.content = [...last.content, ...content];
+    else all.push({ label, content });
+  }
+  return all;
 }

@@ -1,7 +1,8 @@
 import type { TypeGrid, TypePair, TypeSlice } from '../../compare/difference.ts';
 import type { EffectiveType } from '../../x86/types.ts';
+import { pageWords } from './pages.ts';
 
-/** One table of a grid, as every format draws it. */
+/** One table of a grid, as every format draws it: without the rows and columns in which the cause has no point. */
 export interface DrawnTable {
   /** "host-mtrr WB"; null: the grid is one table. */
   readonly at: string | null;
@@ -43,6 +44,13 @@ function folded(rows: readonly DrawnRow[]): readonly DrawnRow[] {
   return [...met.values()].map(({ labels, row }) => ({ ...row, label: labels.join(',') }));
 }
 
+/** Columns in which some row has a point. */
+function usedColumns({ cells }: TypeSlice, count: number): readonly number[] {
+  return Array.from({ length: count }, (_, c) => c).filter((c) =>
+    cells.some((row) => (row[c] ?? null) !== null),
+  );
+}
+
 function drawn({ rows, columns }: TypeGrid, slice: TypeSlice): DrawnTable {
   const base = {
     at: slice.at === null ? null : `${slice.at.input} ${slice.at.value}`,
@@ -50,12 +58,26 @@ function drawn({ rows, columns }: TypeGrid, slice: TypeSlice): DrawnTable {
     before: uniform(slice),
     rowInput: rows.input,
   };
-  if (columns === null) {
-    const cells = slice.cells.map((row) => row[0] ?? null);
-    return { ...base, columnInput: null, columns: rows.values, rows: [{ label: '', cells }] };
-  }
   const all = slice.cells.map((cells, r) => ({ label: rows.values[r] ?? '', cells }));
-  return { ...base, columnInput: columns.input, columns: columns.values, rows: folded(all) };
+  const used = all.filter(({ cells }) => cells.some((cell) => cell !== null));
+  if (columns === null) {
+    const cells = used.map((row) => row.cells[0] ?? null);
+    return {
+      ...base,
+      columnInput: null,
+      columns: used.map(({ label }) => label),
+      rows: [{ label: base.before === null ? 'before>after' : `${base.before} ->`, cells }],
+    };
+  }
+  const kept = usedColumns(slice, columns.values.length);
+  return {
+    ...base,
+    columnInput: columns.input,
+    columns: kept.map((c) => columns.values[c] ?? ''),
+    rows: folded(
+      used.map(({ label, cells }) => ({ label, cells: kept.map((c) => cells[c] ?? null) })),
+    ),
+  };
 }
 
 /** The tables of a grid in which a cell changes. */
@@ -74,20 +96,28 @@ export function cellWords(cell: TypePair | null, before: EffectiveType | null): 
   return before === null ? `${cell.before}>${cell.after}` : cell.after;
 }
 
+/** What a table is of: the value of a third input, the type before, kinds of page; empty: nothing. */
+export function captionWords({ at, before, columnInput, backings }: DrawnTable): string {
+  const words = [
+    ...(at === null ? [] : [at]),
+    ...(columnInput === null || before === null ? [] : [`before ${before}`]),
+    ...(at === null || backings.length === 0 ? [] : [pageWords(backings)]),
+  ];
+  return words.length === 0 ? '' : `${words.join('; ')}:`;
+}
+
+/** The heading: what the first column is, then the values of the others. */
+export function headWords({ rowInput, columnInput, columns }: DrawnTable): readonly string[] {
+  return [columnInput === null ? rowInput : `${rowInput} \\ ${columnInput}`, ...columns];
+}
+
 /** The rows of a table as words, the heading first. */
 export function tableWords(table: DrawnTable): readonly (readonly string[])[] {
-  const words = (cells: DrawnRow['cells']): readonly string[] =>
-    cells.map((cell) => cellWords(cell, table.before));
-  if (table.columnInput === null) {
-    const [only] = table.rows;
-    const label = table.before === null ? 'before>after' : `${table.before} ->`;
-    return [
-      [table.rowInput, ...table.columns],
-      [label, ...words(only?.cells ?? [])],
-    ];
-  }
   return [
-    [`${table.rowInput} \\ ${table.columnInput}`, ...table.columns],
-    ...table.rows.map(({ label, cells }) => [label, ...words(cells)]),
+    headWords(table),
+    ...table.rows.map(({ label, cells }) => [
+      label,
+      ...cells.map((cell) => cellWords(cell, table.before)),
+    ]),
   ];
 }

@@ -96,6 +96,13 @@ export interface UserRow {
   }[];
 }
 
+/** What there is to say where no consequence is. */
+export function withoutConsequence({ before, after }: UserRow): string {
+  return before.length + after.length > 2
+    ? 'which of them depends on what is not said of this user'
+    : 'no consequence known';
+}
+
 export interface UserView {
   readonly id: string;
   readonly title: string;

@@ -45,10 +45,21 @@ function kernelLiteral(literal: Literal): string {
   return term?.[values.join()] ?? literalWords(literal);
 }
 
+/** Of inputs whose values are said without their name. */
+const NAMES: Readonly<Record<string, string>> = {
+  'cr0-cd': 'CR0.CD',
+  'live-cr0-cd': 'CR0.CD in hardware',
+  'quirk-ignore-guest-pat': 'IGNORE_GUEST_PAT quirk',
+  'quirk-cd-nw-cleared': 'CD_NW_CLEARED quirk',
+  'host-mmio': 'kvm_is_mmio_pfn()',
+  'pfn-valid': 'pfn_valid()',
+  'page-reserved': 'PageReserved()',
+};
+
 /** An input by the name that kernel developers know. */
 export function kernelInput(input: string): string {
   const term = TERMS[input];
-  return typeof term === 'string' ? term.replace(' #', '') : input;
+  return typeof term === 'string' ? term.replace(' #', '') : (NAMES[input] ?? input);
 }
 
 /** Conditions as a cover letter has them. */

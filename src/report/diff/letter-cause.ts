@@ -1,11 +1,11 @@
-import type { Cause, Change } from '../../compare/difference.ts';
+import type { Cause } from '../../compare/difference.ts';
 import { joined, type Meaning, type Memory, meaningOf, once, pageFields } from './build-cause.ts';
 import { type Block, type Field, field, fieldsOf, section } from './document.ts';
 import { type DrawnTable, drawnTables } from './drawn-grid.ts';
-import { type Effect, shortWords } from './effects.ts';
 import { knownChanges, type Numbered } from './gather.ts';
 import { KERNEL, kernelInput } from './kernel-words.ts';
-import { coverWords, minimalWords, pairsWords } from './words.ts';
+import { effectItems } from './letter-words.ts';
+import { coverWords, listed, minimalWords, pairsWords } from './words.ts';
 
 /** The tables of a cause of which some known kind of page is. */
 function tablesOf(cause: Cause): readonly DrawnTable[] {
@@ -29,10 +29,18 @@ export function squareTables(causes: readonly Cause[]): number {
   return new Set(square.map(({ rows }) => JSON.stringify(rows))).size;
 }
 
+/** What the types depend on, where no table shows it. */
+function byWords({ grid }: Cause): string {
+  if (grid === null) return '';
+  const inputs = [grid.rows.input, grid.columns?.input, grid.slices[0]?.at?.input];
+  return `, by ${listed(inputs.flatMap((i) => (i === undefined ? [] : [kernelInput(i)])))}`;
+}
+
 function typeFields(cause: Cause, square: boolean): readonly Field[] {
   const tables = tablesOf(cause);
   const draws = square || tables.every(({ columnInput }) => columnInput === null);
-  if (tables.length === 0 || !draws) return [field('types', pairsWords(knownChanges(cause)))];
+  if (tables.length === 0 || !draws)
+    return [field('types', `${pairsWords(knownChanges(cause))}${byWords(cause)}`)];
   return [
     field(
       'types',
@@ -41,35 +49,11 @@ function typeFields(cause: Cause, square: boolean): readonly Field[] {
   ];
 }
 
-/** Where an effect holds, whatever its details are. */
-function whereWords({ places }: Effect): string {
-  const by = new Map<string, Change[]>();
-  for (const { scope, changes } of places) by.set(scope, [...(by.get(scope) ?? []), ...changes]);
-  return [...by]
-    .map(([scope, changes]) => `${pairsWords(changes)}${scope === '' ? '' : ` of ${scope}`}`)
-    .join('; ');
-}
-
-/** What a cause means: a line for each set of changes. */
-function effectItems(effects: readonly Effect[]): readonly string[] {
-  const by = new Map<string, string[]>();
-  for (const effect of effects) {
-    const where = whereWords(effect);
-    const details = effect.places.map((p) => p.detail).filter((d) => d !== '');
-    const { consequence } = effect;
-    const words = consequence === null ? effect.text : shortWords(consequence, details);
-    const whom = consequence?.forWhom ?? null;
-    const to = whom === null || words.includes(whom) ? '' : ` for ${whom}`;
-    by.set(where, [...(by.get(where) ?? []), words + to]);
-  }
-  return [...by].map(([where, words]) => `${where === '' ? '' : `${where}: `}${words.join('; ')}`);
-}
-
 function meaningFields({ as, effects, gone }: Meaning): readonly Field[] {
   const items = [...effectItems(effects), ...gone.map((w) => `not: ${w}`)];
   const list: Block = { kind: 'list', items };
-  if (as === null) return items.length === 0 ? [] : [field('so', list)];
-  return items.length === 0 ? [] : [field('so', `as ${as}, but:`, list)];
+  if (items.length === 0) return as === null ? [] : [field('so', `as ${as}`)];
+  return as === null ? [field('so', list)] : [field('so', `as ${as}, but:`, list)];
 }
 
 /** Why, where it is met first. */
@@ -82,22 +66,36 @@ function whyFields({ after, mmio }: Cause, { lines }: Memory): readonly Field[] 
   return reasons.map(({ words }, i) => field(i === 0 ? 'why' : '', words));
 }
 
+/** An earlier cause that is the same, maybe under another condition. */
+function sameAs(cause: Cause, { as, effects, gone }: Meaning, { causes }: Memory): Numbered | null {
+  if (as === null || effects.length + gone.length > 0) return null;
+  const key = ({ before, after, mmio }: Cause): string =>
+    JSON.stringify([before.leaf, after.leaf, mmio?.before.leaf, mmio?.after.leaf]);
+  const like = causes.find(({ no }) => no === as);
+  return like !== undefined && key(like.cause) === key(cause) ? like : null;
+}
+
 /** A cause as a cover letter has it: what is installed, when, which types, for which pages, so what. */
 export function letterCause({ no, cause }: Numbered, square: boolean, memory: Memory): Block {
   const when = [field('when', coverWords(cause.when, KERNEL) + minimalWords(cause.when))];
   const meaning = meaningOf(cause, memory);
-  const parts = [
-    once('condition', when, no, memory),
-    once('types', typeFields(cause, square), no, memory),
-    once('pages', pageFields(cause), no, memory),
-    ...(meaning.as !== null && meaning.effects.length + meaning.gone.length === 0
-      ? [{ as: meaning.as, what: 'consequences' }]
-      : []),
-  ];
+  const as = sameAs(cause, meaning, memory);
+  const parts =
+    as !== null
+      ? [
+          JSON.stringify(as.cause.when) === JSON.stringify(cause.when)
+            ? [field(`as ${as.no}`, 'all of it')]
+            : [field(`as ${as.no}`, 'all but the condition'), ...when],
+        ]
+      : [
+          once('condition', when, no, memory),
+          once('types', typeFields(cause, square), no, memory),
+          once('pages', pageFields(cause), no, memory),
+        ];
   const fields = [
     ...whyFields(cause, memory),
     ...joined(parts.filter((p) => 'as' in p || p.length > 0)),
-    ...meaningFields(meaning),
+    ...(as === null ? meaningFields(meaning) : []),
   ];
   memory.causes.push({ no, cause });
   return section(`${no}. ${cause.before.leaf} -> ${cause.after.leaf}`, fieldsOf(...fields));

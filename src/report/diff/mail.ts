@@ -1,9 +1,8 @@
 import type { Difference, Side } from '../../compare/difference.ts';
-import type { AfterEvent } from '../../compare/existing.ts';
 import { unchangedFor } from './build.ts';
 import { emptyMemory } from './build-cause.ts';
 import { type Block, field, fieldsOf, section, sectionOf, text } from './document.ts';
-import { shortWords } from './effects.ts';
+import { eventTitle, eventViews, otherEvents } from './existing-words.ts';
 import {
   type GroupView,
   groupViews,
@@ -14,6 +13,7 @@ import {
   worstOf,
 } from './gather.ts';
 import { letterCause, squareTables } from './letter-cause.ts';
+import { userItems } from './letter-words.ts';
 import { linesOf } from './text.ts';
 import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
 import {
@@ -21,9 +21,9 @@ import {
   FOLDED_INPUTS,
   grouped,
   listed,
+  pairWords,
   percent,
   platformWords,
-  somePlatforms,
 } from './words.ts';
 
 /** Columns of a mail to a kernel list. */
@@ -36,15 +36,8 @@ function sideFields({ name, title, notes }: Side): ReturnType<typeof field>[] {
   return [field(name, title), ...notes.map((note) => field('', note))];
 }
 
-function becomes({ effects, platforms }: UserRow): string {
-  const where = listed(platformWords(platforms));
-  if (effects.length === 0) return `${where}: no consequence known`;
-  const words = effects.map(({ consequence, on }) =>
-    on === null
-      ? shortWords(consequence)
-      : `${shortWords(consequence)} (${somePlatforms(on, platforms)})`,
-  );
-  return `${where}: ${words.join('; ')}`;
+function becomes(row: UserRow): string {
+  return `${listed(platformWords(row.platforms))}: ${userItems(row).join('; ')}`;
 }
 
 function users(d: Difference): readonly Block[] {
@@ -95,22 +88,17 @@ function rules(d: Difference): readonly Block[] {
   return items.length === 0 ? [] : [section('Other rules:', [{ kind: 'list', items }])];
 }
 
-function after({ action, affected, stale }: AfterEvent): string {
-  return `${action} (${grouped(stale)} of ${grouped(affected)} states stale)`;
-}
-
-function existing({ existing: { changes, points } }: Difference): readonly Block[] {
-  if (points === 0) return [];
-  const items = changes.map(
-    (c) =>
-      `${c.title} (${listed(platformWords(c.platforms))}): ${after(c.before)} -> ${after(c.after)}. ${c.consequence}`,
-  );
-  const none = 'No difference in what is zapped, and what stays stale, after any event.';
+function existing({ existing: of }: Difference): readonly Block[] {
+  if (of.points === 0) return [];
+  const items = eventViews(of).map((view) => {
+    const { before, after, consequence } = view.change;
+    const does = before.action === after.action ? '' : ` KVM: ${before.action} -> ${after.action}.`;
+    return `${eventTitle(view)}: ${consequence}${does}`;
+  });
   return [
-    section(
-      'Mappings that exist already:',
-      items.length === 0 ? [text(none)] : [{ kind: 'list', items }],
-    ),
+    section('Mappings that exist already:', [
+      { kind: 'list', items: [...items, ...otherEvents(of)] },
+    ]),
   ];
 }
 
@@ -146,7 +134,9 @@ function extent(d: Difference, views: readonly GroupView[]): readonly Block[] {
 function witness(views: readonly GroupView[]): readonly Block[] {
   const worst = worstOf(views);
   if (worst === null) return [];
-  return [section('To see one:', [{ kind: 'command', witness: worst.witness }])];
+  return [
+    section('To see one:', [{ kind: 'command', title: pairWords(worst), witness: worst.witness }]),
+  ];
 }
 
 /** Everything but ASCII as `?`: a mail to a list is plain. */

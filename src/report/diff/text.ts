@@ -2,10 +2,9 @@ import type { Difference } from '../../compare/difference.ts';
 import { fitted, table } from '../wrap.ts';
 import { type Report, type ReportOptions, reportOf } from './build.ts';
 import type { Block, Field } from './document.ts';
-import { type DrawnTable, tableWords } from './drawn-grid.ts';
+import { captionWords, type DrawnTable, tableWords } from './drawn-grid.ts';
 import type { Effect } from './effects.ts';
 import type { UserRow, UserView } from './gather.ts';
-import { pageWords } from './pages.ts';
 import { commandLines } from './witness.ts';
 import { listed, platformWords } from './words.ts';
 import { effectWords, placeWords, rowWords, userWords } from './words-of.ts';
@@ -21,18 +20,8 @@ export function indented(lines: readonly string[], by = INDENT): readonly string
   return lines.map((line) => (line === '' ? '' : ' '.repeat(by) + line));
 }
 
-/** What a table is of: the value of a third input, the type before, kinds of page. */
-function caption({ at, before, columnInput, backings }: DrawnTable): string {
-  const words = [
-    ...(at === null ? [] : [at]),
-    ...(columnInput === null || before === null ? [] : [`before ${before}`]),
-    ...(at === null || backings.length === 0 ? [] : [pageWords(backings)]),
-  ];
-  return words.length === 0 ? '' : `${words.join('; ')}:`;
-}
-
 export function typeLines(drawn: DrawnTable, width: number): readonly string[] {
-  const words = caption(drawn);
+  const words = captionWords(drawn);
   return [...(words === '' ? [] : fitted(words, width)), ...table(tableWords(drawn), width)];
 }
 
@@ -92,7 +81,10 @@ function blockLines(block: Block, width: number): readonly string[] {
     case 'users':
       return block.users.flatMap((user) => userLines(user, width));
     case 'command':
-      return commandLines(block.witness, width);
+      return [
+        ...(block.title === '' ? [] : [`${block.title}:`]),
+        ...commandLines(block.witness, width),
+      ];
     case 'section':
       return [
         '',
@@ -101,7 +93,6 @@ function blockLines(block: Block, width: number): readonly string[] {
       ];
     case 'more':
       return [
-        '',
         ...fitted(block.summary, width, '  '),
         ...indented(linesOf(block.content, width - INDENT)),
       ];

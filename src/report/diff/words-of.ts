@@ -1,7 +1,7 @@
 import type { Consequence, DecidedBy } from '../../compare/difference.ts';
 import type { Effect, Place } from './effects.ts';
-import type { UserRow } from './gather.ts';
-import { pairsWords, somePlatforms } from './words.ts';
+import { type UserRow, withoutConsequence } from './gather.ts';
+import { pairsWords, somePlatforms, whomWords } from './words.ts';
 
 function notes({ codes, sources }: Consequence): string {
   const all = [...codes, ...sources];
@@ -11,9 +11,7 @@ function notes({ codes, sources }: Consequence): string {
 /** A consequence: for whom, by which verdicts, from where. */
 export function effectWords({ consequence, text }: Omit<Effect, 'places'>): string {
   if (consequence === null) return text;
-  const { forWhom } = consequence;
-  const whom = forWhom === null || text.includes(forWhom) ? '' : ` for ${forWhom}`;
-  return `${text}${whom}${notes(consequence)}`;
+  return `${text}${whomWords(text, consequence.forWhom)}${notes(consequence)}`;
 }
 
 /** Where in a cause: changes, and kinds of page where not all; what is particular to it. */
@@ -28,8 +26,9 @@ export function decidedWords({ leaf, why, source }: DecidedBy): string {
 }
 
 /** What becomes of a known user. */
-export function userWords({ effects, platforms }: UserRow): readonly string[] {
-  if (effects.length === 0) return ['no consequence known'];
+export function userWords(row: UserRow): readonly string[] {
+  const { effects, platforms } = row;
+  if (effects.length === 0) return [withoutConsequence(row)];
   return effects.map(({ consequence, on }) => {
     const where = on === null ? '' : ` (${somePlatforms(on, platforms)})`;
     return effectWords({ consequence, text: consequence.text }) + where;

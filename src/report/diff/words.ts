@@ -208,6 +208,12 @@ export function gravityOf(kind: ConsequenceKind): number {
   return GRAVITY.indexOf(kind);
 }
 
+/** For whom a consequence is, behind its text; empty: the text says so, or it is for everyone. */
+export function whomWords(text: string, forWhom: string | null): string {
+  if (forWhom === null || text.includes(forWhom)) return '';
+  return /^(?:where|when|with|without) /.test(forWhom) ? `, ${forWhom}` : ` for ${forWhom}`;
+}
+
 export function isWorse(kind: ConsequenceKind): boolean {
   return gravityOf(kind) <= gravityOf('slower');
 }
