@@ -90,7 +90,7 @@ function restrictionOf(flags: FactFlags, backings: readonly BackingClass[]): Res
   if (first !== undefined && twice !== undefined) {
     refuse(`--backing and --${twice} both say what the page is`, 'give one of them');
   }
-  return facts as Restriction;
+  return facts;
 }
 
 /** Which platform of one side stands against which of the other. */
