@@ -1,5 +1,5 @@
 import type { Difference } from '../../compare/difference.ts';
-import { groupViews, usersWith, userViews } from './gather.ts';
+import { usersWith, userViews } from './gather.ts';
 import { counted, KIND_WORDS, KINDS, listed, percent, platformWords } from './words.ts';
 
 /** "6.16 -> host-pat", and the kernel where the name does not say it. */
@@ -78,9 +78,4 @@ export function verdictSentences(d: Difference): readonly string[] {
       : `Guest accesses get another memory type${only} on ${where(d)}: ` +
         `${shares(d)} of all combinations of the inputs.`;
   return [first, usersSentence(d), besides(d)].filter((s) => s !== '');
-}
-
-/** Nothing at all differs. */
-export function isSame(d: Difference): boolean {
-  return d.differing === 0 && groupViews(d).length === 0 && besides(d) === '';
 }
