@@ -211,12 +211,12 @@ describe('consequences', () => {
         const own = Object.fromEntries(
           Object.entries(pageOf(backing)).map(([key, values]) => [key, values[0]]),
         );
-        const { before, after, changes: found } = claimed(d, platform, { ...at, ...own } as Point);
+        const { before, after, changes: found } = claimed(d, platform, { ...at, ...own });
         const [change] = found;
         if (change === undefined || before === null || after === null) return;
         const expected = change.kinds.find((k) => k.backings.includes(backing.id));
         expect(expected).toBeDefined();
-        const facts = factsAt({ ...at, ...own } as Point, platform, backing.id);
+        const facts = factsAt({ ...at, ...own }, platform, backing.id);
         const real = consequencesAt(facts, backing, d.a, d.b, change);
         const said = (expected?.consequences ?? []).map((c) => c.kind + c.text);
         // What holds in a part of the change only says in which, and may be missing here.

@@ -24,8 +24,9 @@ export interface CubeCover {
 function expanded(cube: Cube, off: readonly Cube[], order: readonly number[]): Cube {
   const grown = Uint8Array.from(cube);
   for (const i of order) {
-    let blocked = 0;
     const own = grown[i] as number;
+    if (own === FULL[i]) continue;
+    let blocked = 0;
     grown[i] = FULL[i] as number;
     for (const other of off) if (meet(grown, other)) blocked |= other[i] as number;
     grown[i] = own | ((FULL[i] as number) & ~blocked);

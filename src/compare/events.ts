@@ -10,6 +10,7 @@ export const EVENTS = [
   'quirk-ignore-guest-pat-disabled',
   'quirk-cd-nw-cleared-disabled',
   'host-type-changes',
+  'vmm-mapping-changes',
   'slot-flag-changes',
   'device-assigned',
   'guest-writes-pat',
@@ -68,9 +69,14 @@ export const KINDS: Readonly<Record<EventId, EventKind>> = {
     flips: [{ inputs: ['quirk-cd-nw-cleared'], from: 'on', to: 'off' }],
   },
   'host-type-changes': {
-    title: 'the host changes the type of a page (tracker and VMM mapping)',
+    title: 'the host tracks another type for a page (set_memory_*())',
     rule: 'hostTypeChange',
-    flips: [{ inputs: ['host-memtype', 'vmm-mapping'] }],
+    flips: [{ inputs: ['host-memtype'] }],
+  },
+  'vmm-mapping-changes': {
+    title: 'the PTE of the VMM gets another type, and the tracked type with it or not',
+    rule: 'vmmMappingChange',
+    flips: [{ inputs: ['vmm-mapping'] }, { inputs: ['host-memtype', 'vmm-mapping'] }],
   },
   'slot-flag-changes': {
     title: 'the VMM changes a flag of a live memslot',

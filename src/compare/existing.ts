@@ -93,9 +93,7 @@ function consequenceOf(before: AfterEvent, after: AfterEvent): string {
   }
   if (after.affected === 0) return 'No zapping any more, and none needed: no type depends on it.';
   if (before.affected === 0) return 'The type depends on it now, and what is there is zapped.';
-  return before.stale > 0
-    ? `Other mappings than before keep their old type ${LATER}.`
-    : 'Zapped on both sides, but other mappings than before are concerned.';
+  return `Other mappings than before keep their old type ${LATER}.`;
 }
 
 /** The states that a restriction leaves. */
@@ -155,6 +153,12 @@ function together(all: readonly AfterEvent[]): AfterEvent {
   };
 }
 
+/** Nothing is left with an old type on either side: which mappings were zapped is no difference to anybody. */
+function isZappedOnBoth({ before, after }: Pick<Compared, 'before' | 'after'>): boolean {
+  const zapped = (side: AfterEvent): boolean => side.affected > 0 && side.stale === 0;
+  return zapped(before) && zapped(after);
+}
+
 /** Platforms for which an event means the same, in one change. */
 function grouped(compared: readonly Compared[], b: Side): readonly EventChange[] {
   const groups = new Map<string, Compared[]>();
@@ -212,7 +216,8 @@ export function existingOf(
       const same = before.outcomes.every((o, i) =>
         sameOutcomes(o, after.outcomes[i] ?? ALWAYS_KEEPS),
       );
-      return { platform: here, event, before: before.after, after: after.after, same };
+      const sides = { before: before.after, after: after.after };
+      return { platform: here, event, ...sides, same: same || isZappedOnBoth(sides) };
     }),
   );
   const changes = grouped(compared, b);

@@ -4,7 +4,7 @@ import { factDefinition, factWord } from '../facts/facts.ts';
 import { BACKINGS, type BackingClass } from '../linux/backing.ts';
 import { bits, type Cube, DIMENSIONS, FULL, intersection, isDerived, valuesOf } from './cube.ts';
 import type { Side, Witness } from './difference.ts';
-import { givenBy, indexOfInput, type Restriction } from './fold.ts';
+import { givenBy, type Restriction } from './fold.ts';
 import type { Platform } from './platforms.ts';
 import { SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space.ts';
 
@@ -126,8 +126,4 @@ export function witnessOf(facts: PointFacts, a: Side, b: Side): Witness {
       ...Object.fromEntries([...facts].map(([key, value]) => [key, factWord(value)])),
     },
   };
-}
-
-export function maskOf(cube: Cube, input: SweepInput): number {
-  return cube[indexOfInput(input)] as number;
 }

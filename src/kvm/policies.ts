@@ -18,7 +18,13 @@ import { withSlotFlag } from './proposals/slot-flag.ts';
 import { XEN_MMIO, XEN_SVM, XEN_VMX } from './proposals/xen.ts';
 import type { KvmRules } from './rules.ts';
 import { ALL_KERNEL_RULES, spanOf } from './timeline.ts';
-import { ZAP_HOST_PAT, ZAP_XEN, zapWithHostPatSlot, zapWithSlotFlag } from './zap.ts';
+import {
+  ZAP_HOST_PAT,
+  ZAP_HOST_PAT_TRACKED,
+  ZAP_XEN,
+  zapWithHostPatSlot,
+  zapWithSlotFlag,
+} from './zap.ts';
 
 /** A change of the rules that somebody proposed: what it replaces in the rules of a kernel. */
 export interface Proposal {
@@ -85,7 +91,7 @@ export const PROPOSALS: readonly Proposal[] = [
       shadow: HOST_PAT_TRACKED_SHADOW,
       guestMtrr: null,
       hugePage: 'one-host-type',
-      zap: ZAP_HOST_PAT,
+      zap: ZAP_HOST_PAT_TRACKED,
     }),
   },
   {

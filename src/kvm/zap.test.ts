@@ -12,6 +12,7 @@ import {
   ZAP_EVENTS,
   ZAP_HOST_PAT,
   ZAP_HOST_PAT_SLOT,
+  ZAP_HOST_PAT_TRACKED,
   ZAP_PROPOSED,
   ZAP_SLOT_FLAG,
   type ZapEvent,
@@ -89,26 +90,26 @@ describe('zapping', () => {
     expect(zapOn(rulesAt('6.7'), 'mtrrWrite', only('tdp', 'noncoherent_dma'))).toBe('nothing');
   });
 
-  test('no kernel zaps when a quirk is disabled, a flag changes or the host changes a type', () => {
+  test('no kernel zaps when a quirk is disabled, a flag or the tracked type changes; all do when the PTE changes', () => {
     for (const rules of ZAP) {
       for (const event of ['quirkDisabled', 'hostTypeChange', 'slotFlagChange'] as const) {
         expect(zapOn(rules, event, only(...NAMES))).toBe('nothing');
       }
+      expect(zapOn(rules, 'vmmMappingChange', only())).toBe('zap-gfn-range');
     }
   });
 
   test('the proposals', () => {
-    expect(zapOn(ZAP_HOST_PAT, 'hostTypeChange', only())).toBe('zap-gfn-range');
+    expect(zapOn(ZAP_HOST_PAT, 'vmmMappingChange', only())).toBe('zap-gfn-range');
+    expect(zapOn(ZAP_HOST_PAT, 'hostTypeChange', only())).toBe('nothing');
+    expect(zapOn(ZAP_HOST_PAT_TRACKED, 'hostTypeChange', only())).toBe('zap-gfn-range');
     expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only())).toBe('zap-all');
     expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('self_snoop'))).toBe('nothing');
     expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('amd', 'tdp'))).toBe('nothing');
     expect(zapOn(ZAP_HOST_PAT, 'noncoherentToggle', only('amd'))).toBe('zap-all');
     expect(zapOn(ZAP_HOST_PAT, 'guestPatWrite', only())).toBe('zap-all');
     expect(zapOn(ZAP_HOST_PAT, 'guestPatWrite', only(...EPT))).toBe('nothing');
-    expect(zapOn(ZAP_HOST_PAT_SLOT, 'hostTypeChange', only())).toBe('nothing');
-    expect(zapOn(ZAP_HOST_PAT_SLOT, 'hostTypeChange', only('slot_host_memtype'))).toBe(
-      'zap-gfn-range',
-    );
+    expect(ZAP_HOST_PAT_SLOT.hostTypeChange).toBe(rulesAt('6.16').hostTypeChange);
     for (const rules of [ZAP_HOST_PAT_SLOT, ZAP_SLOT_FLAG]) {
       const action = zapOn(rules, 'slotFlagChange', only());
       expect([action, isZapped(action)]).toEqual(['refused', false]);

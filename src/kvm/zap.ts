@@ -50,7 +50,8 @@ export const ZAP_EVENTS = {
   noncoherentToggle: 'non-coherent DMA comes or goes',
   quirkDisabled: 'VMM disables a quirk',
   deviceAssigned: 'a device is assigned',
-  hostTypeChange: 'host changes the type of a page',
+  hostTypeChange: 'host changes the type it tracks for a page',
+  vmmMappingChange: 'host changes the PTE of the VMM',
   slotFlagChange: 'VMM changes a flag of a memslot',
   guestPatWrite: 'guest writes its PAT MSR',
 } as const;
@@ -116,11 +117,12 @@ const OF_THE_MSR = 'the range of the MSR as written, all for DEF_TYPE';
 const FIRST_OR_LAST = 'first or last device';
 const ADD_ANEW = '-EINVAL: delete the memslot, add it anew';
 
-/** What no kernel does anything about. */
-const NEVER = {
+/** What is the same in every kernel. */
+const EVERY_KERNEL = {
   quirkDisabled: nothing('kvm/x86.c-quirks', 'set it before memory is touched'),
   deviceAssigned: nothing('kvm/vfio.c', 'coherent or not is what counts'),
   hostTypeChange: nothing('kvm/mmu-notifier', 'set_memory_*() tells no MMU notifier'),
+  vmmMappingChange: zap('zap-gfn-range', null, 'kvm/mmu-notifier', 'the MMU notifier'),
   slotFlagChange: nothing('kvm/set-memory-region', 'no flag has a say in a type'),
   guestPatWrite: nothing('kvm/make_spte', 'no SPTE holds the guest PAT'),
 } as const;
@@ -144,7 +146,7 @@ export const ZAP: readonly ZapRules[] = [
     ),
     cdToggle: zap('reset-context', null, 'kvm/b18d5431acc7', 'ineffective'),
     noncoherentToggle: nothing('kvm/362ff6dca541', 'until 6.7'),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
   {
     id: '4.2',
@@ -152,7 +154,7 @@ export const ZAP: readonly ZapRules[] = [
     mtrrWrite: zap('zap-gfn-range', all(tdp, noncoherent_dma), 'kvm/efdfe536d8c6', OF_THE_MSR),
     cdToggle: zap('zap-all', null, 'kvm/b18d5431acc7', 'every VM'),
     noncoherentToggle: nothing('kvm/362ff6dca541', 'until 6.7'),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
   {
     id: '4.4',
@@ -160,7 +162,7 @@ export const ZAP: readonly ZapRules[] = [
     mtrrWrite: zap('zap-gfn-range', all(tdp, noncoherent_dma), 'kvm/efdfe536d8c6', OF_THE_MSR),
     cdToggle: zap('zap-all', all(noncoherent_dma, not(quirk_cd_nw_cleared)), 'kvm/879ae1880449'),
     noncoherentToggle: nothing('kvm/362ff6dca541', 'until 6.7'),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
   {
     id: '6.7',
@@ -172,28 +174,28 @@ export const ZAP: readonly ZapRules[] = [
       'kvm/7a18c7c2b69a',
     ),
     noncoherentToggle: zap('zap-all', ept, 'kvm/362ff6dca541', FIRST_OR_LAST),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
   {
     id: '6.11-rc1',
     kernels: '6.11-rc1 to 6.11-rc7',
     ...MTRRS_ARE_STORAGE,
     noncoherentToggle: zap('zap-all', all(ept, not(self_snoop)), 'kvm/377b2f359d1f', FIRST_OR_LAST),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
   {
     id: '6.11',
     kernels: '6.11 to 6.15',
     ...MTRRS_ARE_STORAGE,
     noncoherentToggle: zap('zap-all', ept, 'kvm/9d70f3fec144', FIRST_OR_LAST),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
   {
     id: '6.16',
     kernels: '6.16 to 7.3, 6.12.78 and later 6.12.y',
     ...MTRRS_ARE_STORAGE,
     noncoherentToggle: zap('zap-all', quirk_ignore_guest_pat, 'kvm/c9c1e20b4c7d', FIRST_OR_LAST),
-    ...NEVER,
+    ...EVERY_KERNEL,
   },
 ];
 
@@ -224,14 +226,17 @@ export const ZAP_HOST_PAT: ZapRules = {
   ),
   quirkDisabled: nothing('memtype/ideal', 'no quirk has a say in a type'),
   deviceAssigned: nothing('memtype/ideal', 'coherent or not is what counts'),
-  hostTypeChange: zap(
-    'zap-gfn-range',
-    null,
-    'memtype/ideal',
-    'a PTE of the VMM does not change without the MMU notifier',
-  ),
+  hostTypeChange: nothing('memtype/ideal', 'only the MMIO test asks the tracker'),
+  vmmMappingChange: EVERY_KERNEL.vmmMappingChange,
   slotFlagChange: nothing('memtype/ideal', 'no flag has a say in a type'),
   guestPatWrite: zap('zap-all', not(tdp), 'memtype/ideal', 'shadow PTEs hold the combined type'),
+};
+
+/** The ideal by the tracker: it has to tell KVM, which nothing does today. */
+export const ZAP_HOST_PAT_TRACKED: ZapRules = {
+  ...ZAP_HOST_PAT,
+  id: 'host-pat-tracked',
+  hostTypeChange: zap('zap-gfn-range', null, 'memtype/ideal', 'a hook in set_memory_*(), new'),
 };
 
 /** Where a condition of a kernel covers the guest PAT of CPUs without self-snoop already. */
@@ -252,12 +257,6 @@ export function zapWithHostPatSlot(kernel: ZapRules): ZapRules {
     id: 'host-pat-slot',
     kernels: `proposed here, on ${kernel.kernels}`,
     noncoherentToggle: orFlaggedWithoutSelfSnoop(kernel.noncoherentToggle),
-    hostTypeChange: zap(
-      'zap-gfn-range',
-      slot_host_memtype,
-      'memtype/ideal',
-      'a PTE of the VMM does not change without the MMU notifier',
-    ),
     slotFlagChange: zap('refused', null, 'memtype/ideal', ADD_ANEW),
     guestPatWrite: zap(
       'zap-all',
@@ -293,6 +292,7 @@ export const ZAP_XEN: ZapRules = {
   quirkDisabled: nothing('xen/memory_type_changed', 'Xen has none'),
   deviceAssigned: zap('zap-all', ept, 'xen/memory_type_changed'),
   hostTypeChange: nothing('xen/memory_type_changed', 'Xen has no host type'),
+  vmmMappingChange: nothing('xen/memory_type_changed', 'there is no VMM under Xen'),
   slotFlagChange: nothing('xen/memory_type_changed', 'Xen has no memslots'),
   guestPatWrite: nothing('xen/memory_type_changed', 'no leaf holds the guest PAT'),
 };
@@ -300,6 +300,7 @@ export const ZAP_XEN: ZapRules = {
 /** Every set of rules beside those of kernels. */
 export const ZAP_PROPOSED: readonly ZapRules[] = [
   ZAP_HOST_PAT,
+  ZAP_HOST_PAT_TRACKED,
   ZAP_HOST_PAT_SLOT,
   ZAP_SLOT_FLAG,
   ZAP_XEN,
@@ -307,7 +308,7 @@ export const ZAP_PROPOSED: readonly ZapRules[] = [
 
 // ---- the page ---------------------------------------------------------------------------------
 
-const SAID_ONCE = Object.keys(NEVER) as readonly ZapEvent[];
+const SAID_ONCE = Object.keys(EVERY_KERNEL) as readonly ZapEvent[];
 
 function said(rules: ZapRules, events: readonly ZapEvent[]): string {
   return events.map((event) => `${ZAP_EVENTS[event]}: ${zapRuleWords(rules[event])}`).join('; ');
@@ -317,7 +318,9 @@ function said(rules: ZapRules, events: readonly ZapEvent[]): string {
 function zapLine(z: ZapRules): string {
   return `${z.kernels}: ${said(
     z,
-    EVENTS.filter((event) => !SAID_ONCE.includes(event) || z[event] !== NEVER[event as never]),
+    EVENTS.filter(
+      (event) => !SAID_ONCE.includes(event) || z[event] !== EVERY_KERNEL[event as never],
+    ),
   )}`;
 }
 
@@ -330,8 +333,8 @@ rule({
     'of that MSR in 4.2 to 6.10 for a VM with non-coherent DMA; toggling CR0.CD zaps all there when ' +
     'CD_NW_CLEARED is disabled, and in 4.2 and 4.3 always; with the quirk, the types of CD=1 stay behind ' +
     'when CD is cleared (4.4 to 6.10). The first and last non-coherent device zap all from 6.7 on; ' +
-    'disabling a quirk never zaps; a change of the host page type is noticed only where an MMU notifier ' +
-    'happens to fire.',
+    'disabling a quirk never zaps. A change of the host page type is noticed only where the PTE of the VMM ' +
+    'changes with it, by the MMU notifier: set_memory_*() alone tells nobody.',
   table: [
     ...ZAP.map(zapLine),
     `all of these: ${said(ofKernels('6.16'), SAID_ONCE)}`,

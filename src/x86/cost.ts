@@ -17,7 +17,7 @@ const STORE_NS: Readonly<Record<Measured, Readonly<Record<CostCpu, number>>>> = 
   UC: { 'Sapphire Rapids': 206, 'Coffee Lake-S': 35.0 },
 };
 
-export const COST_RULE = rule({
+rule({
   id: 'x86/cost',
   room: 'cpu',
   title: 'What a store costs, by type',

@@ -90,7 +90,7 @@ function restrictionOf(flags: FactFlags, backings: readonly BackingClass[]): Res
   if (first !== undefined && twice !== undefined) {
     refuse(`--backing and --${twice} both say what the page is`, 'give one of them');
   }
-  return facts as Restriction;
+  return facts;
 }
 
 /** Which platform of one side stands against which of the other. */
@@ -120,14 +120,33 @@ function platformPairs(
   );
 }
 
-async function render(all: readonly Difference[], flags: DiffFlags): Promise<string> {
-  const { format } = flags;
-  if (format === 'mail') {
-    const { diffMail } = await import('../../report/diff/mail.ts');
-    return all.map(diffMail).join('\n');
+async function render(ds: readonly Difference[], { format, all }: DiffFlags): Promise<string> {
+  switch (format) {
+    case 'text': {
+      const { diffText } = await import('../../report/diff/text.ts');
+      return ds.map((d) => diffText(d, { all, width: 80 })).join('\n');
+    }
+    case 'mail': {
+      const { diffMail } = await import('../../report/diff/mail.ts');
+      return ds.map(diffMail).join('\n');
+    }
+    case 'md': {
+      const { diffMarkdown } = await import('../../report/diff/markdown.ts');
+      return ds.map((d) => diffMarkdown(d, { all })).join('\n');
+    }
+    case 'json': {
+      const { diffJson } = await import('../../report/diff/json.ts');
+      return `${JSON.stringify(diffJson(ds), null, 2)}\n`;
+    }
+    case 'svg': {
+      const { diffSvg } = await import('../../report/diff/svg.ts');
+      return diffSvg(ds);
+    }
+    case 'html': {
+      const { diffHtml } = await import('../../report/diff/html.ts');
+      return diffHtml(ds);
+    }
   }
-  const { diffText } = await import('../../report/diff/text.ts');
-  return all.map((d) => diffText(d, { all: flags.all, width: 80 })).join('\n');
 }
 
 /** `memtype diff A B`: what changes between two policies, for whom. */
