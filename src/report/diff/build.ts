@@ -128,7 +128,8 @@ function familyBlock({ title, bound, members, differing, cases }: FamilyResult):
     `${title}: ${grouped(differing)} of ${grouped(members)} differ`,
     fieldsOf(
       ...cases.flatMap((c) => [
-        field('case', `${c.cause}: ${grouped(c.count)}, ${c.before} -> ${c.after} [${c.source}]`),
+        field('case', `${c.cause}: ${grouped(c.count)} [${c.source}]`),
+        field('', `${c.before} -> ${c.after}`),
         field('', `for example ${c.example}`),
       ]),
       field('bound', bound),

@@ -44,6 +44,11 @@ function parts(text: string): readonly [head: string, detail: string] {
   return head === undefined || detail === undefined ? [text, ''] : [head, detail];
 }
 
+/** By how much; empty: the text does not say. */
+export function detailOf(text: string): string {
+  return parts(text)[1];
+}
+
 // ---- where --------------------------------------------------------------------------------------
 
 type Pages = ReadonlyMap<Change, { readonly detail: string; readonly pages: readonly string[] }>;
@@ -127,7 +132,7 @@ export function effectsOf(changes: readonly Change[]): readonly Effect[] {
 const FACTOR = /^([\d.]+) times \((.*)\)$/;
 
 /** "23x to 30x (Sapphire Rapids)": the least and the most of some factors, by processor. */
-function rangeWords(details: readonly string[]): string {
+export function rangeWords(details: readonly string[]): string {
   const by = new Map<string, string[]>();
   for (const part of details.flatMap((detail) => detail.split(', '))) {
     const [, factor, cpu] = FACTOR.exec(part) ?? [];
@@ -160,9 +165,9 @@ const SHORT_SPEED: Readonly<Record<string, string>> = {
 };
 
 /** A consequence in a few words. */
-export function shortWords({ kind, text }: Consequence, details: readonly string[] = []): string {
+export function shortWords({ kind, text }: Consequence): string {
   const [head, detail] = parts(text);
-  const range = rangeWords(details.length === 0 ? [detail] : details);
+  const range = rangeWords([detail]);
   if (range !== '') return `${head} ${range}`;
   return SHORT[kind] ?? SHORT_SPEED[text] ?? text;
 }

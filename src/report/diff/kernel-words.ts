@@ -6,7 +6,11 @@ const TERMS: Readonly<Record<string, string | Readonly<Record<string, string>>>>
   'pfn-valid': { yes: 'pfn_valid()', no: '!pfn_valid()' },
   'zero-page': { yes: 'zero page', no: 'not the zero page' },
   'page-reserved': { yes: 'PageReserved()', no: '!PageReserved()' },
-  compound: 'compound #',
+  compound: {
+    no: 'not a compound tail',
+    tail: 'tail of a compound page',
+    'tail-of-reserved': 'compound tail, head PageReserved()',
+  },
   'host-pat': { yes: 'host with PAT', no: 'host without PAT' },
   'host-memtype': 'host memtype #',
   'vmm-mapping': 'userspace PTE #',
@@ -54,6 +58,7 @@ const NAMES: Readonly<Record<string, string>> = {
   'host-mmio': 'kvm_is_mmio_pfn()',
   'pfn-valid': 'pfn_valid()',
   'page-reserved': 'PageReserved()',
+  compound: 'place in a compound page',
 };
 
 /** An input by the name that kernel developers know. */

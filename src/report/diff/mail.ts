@@ -102,13 +102,16 @@ function existing({ existing: of }: Difference): readonly Block[] {
   ];
 }
 
+/** What was generated is said in full only where something differs. */
 function families({ families: all }: Difference): readonly Block[] {
   const items = all.map(({ title, members, differing, cases, bound }) => {
-    const how = cases.map((c) => `${c.cause} (${grouped(c.count)}): ${c.before} -> ${c.after}`);
-    const found = how.length === 0 ? '' : ` ${how.join('; ')}.`;
-    return `${title}: ${grouped(differing)} of ${grouped(members)} differ.${found} Bound: ${bound}`;
+    if (differing === 0) return `${title}: none of ${grouped(members)} tried differs.`;
+    const how = cases.map((c) => `${c.cause} (${grouped(c.count)})`).join('; ');
+    return `${title}: ${grouped(differing)} of ${grouped(members)} tried differ: ${how}. Tried: ${bound}.`;
   });
-  return items.length === 0 ? [] : [section('Infinite inputs:', [{ kind: 'list', items }])];
+  return items.length === 0
+    ? []
+    : [section('Infinite inputs, tried within a bound:', [{ kind: 'list', items }])];
 }
 
 /** What was folded, what was not, and what is left out here. */

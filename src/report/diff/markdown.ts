@@ -53,7 +53,7 @@ function types(drawn: DrawnTable): readonly string[] {
 function users(views: readonly UserView[]): readonly string[] {
   const rows = views.flatMap(({ id, title, source, rows: changes }) =>
     changes.map((change, i) => [
-      i === 0 ? `\`${id}\`: ${plain(`${title} [${source}]`)}` : '',
+      i === 0 ? `**${plain(id)}**: ${plain(`${title} [${source}]`)}` : '',
       plain(listed(platformWords(change.platforms))),
       plain(change.before.join(' or ')),
       plain(change.after.join(' or ')),

@@ -26,9 +26,13 @@ export function space(height: number): Piece {
   return () => ({ svg: '', height });
 }
 
+/** The size of the letters of a title against the others. */
+const TITLE = 15 / 13;
+
 /** Text as lines from `left` to the right edge. */
 export function words(text: string, style = '', left = PAD, indent = '  '): Piece {
-  const columns = COLUMNS - Math.ceil((left - PAD) / ADVANCE);
+  const room = COLUMNS - Math.ceil((left - PAD) / ADVANCE);
+  const columns = style === 'title' ? Math.floor(room / TITLE) : room;
   return (y) => {
     const lines = fitted(text, columns, indent);
     const svg = lines.map((line, i) => textAt(left, y + 13 + i * LINE, line, style));

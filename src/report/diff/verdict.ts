@@ -1,5 +1,5 @@
-import type { Difference } from '../../compare/difference.ts';
-import { groupViews, usersWith, userViews } from './gather.ts';
+import type { Category, Difference } from '../../compare/difference.ts';
+import { usersWith, userViews } from './gather.ts';
 import { counted, KIND_WORDS, KINDS, listed, percent, platformWords } from './words.ts';
 
 /** "6.16 -> host-pat", and the kernel where the name does not say it. */
@@ -40,6 +40,13 @@ export function samePlatforms({ platforms }: Difference): readonly string[] {
   return platformWords(platforms.filter((g) => g.differing === 0).flatMap((g) => g.platforms));
 }
 
+const ONLY_WORDS: Readonly<Record<Category, string>> = {
+  'guest-visible': 'the guest',
+  perf: 'speed',
+  coherence: 'coherence',
+  mce: 'machine checks',
+};
+
 /** How many known users change, and how. */
 export function usersSentence(d: Difference): string {
   const views = userViews(d);
@@ -55,7 +62,7 @@ export function usersSentence(d: Difference): string {
   const of =
     d.only === null
       ? `${views.length} of ${total} known users ${views.length === 1 ? 'gets' : 'get'}`
-      : `${counted(views.length, 'known user')} get`;
+      : `${counted(views.length, 'known user')} ${views.length === 1 ? 'gets' : 'get'}`;
   return `${of} another type${kinds.length === 0 ? '' : `: ${kinds.join(', ')}`}.`;
 }
 
@@ -71,16 +78,11 @@ function besides(d: Difference): string {
 
 /** What changes, for whom, in a few sentences. */
 export function verdictSentences(d: Difference): readonly string[] {
-  const only = d.only === null ? '' : ` in what --only ${d.only} asks for`;
+  const only = d.only === null ? '' : `, as far as it matters for ${ONLY_WORDS[d.only]}`;
   const first =
     d.differing === 0
       ? `No guest access gets another memory type${only}.`
-      : `Guest accesses get another memory type${only} on ${where(d)}: ` +
+      : `Guest accesses get another memory type on ${where(d)}${only}: ` +
         `${shares(d)} of all combinations of the inputs.`;
   return [first, usersSentence(d), besides(d)].filter((s) => s !== '');
-}
-
-/** Nothing at all differs. */
-export function isSame(d: Difference): boolean {
-  return d.differing === 0 && groupViews(d).length === 0 && besides(d) === '';
 }

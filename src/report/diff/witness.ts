@@ -26,7 +26,3 @@ export function commandLines(witness: Witness, width: number): readonly string[]
   }
   return lines.map((line, i) => (i < lines.length - 1 ? `${line} \\` : line));
 }
-
-export function command(witness: Witness): string {
-  return pieces(witness).join(' ');
-}

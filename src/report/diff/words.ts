@@ -163,18 +163,18 @@ export function minimalWords({ minimal }: Pick<Cover, 'minimal'>): string {
 // ---- changes and consequences -------------------------------------------------------------------
 
 export function pairWords({ before, after }: Pick<Change, 'before' | 'after'>): string {
-  return `${before} > ${after}`;
+  return `${before}>${after}`;
 }
 
 const TYPE_ORDER: readonly EffectiveType[] = ['WB', 'WT', 'WP', 'WC+', 'WC', 'UC', 'CD'];
 
-/** Changes in short: "WB > WC/UC, WT > UC". */
+/** Changes in short, not to be broken: "WB>WC/UC, WT>UC". */
 export function pairsWords(changes: readonly Pick<Change, 'before' | 'after'>[]): string {
   const pairs = TYPE_ORDER.flatMap((before) => {
     const after = TYPE_ORDER.filter((t) =>
       changes.some((c) => c.before === before && c.after === t),
     );
-    return after.length === 0 ? [] : [`${before} > ${after.join('/')}`];
+    return after.length === 0 ? [] : [`${before}>${after.join('/')}`];
   });
   return pairs.join(', ');
 }
