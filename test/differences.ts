@@ -121,6 +121,7 @@ const witness = fc.record({
     fc.constantFrom('6.16, 6.16+host-pat-slot', 'ttm-wc', 'UC-', "it's"),
     { noNullPrototype: true },
   ),
+  other: fc.constant(null),
 });
 
 const change: fc.Arbitrary<Change> = fc

@@ -7,7 +7,7 @@ import { type Cube, FULL, supercube } from './cube.ts';
 import type { Category, Cause, Change, Consequence, KindGroup, Side } from './difference.ts';
 import type { Fold, JointPath } from './fold.ts';
 import { gridOf } from './grid.ts';
-import { PAGE_KINDS, partOf, pointOf, witnessOf } from './kinds.ts';
+import { PAGE_KINDS, partOf, pointPairOf, witnessOf } from './kinds.ts';
 import type { Platform } from './platforms.ts';
 import { coverWords, decidedBy, lineWords } from './words.ts';
 
@@ -117,7 +117,7 @@ function kindsOf(
     const parts = [...byOrigin.values()].flatMap((own) => {
       const part = partOf(cubesOf(own), kind);
       if (part === null) return [];
-      const point = pointOf(part, q.platform, backing);
+      const point = pointPairOf(part, q.platform, backing);
       const words = ucWords(must(own[0], 'a path'));
       return [[words, consequencesAt(point, backing, q.a, q.b, types)] as const];
     });
@@ -166,7 +166,7 @@ function changeOf(
     ...types,
     points: sum(paths),
     when: coverBy(said, (p) => p.a.code === a.code && p.b.code === b.code),
-    witness: witnessOf(pointOf(part, q.platform, backing), q.a, q.b),
+    witness: witnessOf(pointPairOf(part, q.platform, backing), q.a, q.b),
     kinds,
     unknownKind: usual === undefined,
   };

@@ -217,7 +217,7 @@ describe('consequences', () => {
         const expected = change.kinds.find((k) => k.backings.includes(backing.id));
         expect(expected).toBeDefined();
         const facts = factsAt({ ...at, ...own }, platform, backing.id);
-        const real = consequencesAt(facts, backing, d.a, d.b, change);
+        const real = consequencesAt({ a: facts, b: facts }, backing, d.a, d.b, change);
         const said = (expected?.consequences ?? []).map((c) => c.kind + c.text);
         // What holds in a part of the change only says in which, and may be missing here.
         for (const c of real) expect(said).toContain(c.kind + c.text);

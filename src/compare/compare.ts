@@ -61,9 +61,10 @@ function compareOn(asked: Asked, [here, there]: readonly [Platform, Platform]): 
   const right = { rules: b.rules, platform: there };
   const whole = fold(left, right, restrictions);
   const said = foldAsSaid(left, right, restrictions) ?? whole;
-  const causes = causesOf({ whole, said, a, b, platform: here, only });
+  const platform = here === there ? here : { ...here, against: there };
+  const causes = causesOf({ whole, said, a, b, platform, only });
   return {
-    platform: here,
+    platform,
     group: {
       points: whole.points,
       differing: causes.reduce((n, c) => n + c.differing, 0),
@@ -149,7 +150,7 @@ function userOn(user: User, platform: Platform, asked: Asked): UserChange | null
     before: before.types,
     after: after.types,
     consequences,
-    witness: witnessOf(facts, a, b),
+    witness: witnessOf({ a: facts, b: facts }, a, b),
   };
 }
 

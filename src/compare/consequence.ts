@@ -6,7 +6,7 @@ import { type Resolution, resolve } from '../resolve/resolution.ts';
 import { COST_CPUS, loadsCached, storeFactor, storesFast } from '../x86/cost.ts';
 import type { EffectiveType } from '../x86/types.ts';
 import type { Consequence, ConsequenceKind, Side } from './difference.ts';
-import type { PointFacts } from './kinds.ts';
+import type { PointFacts, PointPair } from './kinds.ts';
 
 /** A verdict of `explain`, and what it means when it comes or goes with a change of policy. */
 interface Meaning {
@@ -127,17 +127,19 @@ const NOSNOOP = 'a device that does not snoop';
 
 /** What a change means at a point whose page is of a class. */
 export function consequencesAt(
-  point: PointFacts,
+  point: PointPair,
   backing: BackingClass,
   a: Side,
   b: Side,
   types: { readonly before: EffectiveType; readonly after: EffectiveType },
 ): readonly Consequence[] {
-  const under = (side: Side, device: FactValues['device']): ReadonlySet<string> =>
-    codesOf(resolvedAt(point, side, { device: [device] }));
-  const anyway = byVerdicts(under(a, 'snoop'), under(b, 'snoop'), null);
+  const under = (device: FactValues['device']): [ReadonlySet<string>, ReadonlySet<string>] => [
+    codesOf(resolvedAt(point.a, a, { device: [device] })),
+    codesOf(resolvedAt(point.b, b, { device: [device] })),
+  ];
+  const anyway = byVerdicts(...under('snoop'), null);
   if (backing.page.device) return [...anyway, ...speedOf(types.before, types.after, true)];
-  const nosnoop = byVerdicts(under(a, 'nosnoop'), under(b, 'nosnoop'), NOSNOOP).filter(
+  const nosnoop = byVerdicts(...under('nosnoop'), NOSNOOP).filter(
     (c) => !anyway.some((other) => other.kind === c.kind),
   );
   return [...nosnoop, ...anyway, ...speedOf(types.before, types.after, false)];

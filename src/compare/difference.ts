@@ -90,8 +90,10 @@ export interface KindGroup {
 
 /** Facts that `explain` takes, in its words, and what it answers on either side. */
 export interface Witness {
-  /** Keys and values of a case file, the kernels of both sides among them. */
+  /** Keys and values of a case file; the kernels of both sides, or of the first where there are two files. */
   readonly facts: Readonly<Record<string, string>>;
+  /** The same access on the platform of the second side; null: it is the same platform. */
+  readonly other: Readonly<Record<string, string>> | null;
 }
 
 /** One change of the effective type within a cause. */

@@ -118,12 +118,31 @@ export function pointOf(cube: Cube, platform: Platform, backing: BackingClass | 
   return facts;
 }
 
-/** As a case file that asks both sides. */
-export function witnessOf(facts: PointFacts, a: Side, b: Side): Witness {
-  return {
-    facts: {
-      kernel: `${a.kernel}, ${b.kernel}`,
-      ...Object.fromEntries([...facts].map(([key, value]) => [key, factWord(value)])),
-    },
-  };
+/** The same access on either side; one and the same facts where both are on one platform. */
+export interface PointPair {
+  readonly a: PointFacts;
+  readonly b: PointFacts;
+}
+
+/** `pointOf` on the platforms of both sides. */
+export function pointPairOf(
+  cube: Cube,
+  { against, ...here }: Platform,
+  backing: BackingClass | null,
+): PointPair {
+  const a = pointOf(cube, here, backing);
+  return { a, b: against === undefined ? a : pointOf(cube, against, backing) };
+}
+
+function caseFile(kernel: string, facts: PointFacts): Witness['facts'] {
+  const words = [...facts].map(([key, value]) => [key, factWord(value)]);
+  return { kernel, ...Object.fromEntries(words) };
+}
+
+/** As a case file that asks both sides, or two where the sides are on two platforms. */
+export function witnessOf(facts: PointPair, a: Side, b: Side): Witness {
+  if (facts.a === facts.b) {
+    return { facts: caseFile(`${a.kernel}, ${b.kernel}`, facts.a), other: null };
+  }
+  return { facts: caseFile(a.kernel, facts.a), other: caseFile(b.kernel, facts.b) };
 }

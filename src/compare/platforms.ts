@@ -11,6 +11,8 @@ export interface Platform {
   /** Null: nothing on this platform asks. */
   readonly selfSnoop: boolean | null;
   readonly confidential: FactValues['confidential'];
+  /** Where the other side runs, when that is another platform. */
+  readonly against?: Platform;
 }
 
 export const PLATFORM_IDS = [

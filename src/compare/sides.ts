@@ -124,11 +124,9 @@ function kernelFor(side: Named, other: Named): KernelVersion {
 /** The newest mainline rules: what a proposal without a kernel beside it is applied to. */
 const NEWEST: KernelVersion = parseKernelVersion('6.16');
 
-function notesOf({ era, kernel: said, proposal }: Named, kernel: KernelVersion): readonly string[] {
+function notesOf({ era }: Named, kernel: KernelVersion): readonly string[] {
   const notes: string[] = [];
   if (era !== null) notes.push(`${era} is looked at in ${kernel.text}`);
-  else if (said === null && proposal !== null)
-    notes.push(`${proposal.id} is applied to ${kernel.text}`);
   if (kernel.note !== null) notes.push(`${kernel.text}: ${kernel.note}`);
   if (compareVersions(kernel, parseKernelVersion(NEWEST_READ)) > 0) {
     notes.push(

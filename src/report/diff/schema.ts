@@ -30,14 +30,18 @@ const SIDE = object({
   notes: STRINGS,
 });
 
-const PLATFORM = object({
-  id: { enum: PLATFORM_IDS },
-  title: STRING,
-  vendor: { enum: ['intel', 'amd'] },
-  paging: { enum: ['ept', 'npt', 'shadow'] },
-  selfSnoop: nullable('boolean'),
-  confidential: { enum: ['no', 'tdx', 'snp'] },
-});
+const PLATFORM = object(
+  {
+    id: { enum: PLATFORM_IDS },
+    title: STRING,
+    vendor: { enum: ['intel', 'amd'] },
+    paging: { enum: ['ept', 'npt', 'shadow'] },
+    selfSnoop: nullable('boolean'),
+    confidential: { enum: ['no', 'tdx', 'snp'] },
+    against: { ...ref('platform'), description: 'where the other side runs, if that is elsewhere' },
+  },
+  ['id', 'title', 'vendor', 'paging', 'selfSnoop', 'confidential'],
+);
 
 const LITERAL = object({
   input: INPUT,
@@ -74,6 +78,11 @@ const WITNESS = object({
     type: 'object',
     additionalProperties: STRING,
     description: 'a case file for explain, both kernels in it',
+  },
+  other: {
+    type: ['object', 'null'],
+    additionalProperties: STRING,
+    description: 'a case file of the second side, where that is on another platform',
   },
 });
 

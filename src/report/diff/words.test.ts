@@ -149,7 +149,7 @@ describe('changes and pages', () => {
 describe('a command', () => {
   it('is broken where it can be pasted, and what a shell would read is quoted', () => {
     const facts = { kernel: '6.16, 6.16+host-pat', cpu: 'intel', guest: 'UC-', gpa: "it's $x" };
-    const lines = commandLines({ facts }, 40);
+    const lines = commandLines({ facts, other: null }, 40);
     expect(lines).toEqual([
       'memtype explain \\',
       '  --kernel 6.16,6.16+host-pat \\',

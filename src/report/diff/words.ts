@@ -56,6 +56,13 @@ const TOGETHER: readonly (readonly [PlatformId, PlatformId, string])[] = [
 
 /** Platforms in words; those that differ in self-snoop alone as one. */
 export function platformWords(platforms: readonly Platform[]): readonly string[] {
+  const [first] = platforms;
+  if (first?.against !== undefined) {
+    return platforms.map(({ id, against }) => {
+      const there = against === undefined ? '' : ` against ${ALONE[against.id]}`;
+      return `${ALONE[id]}${there}`;
+    });
+  }
   const given = platforms.map(({ id }) => id);
   const ids = PLATFORMS.map(({ id }) => id).filter((id) => given.includes(id));
   return ids.flatMap((id) => {
