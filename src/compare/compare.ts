@@ -218,7 +218,12 @@ function besides(asked: Asked, runs: readonly (readonly [Platform, Platform])[])
   const { a, b, facts } = asked;
   const same = runs.every(([here, there]) => here === there);
   return {
-    rules: ruleChanges(a.rules, b.rules, facts),
+    rules: ruleChanges(
+      a.rules,
+      b.rules,
+      facts,
+      runs.flatMap((pair) => pair.map(({ vendor }) => vendor)),
+    ),
     existing: existingOf(a, b, runs, restrictionsOf(asked)),
     families: same ? familiesIn(asked, { platforms: runs.map(([here]) => here), facts }) : [],
   };

@@ -92,7 +92,10 @@ function storeText(before: EffectiveType, after: EffectiveType, word: string): s
     const factor = storeFactor(before, after, cpu);
     return `${times(Math.max(factor, 1 / factor))} times (${cpu})`;
   });
-  return `stores ${word}: ${factors.join(', ')}`;
+  const amd = [before, after].some((t) => t === 'CD' || t === 'WC+')
+    ? '; AMD was not measured'
+    : '';
+  return `stores ${word}: ${factors.join(', ')}${amd}`;
 }
 
 /**

@@ -1,7 +1,10 @@
 import type { SourceId } from '../cite/sources.ts';
+import { decide } from '../kvm/decision.ts';
 import type { HugePageRule } from '../kvm/huge-page.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { zapRuleWords } from '../kvm/zap.ts';
+import { BACKINGS } from '../linux/backing.ts';
+import type { Vendor } from '../x86/types.ts';
 import type { RuleChange } from './difference.ts';
 import type { Restriction } from './fold.ts';
 import type { SweepInput } from './space.ts';
@@ -9,6 +12,8 @@ import type { SweepInput } from './space.ts';
 /** A rule beside the type itself: how to say it, and what its change means. */
 interface Beside {
   readonly what: string;
+  /** The rule matters only on hosts of this vendor. */
+  readonly platform?: Vendor;
   /** The rule matters only where this is yes. */
   readonly input?: SweepInput;
   readonly say: (rules: KvmRules) => string;
@@ -49,7 +54,45 @@ function liveFlag(flag: string, id: string, input: SweepInput): Beside {
   };
 }
 
+/** The kinds of page that a host with PAT takes for host MMIO. */
+function mmioKinds({ mmio }: KvmRules): readonly string[] {
+  return BACKINGS.filter(({ page }) => {
+    const reserved = (): boolean => page.reserved;
+    const { decision } = decide(mmio.kvm_is_mmio_pfn, {
+      pfn_valid: () => page.pfnValid,
+      is_zero_pfn: () => page.zeroPage,
+      page_tail: () => false,
+      head_reserved: reserved,
+      page_reserved: reserved,
+      pat_enabled: () => true,
+      host_memtype: () => page.memtype,
+      e820_ram: () => page.e820Ram,
+      host_mtrr_not_wb: () => page.hostMtrr !== 'WB',
+    });
+    return decision.returns;
+  }).map(({ id }) => id);
+}
+
+/** From 4.14.3 on at the latest: the kernels that obey the guest PAT on AMD, and what is built on them. */
+function encrypts({ svm }: KvmRules): boolean {
+  return svm.g_pat.every(({ returns }) => returns === 'guest');
+}
+
 const BESIDE: readonly Beside[] = [
+  {
+    what: 'the encryption bit of SPTEs, on AMD hosts with SME',
+    platform: 'amd',
+    say: (r) =>
+      encrypts(r)
+        ? `on all pages but host MMIO: ${mmioKinds(r).join(', ')}`
+        : 'not by kvm_is_mmio_pfn()',
+    consequence: (before, after) => {
+      const [was, is] = [mmioKinds(before), mmioKinds(after)];
+      const moved = [...was.filter((k) => !is.includes(k)), ...is.filter((k) => !was.includes(k))];
+      return `kvm_is_mmio_pfn() decides it, too. Where the VMM maps ${moved.join(', ')} encrypted, a guest without the bit sees ciphertext, and the other way round.`;
+    },
+    source: () => 'kvm/make_spte',
+  },
   {
     what: 'huge mappings in flagged memslots',
     input: FLAG,
@@ -138,10 +181,16 @@ const BESIDE: readonly Beside[] = [
 ];
 
 /** What else is not the same on two sides, as far as the restriction leaves it room. */
-export function ruleChanges(a: KvmRules, b: KvmRules, facts: Restriction): readonly RuleChange[] {
-  return BESIDE.flatMap(({ what, input, say, consequence, source }) => {
+export function ruleChanges(
+  a: KvmRules,
+  b: KvmRules,
+  facts: Restriction,
+  vendors: readonly Vendor[],
+): readonly RuleChange[] {
+  return BESIDE.flatMap(({ what, platform, input, say, consequence, source }) => {
+    if (platform !== undefined && !vendors.includes(platform)) return [];
     const [before, after] = [say(a), say(b)];
-    if (before === after) return [];
+    if (before === after || (platform !== undefined && !(encrypts(a) && encrypts(b)))) return [];
     if (input !== undefined && facts[input]?.includes(true) === false) return [];
     return [{ what, before, after, consequence: consequence(a, b), source: source(b) }];
   });

@@ -1,11 +1,13 @@
+import { must } from '../base/assert.ts';
 import { didYouMean } from '../facts/words.ts';
 import { NAMED_POLICIES, POLICY_NAMES, type Proposal } from '../kvm/policies.ts';
 import type { KvmRules } from '../kvm/rules.ts';
-import { NEWEST_READ, rulesFor, SPANS, type Span } from '../kvm/timeline.ts';
+import { NEWEST_READ, rulesFor } from '../kvm/timeline.ts';
 import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { at, complain, type Word } from '../resolve/entries.ts';
 import type { Side } from './difference.ts';
 import { PLATFORM_NAMES, type Platform, platformsOf } from './platforms.ts';
+import { MAINLINE, newestIn, oldestIn, type Run } from './releases.ts';
 
 /** One side as it was named, before the other is known. */
 interface Named {
@@ -51,7 +53,7 @@ function parseNamed(word: Word): Named {
   if (more.length > 0) complain(word, `"${word.text}" names two platforms`, 'for example 6.16@amd');
   const base = {
     word,
-    name: text,
+    name: word.text,
     platforms: platform === undefined ? null : platformsNamed(word, platform),
     kernel: null,
     proposal: null,
@@ -59,7 +61,7 @@ function parseNamed(word: Word): Named {
   };
   if (/^e\d{1,2}$/i.test(text)) {
     const era = text.toUpperCase();
-    if (SPANS.some((s) => s.rules.some((r) => r.vmx.id === era))) return { ...base, era };
+    if (runsOfEra(era).length > 0) return { ...base, era };
     complain(word, `there is no era ${era}`, 'E0 to E11: see memtype policies');
   }
   const proposal = proposalOf(text);
@@ -82,17 +84,9 @@ function parseNamed(word: Word): Named {
   return { ...base, kernel, proposal: added };
 }
 
-/** Of the mainline: a release, or a candidate; not a stable update of an older series. */
-function isMainline({ from }: Span): boolean {
-  const stable = from.major === 2 ? 0 : from.patch;
-  return stable === 0;
-}
-
-/** The spans of mainline in which every reading has this era, oldest first. */
-export function spansOfEra(era: string): readonly Span[] {
-  const own = SPANS.filter((s) => s.rules.every((r) => r.vmx.id === era));
-  const mainline = own.filter(isMainline);
-  return mainline.length > 0 ? mainline : own;
+/** The runs of mainline in which every reading has this era, oldest first. */
+function runsOfEra(era: string): readonly Run[] {
+  return MAINLINE.filter(({ rules }) => rules.every((r) => r.vmx.id === era));
 }
 
 function eraNumber(era: string): number {
@@ -101,15 +95,14 @@ function eraNumber(era: string): number {
 
 /** Where an era stands beside the other side: nearest to it, so that as little else as possible differs. */
 function kernelOfEra(era: string, other: Named): KernelVersion {
-  const spans = spansOfEra(era);
-  const first = spans[0];
-  const last = spans.at(-1);
-  if (first === undefined || last === undefined) throw new RangeError(`${era} has no span`);
+  const runs = runsOfEra(era);
+  const first = must(runs[0], `${era} has no run`);
+  const last = must(runs.at(-1), `${era} has no run`);
   const older =
     other.era === null
       ? other.kernel === null || compareVersions(other.kernel, last.from) >= 0
       : eraNumber(other.era) > eraNumber(era);
-  return (older ? last : first).from;
+  return parseKernelVersion(older ? newestIn(last) : oldestIn(first));
 }
 
 /** The kernel on which a proposal is looked at, when its own name says none. */
@@ -117,16 +110,15 @@ function kernelFor(side: Named, other: Named): KernelVersion {
   if (side.kernel !== null) return side.kernel;
   if (side.era !== null) return kernelOfEra(side.era, other);
   if (other.kernel !== null) return other.kernel;
-  if (other.era !== null) return spansOfEra(other.era).at(-1)?.from ?? NEWEST;
+  if (other.era !== null) return kernelOfEra(other.era, side);
   return NEWEST;
 }
 
 /** The newest mainline rules: what a proposal without a kernel beside it is applied to. */
 const NEWEST: KernelVersion = parseKernelVersion('6.16');
 
-function notesOf({ era }: Named, kernel: KernelVersion): readonly string[] {
+function notesOf(kernel: KernelVersion): readonly string[] {
   const notes: string[] = [];
-  if (era !== null) notes.push(`${era} is looked at in ${kernel.text}`);
   if (kernel.note !== null) notes.push(`${kernel.text}: ${kernel.note}`);
   if (compareVersions(kernel, parseKernelVersion(NEWEST_READ)) > 0) {
     notes.push(
@@ -147,10 +139,10 @@ function sidesOf(named: Named, kernel: KernelVersion): readonly Side[] {
       kernel: proposal === null ? kernel.text : `${kernel.text}+${proposal.id}`,
       title:
         proposal === null
-          ? `${rules.vmx.id}, kernels ${rules.kernels}`
+          ? `${rules.vmx.id} (${rules.vmx.kernels})${named.era === null ? '' : `, as in ${kernel.text}`}`
           : `${proposal.title}; on ${kernel.text}`,
       rules: applied,
-      notes: notesOf(named, kernel),
+      notes: notesOf(kernel),
     };
   });
 }

@@ -79,6 +79,18 @@ export const USERS: readonly User[] = [
     source: 'mail/bochs-report',
   },
   {
+    id: 'blob-under-uc-mtrr',
+    title: 'cached virtio-gpu blob behind a UC guest MTRR (OVMF): the guest grants UC-, not WB',
+    facts: [
+      ['backing', 'memfd'],
+      ['guest', 'UC-'],
+      ['guest-mtrr', 'UC'],
+      ['device', 'snoop'],
+    ],
+    on: null,
+    source: 'edk2/pr-13129',
+  },
+  {
     id: 'ordinary-guest-ram',
     title: 'ordinary guest RAM, mapped WB, the MTRRs WB too',
     facts: [

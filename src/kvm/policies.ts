@@ -81,7 +81,7 @@ export const PROPOSALS: readonly Proposal[] = [
     title: 'The ideal to the letter: the type that the host tracks (lookup_memtype)',
     text:
       'As host-pat, but KVM asks the tracker instead of the page tables of the VMM. i915 writes WC into ' +
-      'page tables without telling the tracker, and RAM hidden with mem= is unknown to it.',
+      'page tables without telling the tracker, and the ISA range is exempt from tracking.',
     base: '6.16',
     apply: (kernel) => ({
       ...kernel,

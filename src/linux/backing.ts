@@ -198,8 +198,11 @@ export const BACKINGS = [
   {
     id: 'hidden-ram',
     title: 'RAM hidden from the kernel with mem=',
-    page: { ...RAM, pfnValid: false, memtype: 'UC-' },
-    note: 'No struct page, but RAM in the raw e820: RAM for KVM only since 5.2.',
+    page: { ...RAM, pfnValid: false },
+    note:
+      'No struct page, but RAM in the raw e820: RAM for KVM only since 5.2. Mapped through /dev/mem without ' +
+      'O_SYNC, which enters WB into the tracker; a driver that inserts single pages without a reservation ' +
+      'gets UC- in the tracker and in the VMM alike.',
     sources: ['kvm/0c55671f84ff', 'lab/ept-traces'],
   },
 ] as const satisfies readonly BackingClass[];

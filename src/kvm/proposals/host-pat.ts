@@ -97,7 +97,7 @@ export const HOST_PAT_TRACKED_VMX: VmxEra = {
     ),
     otherwise(ept('host_memtype'), 'RAM has the tracked type and the guest PAT is honoured'),
   ],
-  felt: 'As host-pat, but i915 keeps its bug, and RAM that the tracker does not know becomes UC.',
+  felt: 'As host-pat, but i915 keeps its bug, and the VGA hole its machine checks.',
 };
 
 export const HOST_PAT_TRACKED_SVM: SvmEra = {

@@ -83,6 +83,6 @@ export function verdictSentences(d: Difference): readonly string[] {
     d.differing === 0
       ? `No guest access gets another memory type${only}.`
       : `Guest accesses get another memory type on ${where(d)}${only}: ` +
-        `${shares(d)} of all combinations of the inputs.`;
+        `${shares(d)} of all combinations of the inputs, most of which no machine has.`;
   return [first, usersSentence(d), besides(d)].filter((s) => s !== '');
 }
