@@ -1,14 +1,22 @@
 import { must } from '../base/assert.ts';
 import { effectiveTypeOf } from '../x86/fast.ts';
 import type { EffectiveType } from '../x86/types.ts';
-import { consequencesAt } from './consequence.ts';
+import { consequencesAt, NOSNOOP, orderOf } from './consequence.ts';
 import { coverOf } from './cover.ts';
 import { type Cube, FULL, supercube } from './cube.ts';
-import type { Category, Cause, Change, Consequence, KindGroup, Side } from './difference.ts';
-import type { Fold, JointPath } from './fold.ts';
+import type { Category, Cause, Change, Consequence, Cover, KindGroup, Side } from './difference.ts';
+import { type Fold, indexOfInput, type JointPath } from './fold.ts';
 import { gridOf } from './grid.ts';
-import { PAGE_KINDS, partOf, pointPairOf, witnessOf } from './kinds.ts';
+import {
+  PAGE_KINDS,
+  type PointFacts,
+  type PointPair,
+  partOf,
+  pointPairOf,
+  witnessOf,
+} from './kinds.ts';
 import type { Platform } from './platforms.ts';
+import { SWEEP_VALUES } from './space.ts';
 import { coverWords, decidedBy, lineWords } from './words.ts';
 
 /** Both sides on one platform, and what is asked of them. */
@@ -104,6 +112,19 @@ function gathered(
   return [...common, ...some];
 }
 
+const GUEST = indexOfInput('guest');
+const UNCACHED = SWEEP_VALUES.guest.reduce(
+  (mask, type, v) => (type === 'UC' || type === 'UC-' ? mask | (1 << v) : mask),
+  0,
+);
+
+/** Whether the accesses of some paths asked for UC or UC-. */
+function asksUncached(paths: readonly JointPath[]): 'all' | 'some' | 'none' {
+  const masks = paths.map(({ cube }) => cube[GUEST] as number);
+  if (masks.every((mask) => (mask & UNCACHED) === 0)) return 'none';
+  return masks.every((mask) => (mask & ~UNCACHED) === 0) ? 'all' : 'some';
+}
+
 /** The kinds of page that get into some paths, with what it means for them. */
 function kindsOf(
   paths: readonly JointPath[],
@@ -122,7 +143,11 @@ function kindsOf(
       return [[words, consequencesAt(point, backing, q.a, q.b, types)] as const];
     });
     if (parts.length === 0) continue;
-    const consequences = gathered(parts);
+    const own = paths.filter(({ cube }) => partOf([cube], kind) !== null);
+    const consequences = [
+      ...gathered(parts),
+      ...orderOf(types.before, types.after, asksUncached(own)),
+    ];
     const ids = kind.backings.map(({ id }) => id);
     const same = groups.find((g) => sameConsequences(g.consequences, consequences));
     if (same === undefined) groups.push({ backings: ids, consequences });
@@ -144,9 +169,21 @@ function typesKey({ a, b }: JointPath): string {
 function coverBy(
   all: readonly JointPath[],
   own: (path: JointPath) => boolean,
-): ReturnType<typeof coverWords> {
+  { said }: Question,
+): Cover {
   const on = all.filter(own);
-  return coverWords(coverOf(cubesOf(on), cubesOf(all.filter((p) => !own(p)))));
+  return coverWords(coverOf(cubesOf(on), cubesOf(all.filter((p) => !own(p)))), said.allowed);
+}
+
+/** Where something is said for a device that does not snoop, the witness has one. */
+function withDevice(pair: PointPair, kinds: readonly KindGroup[]): PointPair {
+  const [first] = kinds;
+  const needed = first?.consequences.some((c) => c.forWhom?.includes(NOSNOOP) === true) === true;
+  if (!needed) return pair;
+  const seen = (facts: PointFacts): PointFacts =>
+    new Map([...facts, ['device', 'nosnoop'] as const]);
+  const a = seen(pair.a);
+  return { a, b: pair.a === pair.b ? a : seen(pair.b) };
 }
 
 function changeOf(
@@ -165,8 +202,8 @@ function changeOf(
   return {
     ...types,
     points: sum(paths),
-    when: coverBy(said, (p) => p.a.code === a.code && p.b.code === b.code),
-    witness: witnessOf(pointPairOf(part, q.platform, backing), q.a, q.b),
+    when: coverBy(said, (p) => p.a.code === a.code && p.b.code === b.code, q),
+    witness: witnessOf(withDevice(pointPairOf(part, q.platform, backing), kinds), q.a, q.b),
     kinds,
     unknownKind: usual === undefined,
   };
@@ -192,7 +229,7 @@ function causeOf(key: string, own: readonly JointPath[], q: Question): Cause | n
         : null,
     points: sum(own),
     differing: changes.reduce((n, c) => n + c.points, 0),
-    when: coverBy(q.said.paths, (p) => causeKey(p) === key),
+    when: coverBy(q.said.paths, (p) => causeKey(p) === key, q),
     grid: gridOf(said, own),
     changes: changes.toSorted(
       (x, y) => Number(x.unknownKind) - Number(y.unknownKind) || y.points - x.points,

@@ -1,4 +1,5 @@
-import type { FactKey } from '../facts/facts.ts';
+import { refuse } from '../base/diagnostic.ts';
+import { type FactKey, factWord } from '../facts/facts.ts';
 import type { BackingClass } from '../linux/backing.ts';
 import { backingClass } from '../linux/backing.ts';
 import { causesOf, hull, leafOnly } from './causes.ts';
@@ -16,10 +17,11 @@ import { devices } from './families/devices.ts';
 import { allows, type FamilyResult, type Scope } from './families/family.ts';
 import { guestMtrrLayouts } from './families/guest-mtrr-layouts.ts';
 import { hugePages } from './families/huge-pages.ts';
-import { type Fold, fold, foldAsSaid, type Restriction } from './fold.ts';
+import { type Fold, fold, foldAsSaid, givenBy, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
 import { ruleChanges } from './rule-changes.ts';
+import type { SweepInput } from './space.ts';
 import { USERS, type User } from './users.ts';
 import { conditionOf } from './words.ts';
 
@@ -40,7 +42,9 @@ export interface Asked {
 function unchangedWords(whole: Fold): readonly string[] {
   const around = hull(whole);
   if (around === null) return [];
-  return conditionOf(around).map(({ input, others }) => `where ${input} is ${others.join(', ')}`);
+  return conditionOf(around, whole.allowed).map(
+    ({ input, others }) => `where ${input} is ${others.join(', ')}`,
+  );
 }
 
 /** The parts of the space that are asked for; they have no point in common. */
@@ -129,9 +133,36 @@ function userFacts(user: User, platform: Platform, { facts }: Asked): PointFacts
   return new Map([...platformFacts(platform), ...(said as [FactKey, never][]), ...user.facts]);
 }
 
+/** What a VMM can ask for, which nobody has before it exists. */
+const OPT_INS = [
+  ['slot-host-memtype', true],
+  ['slot-noncoherent', true],
+  ['quirk-ignore-guest-pat', 'off'],
+] as const satisfies readonly (readonly [SweepInput, unknown])[];
+
+/** A user as it is, or the first way in which it changes when its VMM asks for something. */
 function userOn(user: User, platform: Platform, asked: Asked): UserChange | null {
-  const { a, b } = asked;
   const facts = userFacts(user, platform, asked);
+  const plain = changeOfUser(user, facts, platform, asked);
+  if (plain !== null) return plain;
+  for (const [key, value] of OPT_INS) {
+    if (facts.has(key) || asked.facts[key]?.includes(value) === false) continue;
+    if (platform.confidential === 'tdx' && key === 'quirk-ignore-guest-pat') continue;
+    const opted = new Map([...facts, [key, value] as const]);
+    const found = changeOfUser(user, opted, platform, asked);
+    if (found === null) continue;
+    const flag = `${key} ${factWord(value)}`;
+    return { ...found, id: `${user.id}, ${flag}`, title: `${user.title}; its VMM asks: ${flag}` };
+  }
+  return null;
+}
+
+function changeOfUser(
+  user: User,
+  facts: PointFacts,
+  platform: Platform,
+  { a, b }: Asked,
+): UserChange | null {
   const [before, after] = [resolvedAt(facts, a), resolvedAt(facts, b)];
   if (before.types.join() === after.types.join()) return null;
   const [from] = before.types;
@@ -179,7 +210,7 @@ function usersOf(
       asked.only === 'guest-visible' ||
       u.consequences.some((c) => c.category === asked.only),
   );
-  const ids = new Set(changed.map((u) => u.id));
+  const ids = new Set(changed.map((u) => u.id.replace(/, .*/, '')));
   const there = users.filter(({ on }) => on === null || platforms.some((p) => on.includes(p.id)));
   return {
     users: relevant,
@@ -236,17 +267,38 @@ const NOTHING_BESIDE: Besides = {
   families: [],
 };
 
+/** Why two platforms are left out; null: they are compared. */
+function whyNot(
+  [here, there]: readonly [Platform, Platform],
+  { a, b, facts }: Asked,
+): string | null {
+  const contrary = [here, there].flatMap((platform) =>
+    Object.entries(givenBy(platform)).filter(([key, values]) => {
+      const allowed = facts[key as SweepInput];
+      return allowed !== undefined && values?.every((v) => !allowed.includes(v)) === true;
+    }),
+  );
+  const [first] = contrary;
+  if (first !== undefined) return `${first[0]} is another one there`;
+  return notOn(here, a.rules) ?? notOn(there, b.rules);
+}
+
 /** Everything that differs between two sides. */
 export function compare(asked: Asked): Difference {
   const { a, b, only } = asked;
   const pairs = asked.platforms ?? PLATFORMS.map((p) => [p, p] as const);
-  const notCompared = pairs.flatMap(([here, there]) => {
-    const why = notOn(here, a.rules) ?? notOn(there, b.rules);
-    return why === null ? [] : [{ platform: here, why }];
-  });
-  const runs = pairs.filter(
-    ([here, there]) => notOn(here, a.rules) === null && notOn(there, b.rules) === null,
+  const judged = pairs.map((pair) => ({ pair, why: whyNot(pair, asked) }));
+  const notCompared = judged.flatMap(({ pair: [platform], why }) =>
+    why === null ? [] : [{ platform, why }],
   );
+  const runs = judged.filter(({ why }) => why === null).map(({ pair }) => pair);
+  if (runs.length === 0) {
+    const [first] = notCompared;
+    refuse(
+      'there is nothing to compare',
+      first === undefined ? undefined : `${first.platform.title}: ${first.why}`,
+    );
+  }
   const compared = runs.map((pair) => compareOn(asked, pair));
   const platforms = grouped(compared);
   const same = pairs.every(([here, there]) => here === there);

@@ -17,17 +17,47 @@ interface Meaning {
   readonly source: SourceId;
 }
 
-const MEANINGS: readonly Meaning[] = [
-  {
-    codes: ['MT101', 'MT102'],
-    category: 'coherence',
-    comes: {
-      kind: 'stale',
-      text: 'now stale: the caches and a device that does not snoop see different data',
+/** How stale: not, in what the guest reads (MT102), in what the device reads too (MT101). */
+function staleness(codes: ReadonlySet<string>): 0 | 1 | 2 {
+  if (codes.has('MT101')) return 2;
+  return codes.has('MT102') ? 1 : 0;
+}
+
+/** What becomes of the data that a guest shares with a device that does not snoop. */
+function byStaleness(
+  before: ReadonlySet<string>,
+  after: ReadonlySet<string>,
+): readonly Omit<Consequence, 'forWhom'>[] {
+  const [was, is] = [staleness(before), staleness(after)];
+  if (was === is) return [];
+  const say = (kind: ConsequenceKind, text: string): readonly Omit<Consequence, 'forWhom'>[] => [
+    {
+      kind,
+      text,
+      category: 'coherence',
+      codes: [Math.max(was, is) === 2 ? 'MT101' : 'MT102'],
+      sources: ['mail/seed'],
     },
-    goes: { kind: 'coherent', text: 'now coherent with a device that does not snoop' },
-    source: 'mail/seed',
-  },
+  ];
+  if (is === 0) return say('coherent', 'now coherent with a device that does not snoop');
+  if (was === 0) {
+    return say(
+      'stale',
+      'now stale: the caches and a device that does not snoop see different data',
+    );
+  }
+  return is === 2
+    ? say(
+        'stale',
+        "now stale for a device that does not snoop, too: the guest's stores stay in the cache",
+      )
+    : say(
+        'coherent',
+        "a device that does not snoop sees the guest's stores now; the guest may still read old data",
+      );
+}
+
+const MEANINGS: readonly Meaning[] = [
   {
     codes: ['MT103', 'MT104'],
     category: 'coherence',
@@ -72,7 +102,8 @@ function byVerdicts(
   after: ReadonlySet<string>,
   forWhom: string | null,
 ): readonly Consequence[] {
-  return MEANINGS.flatMap(({ codes, category, comes, goes, source }) => {
+  const stale = byStaleness(before, after).map((c) => ({ ...c, forWhom }));
+  const others = MEANINGS.flatMap(({ codes, category, comes, goes, source }) => {
     const had = codes.filter((c) => before.has(c));
     const has = codes.filter((c) => after.has(c));
     if (had.length > 0 === has.length > 0) return [];
@@ -81,6 +112,7 @@ function byVerdicts(
       { kind, category, text, forWhom, codes: has.length > 0 ? has : had, sources: [source] },
     ];
   });
+  return [...stale, ...others];
 }
 
 function times(factor: number): string {
@@ -126,7 +158,53 @@ export function speedOf(
   return found;
 }
 
-const NOSNOOP = 'a device that does not snoop';
+function isUncached(type: EffectiveType): boolean {
+  return type === 'UC' || type === 'CD';
+}
+
+function combines(type: EffectiveType): boolean {
+  return type === 'WC' || type === 'WC+';
+}
+
+/**
+ * What a change means by the types alone: whether stores stay in order, and whether write combining looks
+ * into the caches.
+ *
+ * @param asked how many of the accesses asked for an uncached type: they count on the order
+ */
+export function orderOf(
+  before: EffectiveType,
+  after: EffectiveType,
+  asked: 'all' | 'some' | 'none',
+): readonly Consequence[] {
+  const found: Consequence[] = [];
+  const add = (
+    kind: ConsequenceKind,
+    text: string,
+    whom: string | null,
+    source: SourceId,
+  ): void => {
+    found.push({ kind, category: 'coherence', text, forWhom: whom, codes: [], sources: [source] });
+  };
+  const whom = asked === 'some' ? 'where the guest asked UC- or UC' : null;
+  if (asked !== 'none' && isUncached(before) && combines(after)) {
+    const text = 'stores are combined and no longer in order: a doorbell may overtake its data';
+    add('order-lost', text, whom, 'sdm/types');
+  }
+  if (asked !== 'none' && combines(before) && isUncached(after)) {
+    add('order-kept', 'stores are in order now', whom, 'sdm/types');
+  }
+  if (before === 'WC+' && after === 'WC') {
+    add('unsnooped', 'write combining no longer looks into the caches', null, 'apm/t15-20');
+  }
+  if (before === 'WC' && after === 'WC+') {
+    add('snooped', 'write combining looks into the caches now', null, 'apm/t15-20');
+  }
+  return found;
+}
+
+/** For whom staleness matters. */
+export const NOSNOOP = 'a device that does not snoop';
 
 /** What a change means at a point whose page is of a class. */
 export function consequencesAt(
@@ -157,5 +235,11 @@ export function consequencesFor(
   types: { readonly before: EffectiveType; readonly after: EffectiveType },
 ): readonly Consequence[] {
   const verdicts = byVerdicts(codesOf(resolvedAt(point, a)), codesOf(resolvedAt(point, b)), null);
-  return [...verdicts, ...speedOf(types.before, types.after, device)];
+  const guest = point.get('guest');
+  const asked = guest === 'UC' || guest === 'UC-' ? 'all' : 'none';
+  return [
+    ...verdicts,
+    ...orderOf(types.before, types.after, asked),
+    ...speedOf(types.before, types.after, device),
+  ];
 }

@@ -62,6 +62,10 @@ export type ConsequenceKind =
   | 'stale'
   | 'alias'
   | 'alias-gone'
+  | 'order-lost'
+  | 'order-kept'
+  | 'unsnooped'
+  | 'snooped'
   /** perf */
   | 'slower'
   | 'faster'

@@ -233,6 +233,9 @@ function told({ rules }: Side, platform: Platform, event: EventId, of: Restricti
 const count = (outcomes: string, letter: string): number => outcomes.split(letter).length - 1;
 const numbers = ({ affected, stale }: AfterEvent): unknown => ({ affected, stale });
 
+const sameCounts = (x: string, y: string): boolean =>
+  count(x, 'r') === count(y, 'r') && count(x, 's') === count(y, 's');
+
 test('the fold agrees with looking at each state by itself', () => {
   fc.assert(
     fc.property(
@@ -259,7 +262,9 @@ test('the fold agrees with looking at each state by itself', () => {
           states += before.length;
           const change = existing.changes.find((c) => c.event === event);
           const zapped = [before, after].map((o) => count(o, 'r') > 0 && count(o, 's') === 0);
-          expect(change === undefined).toBe(before === after || zapped.every(Boolean));
+          expect(change === undefined).toBe(
+            before === after || zapped.every(Boolean) || sameCounts(before, after),
+          );
           if (change === undefined) continue;
           for (const [outcomes, said] of [
             [before, change.before],

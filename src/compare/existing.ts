@@ -153,8 +153,12 @@ function together(all: readonly AfterEvent[]): AfterEvent {
   };
 }
 
-/** Nothing is left with an old type on either side: which mappings were zapped is no difference to anybody. */
-function isZappedOnBoth({ before, after }: Pick<Compared, 'before' | 'after'>): boolean {
+/**
+ * As many mappings are left with an old type on either side, or none: which ones were zapped is no
+ * difference to anybody.
+ */
+function isNoNews({ before, after }: Pick<Compared, 'before' | 'after'>): boolean {
+  if (before.affected === after.affected && before.stale === after.stale) return true;
   const zapped = (side: AfterEvent): boolean => side.affected > 0 && side.stale === 0;
   return zapped(before) && zapped(after);
 }
@@ -217,7 +221,7 @@ export function existingOf(
         sameOutcomes(o, after.outcomes[i] ?? ALWAYS_KEEPS),
       );
       const sides = { before: before.after, after: after.after };
-      return { platform: here, event, ...sides, same: same || isZappedOnBoth(sides) };
+      return { platform: here, event, ...sides, same: same || isNoNews(sides) };
     }),
   );
   const changes = grouped(compared, b);

@@ -5,10 +5,12 @@ import {
   bits,
   type Cube,
   DIMENSIONS,
+  type Dimension,
   FULL,
   HOST_MMIO,
   isDerived,
   LIVE_CR0_CD,
+  supercube,
   valuesOf,
 } from './cube.ts';
 import type { Platform } from './platforms.ts';
@@ -35,6 +37,8 @@ export interface JointPath {
 export interface Fold {
   readonly paths: readonly JointPath[];
   readonly points: number;
+  /** The values that were folded at all: conditions speak of no others. */
+  readonly allowed: Cube;
 }
 
 /** What a platform says of the inputs by itself. */
@@ -97,6 +101,13 @@ function picking(choice: Choice, start: Cube, cube: Cube): (i: number) => number
   };
 }
 
+/** What both sides answer to kvm_is_mmio_pfn(), where both ask it alike: for conditions to speak of. */
+function mmioMask(a: Access, b: Access): number {
+  const [x, y] = [a, b].map(({ mmio }) => mmio?.decision.returns as boolean | undefined);
+  if (x === undefined || y === undefined || x !== y) return FULL[HOST_MMIO] as number;
+  return x ? 2 : 1;
+}
+
 interface Opaque {
   readonly mmio: boolean;
   readonly liveCd: boolean;
@@ -131,10 +142,16 @@ function foldOne(a: Standing, b: Standing, restriction: Restriction, opaque: Opa
     };
     const accessA = accessAt(a.rules, wayOf(a.platform), onPlatform(givenA, read), known);
     const accessB = accessAt(b.rules, wayOf(b.platform), onPlatform(givenB, read), known);
+    if (!opaque.mmio) cube[HOST_MMIO] = mmioMask(accessA, accessB);
     const points = sizes.reduce((n, size, i) => (cube[i] === start[i] ? n * size : n), 1);
     paths.push({ cube, points, a: accessA, b: accessB });
   });
-  return { paths, points: sizes.reduce((n, size) => n * size, 1) };
+  const allowed = Uint8Array.from(start, (mask, i) =>
+    isDerived(DIMENSIONS[i] as Dimension)
+      ? paths.reduce((m, p) => m | (p.cube[i] as number), 0)
+      : mask,
+  );
+  return { paths, points: sizes.reduce((n, size) => n * size, 1), allowed };
 }
 
 /** Both sides over all points of all restrictions, which must have no point in common. */
@@ -143,6 +160,7 @@ export function fold(a: Standing, b: Standing, restrictions: readonly Restrictio
   return {
     paths: folds.flatMap(({ paths }) => paths),
     points: folds.reduce((n, { points }) => n + points, 0),
+    allowed: folds.map(({ allowed }) => allowed).reduce(supercube),
   };
 }
 

@@ -125,7 +125,10 @@ describe('what is publicly known of the history comes out of the rules', () => {
     expect(all.length).toBeGreaterThan(0);
     expect(all.every((c) => demands(c, 'quirk-ignore-guest-pat', 'off'))).toBe(true);
     expect(group(d, 'intel-ept-noss').differing).toBe(0);
-    expect(d.users).toEqual([]);
+    expect(d.users.every((u) => u.id.endsWith(', quirk-ignore-guest-pat off'))).toBe(true);
+    expect(user(d, 'virtio-gpu-wc-blob, quirk-ignore-guest-pat off', 'intel-ept')?.after).toEqual([
+      'WC',
+    ]);
     expect(diff('E10', 'E11', { facts: { 'quirk-ignore-guest-pat': ['on'] } }).differing).toBe(0);
   });
 

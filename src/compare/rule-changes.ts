@@ -96,10 +96,7 @@ const BESIDE: readonly Beside[] = [
   {
     what: 'huge mappings in flagged memslots',
     input: FLAG,
-    say: (r) =>
-      r.hugeFlagged || r.hugePage === 'one-host-type'
-        ? HUGE_PAGE_WORDS['one-host-type']
-        : 'as everywhere',
+    say: (r) => (r.hugeFlagged ? HUGE_PAGE_WORDS['one-host-type'] : 'as in other memslots'),
     consequence: () =>
       'The same guest may be mapped with larger or smaller pages: see the blocks below.',
     source: () => 'memtype/ideal',

@@ -33,6 +33,8 @@ export interface SidePairs {
   readonly platformsB: readonly Platform[] | null;
 }
 
+const PROPOSAL_NAMES = NAMED_POLICIES.map(({ id }) => id);
+
 function proposalOf(name: string): Proposal | null {
   return NAMED_POLICIES.find((p) => p.id === name.toLowerCase()) ?? null;
 }
@@ -75,6 +77,18 @@ function parseNamed(word: Word): Named {
       word,
       `"${text}" is neither a kernel nor a policy`,
       `${near === null ? '' : `did you mean ${near}? `}a version such as 6.16, or one of ${POLICY_NAMES.join(' ')}`,
+    );
+  }
+  const local = version
+    .split('+')
+    .slice(1)
+    .find((part) => didYouMean(part, PROPOSAL_NAMES) !== null);
+  if (local !== undefined) {
+    const near = didYouMean(local, PROPOSAL_NAMES);
+    complain(
+      word,
+      `"${local}" is no proposal`,
+      added === null || near !== local ? `did you mean ${near}?` : 'one proposal at a time',
     );
   }
   const kernel = at(word, () => parseKernelVersion(version));

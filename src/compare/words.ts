@@ -3,7 +3,7 @@ import type { EptChoice } from '../kvm/decision.ts';
 import type { ShadowChoice } from '../kvm/shadow.ts';
 import type { Access, Line } from './access.ts';
 import type { CubeCover } from './cover.ts';
-import { type Cube, DIMENSIONS, type Dimension, FULL, valuesOf } from './cube.ts';
+import { type Cube, DIMENSIONS, type Dimension, valuesOf } from './cube.ts';
 import type { Condition, Cover, DecidedBy, Literal } from './difference.ts';
 
 /** The values of a mask, as they are written on the command line. */
@@ -13,18 +13,22 @@ function wordsOf(input: Dimension, mask: number): readonly string[] {
     .map(factWord);
 }
 
-/** A cube as a condition: a literal for each input that it does not leave free. */
-export function conditionOf(cube: Cube): Condition {
+/**
+ * A cube as a condition: a literal for each input that it does not leave free.
+ *
+ * @param allowed the values that were looked at: there are no others
+ */
+export function conditionOf(cube: Cube, allowed: Cube): Condition {
   return DIMENSIONS.flatMap((input, i): readonly Literal[] => {
-    const mask = cube[i] as number;
-    const full = FULL[i] as number;
+    const full = allowed[i] as number;
+    const mask = (cube[i] as number) & full;
     if (mask === full) return [];
     return [{ input, values: wordsOf(input, mask), others: wordsOf(input, full & ~mask) }];
   });
 }
 
-export function coverWords({ cubes, minimal }: CubeCover): Cover {
-  return { conditions: cubes.map(conditionOf), minimal };
+export function coverWords({ cubes, minimal }: CubeCover, allowed: Cube): Cover {
+  return { conditions: cubes.map((cube) => conditionOf(cube, allowed)), minimal };
 }
 
 function eptWords({ memtype, ipat }: EptChoice): string {

@@ -50,7 +50,7 @@ export function leafWords(leaf: KvmLeaf | null): string {
     case 'npt':
       return `NPT leaf ${leaf.hostPat}, guest PAT ${G_PAT[leaf.gPat]}`;
     case 'shadow':
-      return `shadow PTE ${leaf.hostPat} (guest PAT ignored)`;
+      return `shadow PTE ${leaf.hostPat} (guest PAT ${leaf.withGuestPat ? 'in it' : 'ignored'})`;
   }
 }
 

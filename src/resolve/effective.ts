@@ -26,7 +26,12 @@ export type KvmLeaf =
       readonly hostPat: PatType;
       readonly gPat: 'reset' | 'all-wb' | 'guest';
     }
-  | { readonly paging: 'shadow'; readonly hostPat: PatType };
+  | {
+      readonly paging: 'shadow';
+      readonly hostPat: PatType;
+      /** The guest's type is part of it: proposals only. */
+      readonly withGuestPat: boolean;
+    };
 
 export interface Effective {
   readonly type: EffectiveType;
@@ -301,7 +306,7 @@ function underShadow(scene: Scene, vendor: Vendor): Effective {
   return {
     type,
     ucOrigin: cd ? 'cd' : combined.ucOrigin,
-    leaf: { paging: 'shadow', hostPat },
+    leaf: { paging: 'shadow', hostPat, withGuestPat: decision.returns.guest },
     guestPatHonoured: decision.returns.guest,
   };
 }

@@ -14,6 +14,6 @@ export function leafWords(leaf: KvmLeaf): string {
     case 'npt':
       return `NPT leaf ${leaf.hostPat}, guest PAT ${GPAT_WORDS[leaf.gPat]}`;
     case 'shadow':
-      return `shadow PTE ${leaf.hostPat}, guest PAT ignored`;
+      return `shadow PTE ${leaf.hostPat}, guest PAT ${leaf.withGuestPat ? 'in it' : 'ignored'}`;
   }
 }

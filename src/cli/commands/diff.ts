@@ -121,6 +121,11 @@ function platformPairs(
 }
 
 async function render(ds: readonly Difference[], { format, all }: DiffFlags): Promise<string> {
+  const prose = format === 'text' || format === 'mail' || format === 'md';
+  if (prose && !all) {
+    const { FULL_READINGS, readingsText } = await import('../../report/diff/readings.ts');
+    if (ds.length > FULL_READINGS) return readingsText(ds, format === 'mail' ? 72 : 80);
+  }
   switch (format) {
     case 'text': {
       const { diffText } = await import('../../report/diff/text.ts');

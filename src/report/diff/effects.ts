@@ -150,14 +150,17 @@ export function rangeWords(details: readonly string[]): string {
 
 const SHORT: Readonly<Partial<Record<ConsequenceKind, string>>> = {
   'machine-check': 'machine-check risk',
-  stale: 'caches and a device that does not snoop see different data',
   alias: "conflicting alias of the VMM's mapping",
   'machine-check-gone': 'no machine-check risk any more',
-  coherent: 'coherent with a device that does not snoop',
   'alias-gone': "no conflicting alias of the VMM's mapping any more",
+  'order-lost': 'stores combined, out of order',
+  'order-kept': 'stores in order',
 };
 
 const SHORT_SPEED: Readonly<Record<string, string>> = {
+  'now coherent with a device that does not snoop': 'coherent with a device that does not snoop',
+  'now stale: the caches and a device that does not snoop see different data':
+    'caches and a device that does not snoop see different data',
   'loads go to memory alone': 'loads uncached',
   'loads go to the device alone': 'loads uncached',
   'loads may be served by the cache': 'loads cached',

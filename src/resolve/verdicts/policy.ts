@@ -84,7 +84,8 @@ function guestPatUnheard(s: Situation): Finding | null {
 
 function shadowIgnores(s: Situation): Finding | null {
   const asked = wanted(s);
-  if (s.paging !== 'shadow' || asked === null || !differs(asked, s.result.type)) return null;
+  if (s.paging !== 'shadow' || s.result.guestPatHonoured) return null;
+  if (asked === null || !differs(asked, s.result.type)) return null;
   return {
     agents: [GUEST_CPU],
     text: `The guest asked ${asked} and gets ${s.result.type}: shadow paging ignores the guest's types.`,
