@@ -120,14 +120,12 @@ function times(factor: number): string {
 }
 
 function storeText(before: EffectiveType, after: EffectiveType, word: string): string {
+  const isAmd = [before, after].some((t) => t === 'CD' || t === 'WC+');
   const factors = COST_CPUS.map((cpu) => {
     const factor = storeFactor(before, after, cpu);
-    return `${times(Math.max(factor, 1 / factor))} times (${cpu})`;
+    return `${times(Math.max(factor, 1 / factor))} times (${cpu}${isAmd ? '; AMD not measured' : ''})`;
   });
-  const amd = [before, after].some((t) => t === 'CD' || t === 'WC+')
-    ? '; AMD was not measured'
-    : '';
-  return `stores ${word}: ${factors.join(', ')}${amd}`;
+  return `stores ${word}: ${factors.join(', ')}`;
 }
 
 /**
