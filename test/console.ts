@@ -37,6 +37,8 @@ export function consoleCommands(file: string): readonly ConsoleCommand[] {
   let continued = false;
   lines.forEach((text, i) => {
     const last = commands.at(-1);
+    // A line of output may end with a backslash, too: it is part of a command only below one.
+    const isCommand = continued || text.startsWith('$ ');
     if (text === '```console') inside = true;
     else if (text === '```') inside = false;
     else if (inside && continued && last !== undefined)
@@ -49,7 +51,7 @@ export function consoleCommands(file: string): readonly ConsoleCommand[] {
         output: [],
       });
     } else if (inside) last?.output.push(text);
-    continued = inside && text.endsWith('\\');
+    continued = inside && isCommand && text.endsWith('\\');
   });
   return commands.map(({ output, ...c }) => ({
     ...c,

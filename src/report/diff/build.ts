@@ -14,7 +14,7 @@ import {
 } from './existing-words.ts';
 import { type GroupView, groupViews, userViews } from './gather.ts';
 import { unchangedWords } from './unchanged.ts';
-import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
+import { samePlatforms, sameWords, sidesWords, verdictSentences } from './verdict.ts';
 import { counted, FOLDED_INPUTS, grouped, listed, percent, platformWords } from './words.ts';
 
 export interface ReportOptions {
@@ -77,7 +77,7 @@ function unchanged(d: Difference, views: readonly GroupView[], all: boolean): re
   const ids = d.usersUnchanged.map(({ id }) => id);
   const named = d.usersUnchanged.map(({ id, title }) => `${id}: ${title}`);
   const items = [
-    ...(same.length === 0 ? [] : [`everything on ${listed(same)}`]),
+    ...(same.length === 0 ? [] : [`${sameWords(d)} on ${listed(same)}`]),
     ...unchangedFor(views),
     ...(ids.length === 0 || all ? [] : [`known users: ${ids.join(', ')}`]),
     ...(all ? named : []),

@@ -15,7 +15,7 @@ import {
 import { letterCause, squareTables } from './letter-cause.ts';
 import { userItems } from './letter-words.ts';
 import { linesOf } from './text.ts';
-import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
+import { samePlatforms, sameWords, sidesWords, verdictSentences } from './verdict.ts';
 import {
   counted,
   FOLDED_INPUTS,
@@ -76,7 +76,7 @@ function unchanged(d: Difference, views: readonly GroupView[]): readonly Block[]
   const same = samePlatforms(d);
   const ids = d.usersUnchanged.map(({ id }) => id);
   const items = [
-    ...(same.length === 0 ? [] : [`everything on ${listed(same)}`]),
+    ...(same.length === 0 ? [] : [`${sameWords(d)} on ${listed(same)}`]),
     ...unchangedFor(views),
     ...(ids.length === 0 ? [] : [`known users: ${ids.join(', ')}`]),
   ];

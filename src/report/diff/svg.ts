@@ -27,7 +27,7 @@ import {
   WIDTH,
   words,
 } from './svg-parts.ts';
-import { samePlatforms, sidesWords, verdictSentences } from './verdict.ts';
+import { samePlatforms, sameWords, sidesWords, verdictSentences } from './verdict.ts';
 import {
   counted,
   coverWords,
@@ -187,7 +187,7 @@ function unchangedPieces(d: Difference, views: readonly GroupView[]): readonly P
   const same = samePlatforms(d);
   const users = d.usersUnchanged.map(({ id }) => id);
   const items = [
-    ...(same.length === 0 ? [] : [`everything on ${listed(same)}`]),
+    ...(same.length === 0 ? [] : [`${sameWords(d)} on ${listed(same)}`]),
     ...unchangedFor(views),
     ...(users.length === 0 ? [] : [`known users: ${users.join(', ')}`]),
   ];

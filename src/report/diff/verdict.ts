@@ -86,3 +86,9 @@ export function verdictSentences(d: Difference): readonly string[] {
         `${shares(d)} of all combinations of the inputs, most of which no machine has.`;
   return [first, usersSentence(d), besides(d)].filter((s) => s !== '');
 }
+
+/** What stays on a platform without a change of the kind that was asked for. */
+export function sameWords({ only }: Difference): string {
+  if (only === null || only === 'guest-visible') return 'everything';
+  return `everything that matters for ${ONLY_WORDS[only]}`;
+}
