@@ -264,17 +264,18 @@ function eptPieces(subject: Subject, isLeaf: boolean): readonly Piece[] {
   ];
 }
 
+/** PAT, PCD and PWT of a leaf. */
+export function patIndexOf({ value, level }: Subject): number {
+  return u64Bits(value, 4, 3) + (bitOf(value, level === 1 ? 7 : 12) ? 4 : 0);
+}
+
 /** PWT, PCD and PAT of NPT were set by 4.2 alone. Source: kvm/3c2e7f7de324. */
-function cachePiece(subject: Subject, index: number, name: string): Piece {
+function cachePiece(subject: Subject, index: number, name: string, isLeaf: boolean): Piece {
   const isSet = bitOf(subject.value, index);
-  const wrong = subject.edition.id !== 'A-5.3' && `bit ${index} (${name}): KVM leaves it at 0`;
-  return {
-    at: [index, index],
-    name,
-    reader: 'cpu',
-    says: isSet ? 'set' : '',
-    wrong: isSet && wrong,
-  };
+  const wrong =
+    subject.edition.id !== 'A-5.3' && `bit ${index} (${name}) is set; KVM leaves it at 0`;
+  const says = isLeaf ? `of index ${patIndexOf(subject)} into the PAT` : 'how the table is read';
+  return { at: [index, index], name, reader: 'cpu', says, wrong: isSet && wrong };
 }
 
 function npRights(subject: Subject, isLeaf: boolean): readonly Piece[] {
@@ -308,13 +309,13 @@ function npPieces(subject: Subject, isLeaf: boolean): readonly Piece[] {
   return [
     ...commonPieces(subject, isLeaf),
     ...npRights(subject, isLeaf),
-    isLeaf && !isLarge ? cachePiece(subject, 7, 'PAT') : largePiece(subject, isLeaf),
-    ...(isLarge ? [cachePiece(subject, 12, 'PAT')] : []),
+    isLeaf && !isLarge ? cachePiece(subject, 7, 'PAT', isLeaf) : largePiece(subject, isLeaf),
+    ...(isLarge ? [cachePiece(subject, 12, 'PAT', isLeaf)] : []),
     ...(isLeaf
       ? accessedPieces(subject, 5, 6)
       : [one(subject, 5, 'A', 'accessed', 'not accessed')]),
-    cachePiece(subject, 4, 'PCD'),
-    cachePiece(subject, 3, 'PWT'),
+    cachePiece(subject, 4, 'PCD', isLeaf),
+    cachePiece(subject, 3, 'PWT', isLeaf),
   ];
 }
 

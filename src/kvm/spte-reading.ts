@@ -13,8 +13,9 @@ import {
   trackingOf,
   writableOf,
 } from './spte-fields.ts';
-import { mappingFields } from './spte-mapping.ts';
+import { mappingFields, patIndexOf } from './spte-mapping.ts';
 import { leafCauses } from './spte-meaning.ts';
+import { type PrintedSpte, printedContradictions } from './spte-printed.ts';
 import { kindOf, type MmioEntry, mmioOf, type SpteKind, specialFields } from './spte-special.ts';
 
 export type WriteState = 'writable' | 'writes tracked' | 'guarded by KVM' | 'read-only in the VMM';
@@ -60,6 +61,7 @@ export interface SpteQuestion {
   readonly paging: PagingMode | null;
   readonly kernel: KernelVersion | null;
   readonly level: number | null;
+  readonly printed?: PrintedSpte | null;
 }
 
 export interface SpteReadings {
@@ -116,12 +118,11 @@ function leafOf(subject: Subject): LeafEntry {
   const { value, level } = subject;
   const low = 12 + 9 * (level - 1);
   const ept = isEpt(subject);
-  const pat = u64Bits(value, 4, 3) + (bitOf(value, level === 1 ? 7 : 12) ? 4 : 0);
   return {
     pfn: u64Bits(value, 51, low) * 2 ** (low - 12),
     memtype: ept ? mtrrTypeOf(u64Bits(value, 5, 3)) : null,
     ipat: ept ? bitOf(value, 6) : null,
-    patIndex: ept ? null : pat,
+    patIndex: ept ? null : patIndexOf(subject),
     write: writeState(subject),
     saved: savedOf(subject),
   };
@@ -221,10 +222,16 @@ function likelier(a: SpteReading, b: SpteReading): number {
  * Every reading of a value that what is known leaves open, the likelier first; when none fits, those with the
  * fewest contradictions.
  */
-export function readSpte(value: U64, { paging, kernel, level }: SpteQuestion): SpteReadings {
+export function readSpte(value: U64, question: SpteQuestion): SpteReadings {
+  const { paging, kernel, level, printed = null } = question;
   const editions = kernel === null ? SPTE_EDITIONS : editionsOf(kernel);
   const all = (paging === null ? PAGINGS : [paging]).flatMap((mode) =>
-    editions.map((edition) => readSpteAs(value, mode, edition, level, kernel)),
+    editions.map((edition) => {
+      const reading = readSpteAs(value, mode, edition, level, kernel);
+      if (printed === null) return reading;
+      const more = printedContradictions(reading, printed);
+      return { ...reading, contradictions: [...reading.contradictions, ...more] };
+    }),
   );
   const least = all.reduce((n, r) => Math.min(n, r.contradictions.length), Number.MAX_VALUE);
   const best = all.filter((r) => r.contradictions.length === least);
