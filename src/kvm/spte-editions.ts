@@ -147,18 +147,19 @@ rule({
     'L1TF bug set the five highest bits that their cache addresses and move what the gfn has there up by ' +
     'five.',
   table: [
-    'kernels        empty    frozen           generation     how MMIO is told',
-    'to 5.3         0        -                61:52, 11:3    bit 62',
-    '5.4 to 5.12    0        bit 59 (5.12)    62:54, 11:3    bits 53:52 = 3',
-    '5.13 to 6.8    0        5a0              62:52, 10:3    110b, or bit 51 and P',
-    '6.11 to 7.1    bit 63   bit 63 | 5a0     62:52, 10:3    the same, bit 63 clear',
-    '7.2, 7.3       bit 63   bit 63 | 1a0     62:52, 9:3     the same, bit 63 clear',
+    'kernels      empty   frozen         generation   MMIO is told by',
+    'to 5.3       0       -              61:52, 11:3  bit 62',
+    '5.4 to 5.12  0       bit 59 (5.12)  62:54, 11:3  bits 53:52 = 3',
+    '5.13 to 6.8  0       5a0            62:52, 10:3  110b, or bit 51 and P',
+    '6.11 to 7.1  bit 63  bit 63 | 5a0   62:52, 10:3  110b, or bit 51 and P',
+    '7.2, 7.3     bit 63  bit 63 | 1a0   62:52, 9:3   110b, or bit 51 and P',
   ].join('\n'),
   sources: [
     'kvm/spte.h',
     'kvm/make_mmio_spte',
     'kvm/svm_adjust_mmio_mask',
     'kvm/tdx-mmio',
+    'linux/override_cache_bits',
     'lab/ept-traces',
   ],
 });
@@ -181,4 +182,26 @@ rule({
     '0     0    0    read-only in the VMM, or in the memslot',
   ].join('\n'),
   sources: ['kvm/spte.h', 'kvm/make_spte'],
+});
+
+rule({
+  id: 'kvm/spte-encryption',
+  room: 'kvm',
+  title: 'Encryption bits in an SPTE',
+  text:
+    'On AMD with memory encryption on, KVM sets the encryption bit in tables and in leaves that are not host ' +
+    'MMIO. It is one of the address bits, 47 or 51 as far as known: CPUID 8000001F EBX[5:0] names it. An ' +
+    'SPTE does not tell it from an address bit. On Intel, KVM puts no key number into an SPTE.',
+  sources: ['kvm/svm_adjust_mmio_mask', 'kvm/vmx_setup_me_spte_mask', 'qemu/cbitpos'],
+});
+
+rule({
+  id: 'kvm/spte-printed',
+  room: 'kvm',
+  title: 'The permissions that kvm_mmu_set_spte prints',
+  text:
+    'w is bit 1. x is bit 2 of an EPT entry, else not NX. u is bit 2 of NPT and shadow paging; of EPT it is ' +
+    'bit 0 up to 7.1 and bit 10, user X, from 7.2 on. r is printed wherever a bit is set in every present ' +
+    'entry of the paging mode: it does not mean bit 0.',
+  sources: ['kvm/mmutrace.h', 'kvm/make_mmio_spte', 'lab/ept-traces'],
 });

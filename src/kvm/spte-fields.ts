@@ -49,13 +49,16 @@ function fieldOf(value: U64, { at: [high, low], name, reader, says, wrong }: Pie
 
 /** Bits that no piece covers: no kernel sets them. */
 function gap(value: U64, high: number, low: number): SpteField {
-  const isSet = u64Bits(value, high, low) !== 0;
+  const set: number[] = [];
+  for (let index = high; index >= low; index -= 1) if (bitOf(value, index)) set.push(index);
+  const which = `${set.length > 1 ? 'bits' : 'bit'} ${set.join(', ')}`;
   return fieldOf(value, {
     at: [high, low],
     name: 'unused',
     reader: 'nobody',
-    says: isSet ? 'set' : '',
-    wrong: isSet && `${bitWords(high, low)} ${high === low ? 'is' : 'are'} not used here`,
+    says: set.length === 0 ? '' : `${which} set`,
+    wrong:
+      set.length > 0 && `${which} ${set.length > 1 ? 'are' : 'is'} set, and nothing is kept there`,
   });
 }
 

@@ -16,7 +16,7 @@ export const GUARD_BITS = 5;
 
 /** Five set bits, with nothing above them but what the gfn has at their place, moved up by five. */
 function guardOf(value: U64, top: number): BitRange | null {
-  for (let n = CACHE_BITS.most; n >= CACHE_BITS.least; n -= 1) {
+  for (let n = Math.min(CACHE_BITS.most, top + 1); n >= CACHE_BITS.least; n -= 1) {
     const above = n + GUARD_BITS > top ? 0 : u64Bits(value, top, n + GUARD_BITS);
     const set = u64Bits(value, n - 1, n - GUARD_BITS);
     if (above === 0 && set === 2 ** GUARD_BITS - 1) return [n - 1, n - GUARD_BITS];

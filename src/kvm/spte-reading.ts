@@ -16,7 +16,14 @@ import {
 import { mappingFields, patIndexOf } from './spte-mapping.ts';
 import { leafCauses } from './spte-meaning.ts';
 import { type PrintedSpte, printedContradictions } from './spte-printed.ts';
-import { kindOf, type MmioEntry, mmioOf, type SpteKind, specialFields } from './spte-special.ts';
+import {
+  kindOf,
+  type MmioEntry,
+  mappingKind,
+  mmioOf,
+  type SpteKind,
+  specialFields,
+} from './spte-special.ts';
 
 export type WriteState = 'writable' | 'writes tracked' | 'guarded by KVM' | 'read-only in the VMM';
 
@@ -174,6 +181,13 @@ function isForeign(
   return leafCauses(leaf.memtype, leaf.ipat, edition, kernel).length === 0;
 }
 
+/** A value that is not known is drawn as what it would be if it mapped something: that shows what is wrong. */
+function fieldsOf(subject: Subject, kind: SpteKind, level: number | null): readonly SpteField[] {
+  if (kind === 'mmio' || kind === 'empty' || kind === 'frozen') return specialFields(subject, kind);
+  const shape = kind === 'unknown' ? mappingKind(subject, level) : kind;
+  return mappingFields(subject, shape === 'leaf');
+}
+
 /** Reads an entry with everything given; `level` null: the bits tell, as far as they do. */
 export function readSpteAs(
   value: U64,
@@ -186,8 +200,7 @@ export function readSpteAs(
   const kind = kindOf(first, level);
   const levels = levelsOf(first, kind, level);
   const subject = { ...first, level: levels[0] ?? 1 };
-  const isMapping = kind === 'leaf' || kind === 'table';
-  const fields = isMapping ? mappingFields(subject, kind === 'leaf') : specialFields(subject, kind);
+  const fields = fieldsOf(subject, kind, level);
   const leaf = kind === 'leaf' ? leafOf(subject) : null;
   const tooHigh = kind === 'leaf' && level !== null && level > 3;
   return {
@@ -199,6 +212,10 @@ export function readSpteAs(
     fields,
     contradictions: [
       ...fields.flatMap(({ wrong }) => (wrong === null ? [] : [wrong])),
+      ...(kind === 'unknown' && frames(subject) === 0 ? ['bits 51:12 are 0: no page frame'] : []),
+      ...(kind === 'frozen' && paging === 'shadow'
+        ? ['only the TDP MMU freezes entries: no shadow paging']
+        : []),
       ...(tooHigh ? [`bit 7 must be 0 at level ${level}`] : []),
     ],
     leaf,

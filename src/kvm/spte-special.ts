@@ -52,7 +52,7 @@ function isMmio(subject: Subject): boolean {
  *
  * @param level null: as the bits say
  */
-function mappingKind(subject: Subject, level: number | null): SpteKind {
+export function mappingKind(subject: Subject, level: number | null): SpteKind {
   if (level === 1) return 'leaf';
   if (bitOf(subject.value, 7) && (level !== null || isEpt(subject))) return 'leaf';
   if (level !== null) return 'table';
@@ -204,18 +204,10 @@ function frozenFields({ value }: Subject): readonly SpteField[] {
   ]);
 }
 
-/** It maps nothing, and is no value that is known. */
-function unknownFields({ value, edition }: Subject): readonly SpteField[] {
-  const wrong = edition.hasPresentBit
-    ? 'bit 11 (MMU-present) is clear, and it is neither empty, frozen nor MMIO'
-    : 'no address, and it is not empty';
-  return tiled(value, [
-    { at: [63, 0], name: 'unknown', reader: 'nobody', says: 'no kernel writes it', wrong },
-  ]);
-}
-
-export function specialFields(subject: Subject, kind: SpteKind): readonly SpteField[] {
+export function specialFields(
+  subject: Subject,
+  kind: 'mmio' | 'empty' | 'frozen',
+): readonly SpteField[] {
   if (kind === 'mmio') return mmioFields(subject);
-  if (kind === 'empty') return emptyFields(subject);
-  return kind === 'frozen' ? frozenFields(subject) : unknownFields(subject);
+  return kind === 'empty' ? emptyFields(subject) : frozenFields(subject);
 }

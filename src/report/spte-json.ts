@@ -53,7 +53,7 @@ function readingJson(reading: SpteReading, answer: SpteAnswer): object {
     table: table === null ? null : { pfn: table },
     meaning: meaningWords(reading, answer.question),
     notes,
-    rules: rulesOf(reading),
+    rules: rulesOf(reading, answer),
   };
 }
 

@@ -87,7 +87,7 @@ function answerLines(answer: SpteAnswer): readonly string[] {
           ...paragraphs('What tells them apart:', apartWords(readings)),
         ]),
     '',
-    ...labelled(`${PAD}rules: `, rulesOf(first).join(', '), WIDTH),
+    ...labelled(`${PAD}rules: `, rulesOf(first, answer).join(', '), WIDTH),
   ];
 }
 

@@ -75,8 +75,7 @@ export function editionWords({ edition }: SpteReading): string {
 }
 
 function typeWords({ memtype, ipat, patIndex }: LeafEntry): string {
-  if (patIndex !== null)
-    return `PAT index ${patIndex} (${hostPatType(patIndex)} in the PAT of a Linux host)`;
+  if (patIndex !== null) return `PAT index ${patIndex} (${hostPatType(patIndex)})`;
   const type = memtype === null ? 'a reserved memory type' : memtype;
   return `${type}, guest PAT ${ipat ? 'ignored' : 'honoured'}`;
 }
@@ -88,8 +87,12 @@ export function levelWords(levels: readonly number[]): string {
 /** What the entry is, in a line. */
 export function readingWords(reading: SpteReading): string {
   const { kind, leaf, mmio, table, levels } = reading;
-  if (leaf !== null)
-    return `leaf, ${listed(unique(levels.map(pageSize)))}, ${typeWords(leaf)}, frame ${leaf.pfn.toString(16)}`;
+  if (leaf !== null) {
+    const tracked = leaf.saved === null ? '' : ', accesses tracked';
+    const foreign = reading.isForeign ? ', by no rule of these kernels' : '';
+    const size = listed(unique(levels.map(pageSize)));
+    return `leaf, ${size}, ${typeWords(leaf)}, frame ${leaf.pfn.toString(16)}${tracked}${foreign}`;
+  }
   if (table !== null)
     return `entry of a table, level ${levelWords(levels)}, to frame ${table.toString(16)}`;
   if (mmio !== null) {
@@ -143,6 +146,10 @@ export function meaningWords(reading: SpteReading, question: SpteQuestion): read
   const causes = causesOf(reading, question);
   const words: string[] = [];
   if (pairs !== null) words.push(`Access by guest PAT type: ${byPatWords(pairs)}.`);
+  if (leaf.patIndex !== null)
+    words.push(
+      `PAT, PCD and PWT are index ${leaf.patIndex} into the PAT of the host: ${hostPatType(leaf.patIndex)} in that of Linux.`,
+    );
   if (paging === 'npt') words.push('The host MTRR, taken as WB here, counts too.');
   if (paging === 'shadow')
     words.push(
@@ -202,14 +209,18 @@ export function originWords({ origin, how }: SpteAnswer): string | null {
 }
 
 /** Rules that say where all of this is from. */
-export function rulesOf({ kind, leaf, paging }: SpteReading): readonly string[] {
+export function rulesOf(
+  { kind, leaf, paging }: SpteReading,
+  { origin }: SpteAnswer,
+): readonly string[] {
   const combine = { ept: 'x86/ept-combine', npt: 'x86/npt-combine', shadow: 'kvm/shadow-leaf' }[
     paging
   ];
   const isMapping = kind === 'leaf' || kind === 'table';
   return [
     'kvm/spte-layout',
-    ...(isMapping ? ['kvm/spte-tracking'] : ['kvm/spte-special']),
+    ...(isMapping ? ['kvm/spte-tracking', 'kvm/spte-encryption'] : ['kvm/spte-special']),
+    ...(origin?.letters == null ? [] : ['kvm/spte-printed']),
     ...(leaf === null ? [] : [combine]),
   ];
 }
