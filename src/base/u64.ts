@@ -38,6 +38,13 @@ export function u64ToHex(v: U64, digits = 1): string {
   return `0x${text.padStart(digits, '0')}`;
 }
 
+/** Bits `high` to `low` of the value as a number. Exact up to 53 of them. */
+export function u64Bits({ hi, lo }: U64, high: number, low: number): number {
+  if (low >= 32) return Math.floor(hi / 2 ** (low - 32)) % 2 ** (high - low + 1);
+  if (high < 32) return Math.floor(lo / 2 ** low) % 2 ** (high - low + 1);
+  return (hi % 2 ** (high - 31)) * 2 ** (32 - low) + Math.floor(lo / 2 ** low);
+}
+
 /** Byte `index` (0 = least significant) of the value. */
 export function u64Byte(v: U64, index: number): number {
   return ((index < 4 ? v.lo : v.hi) >>> ((index & 3) * 8)) & 0xff;

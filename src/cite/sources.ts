@@ -3,6 +3,7 @@ import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
 import { MANUALS } from './sources/manuals.ts';
 import { PLATFORM_SOURCES } from './sources/platform.ts';
+import { SPTE_SOURCES } from './sources/spte.ts';
 import { VMM_SOURCES } from './sources/vmm.ts';
 
 /** Every source of the project, by id. A rule names its sources by these ids. */
@@ -11,6 +12,7 @@ export const SOURCES = {
   ...LINUX_SOURCES,
   ...KVM_SOURCES,
   ...PLATFORM_SOURCES,
+  ...SPTE_SOURCES,
   ...VMM_SOURCES,
 } as const;
 

@@ -14,6 +14,7 @@ import type { Io } from './io.ts';
 import { act, type Context, format, optionalWord, type TextOrJson, word } from './route.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
+import { spte } from './routes/spte.ts';
 import { packageVersion } from './version.ts';
 
 const MONITORS = {
@@ -177,7 +178,7 @@ const schema = buildCommand<Record<never, never>, [string], Context>({
 });
 
 const routes = buildRouteMap({
-  routes: { doctor, capture, explain, diff, conform, rule, policies, sources, schema },
+  routes: { doctor, capture, explain, diff, spte, conform, rule, policies, sources, schema },
   docs: {
     brief:
       "which x86 memory type a guest's access under KVM really gets, why, and is that coherent",

@@ -13,6 +13,11 @@ export const DIFF_FORMATS = ['text', 'md', 'mail', 'json', 'svg', 'html'] as con
 
 export type DiffFormat = (typeof DIFF_FORMATS)[number];
 
+/** What `spte` can print. */
+export const SPTE_FORMATS = ['text', 'json', 'svg'] as const;
+
+export type SpteFormat = (typeof SPTE_FORMATS)[number];
+
 /** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
@@ -23,6 +28,7 @@ export const SCHEMA_NAMES = [
   'matrix',
   'doctor',
   'fleet',
+  'spte',
   'conform',
   'rule',
   'policies',

@@ -74,7 +74,8 @@ test.each([
   ['5.12.19', 'A'],
   ['5.13', 'B'],
   ['6.19', 'B'],
-  ['7.1.3', 'B or C'],
+  ['7.1.3', 'B'],
+  ['4.18.0-553.el8_10.x86_64', 'A or B or C'],
   ['7.2', 'C'],
 ])('the layout of %s is %s', (version, layouts) => {
   expect(spteLayouts(parseKernelVersion(version)).join(' or ')).toBe(layouts);

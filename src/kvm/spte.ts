@@ -3,9 +3,10 @@ import { rule } from '../cite/rule.ts';
 import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { eptLeafOf } from '../x86/ept.ts';
 import type { MtrrType } from '../x86/types.ts';
+import { mmioGfn } from './spte-gfn.ts';
 
 /**
- * Where KVM keeps its software bits in an SPTE. A: up to 5.12. B: 5.13 to 6.19. C: 7.2 and 7.3. The types,
+ * Where KVM keeps its software bits in an SPTE. A: up to 5.12. B: 5.13 to 7.1. C: 7.2 and 7.3. The types,
  * IPAT and the address stand at the same place in all of them. Source: kvm/spte-layout.
  */
 export type SpteLayout = 'A' | 'B' | 'C';
@@ -64,30 +65,31 @@ rule({
   text:
     'The hardware bits stand at the same place in every version; the software bits were moved twice. An EPT ' +
     'leaf has the type in bits 5:3 and IPAT in bit 6. A leaf of NPT or shadow paging has PWT, PCD and PAT, ' +
-    'which KVM leaves at 0. Layouts: A up to 5.12, B 5.13 to 6.19, C 7.2 and 7.3 (7.0 and 7.1 were not ' +
-    'read: B or C).',
+    'which KVM leaves at 0. Layouts: A up to 5.12, B 5.13 to 7.1, C 7.2 and 7.3. In C every X of an EPT ' +
+    'entry is two bits, for kernel and user code of the guest (mode-based execute control).',
   table: [
     '                          A         B                    C',
     'MMU-present               -         11                   11',
     'host-, MMU-writable, EPT  10, 11    57, 58               53, 55',
     'the same, NPT and shadow  10, 11    9, 10                9, 10',
     'A/D type                  53:52     53:52                61:60',
-    'frozen                    -         5a0 (6.12: + bit 63) 1a0 + bit 63',
-    'empty                     0         0, bit 63 from 6.12  bit 63',
+    'saved R, X (EPT)          54, 56    54, 56               52, 54, user X 62',
+    'user X (EPT)              -         -                    10',
+    'bit 63 of EPT             -         from 6.11: no #VE    no #VE',
+    'Up to 5.3: A/D type is bit 62 alone, saved R and X are 52 and 54.',
   ].join('\n'),
-  sources: ['kvm/make_spte', 'lab/ept-traces'],
+  sources: ['kvm/spte.h', 'kvm/make_spte', 'lab/ept-traces'],
 });
 
 const FIRST_B = parseKernelVersion('5.13-rc1');
-/** The last kernel read that has B and the first that has C. */
-const LAST_B = parseKernelVersion('7.0-rc1');
 const FIRST_C = parseKernelVersion('7.2-rc1');
 
-/** The layouts that a kernel may have: two for 7.0 and 7.1, which were not read. */
+/** The layouts that a kernel may have: several when it takes KVM from later versions. */
 export function spteLayouts(version: KernelVersion): readonly SpteLayout[] {
-  if (compareVersions(version, FIRST_B) < 0) return ['A'];
-  if (compareVersions(version, LAST_B) < 0) return ['B'];
-  return compareVersions(version, FIRST_C) < 0 ? ['B', 'C'] : ['C'];
+  const own =
+    compareVersions(version, FIRST_B) < 0 ? 0 : compareVersions(version, FIRST_C) < 0 ? 1 : 2;
+  const all = ['A', 'B', 'C'] as const;
+  return version.trust === 'backports' ? all.slice(own) : all.slice(own, own + 1);
 }
 
 function bit({ hi, lo }: U64, index: number): boolean {
@@ -124,8 +126,9 @@ function flagsOf(spte: U64, flavour: SpteFlavour, layout: SpteLayout): SpteFlags
   };
 }
 
-/** REMOVED_SPTE, later FROZEN_SPTE: 5a0 (B), with bit 63 from 6.12 on, 1a0 with bit 63 (C). */
+/** REMOVED_SPTE, later FROZEN_SPTE: bit 59 (5.12), 5a0 (B), with bit 63 from 6.11 on, 1a0 with bit 63 (C). */
 function isFrozen({ hi, lo }: U64): boolean {
+  if (lo === 0) return hi === 0x0800_0000;
   if (lo === 0x5a0) return hi === 0 || hi === 0x8000_0000;
   return lo === 0x1a0 && hi === 0x8000_0000;
 }
@@ -135,9 +138,11 @@ const SPECIAL = 3;
 
 function isMmio(spte: U64, flavour: SpteFlavour, layout: SpteLayout): boolean {
   if (layout === 'A' && ((spte.hi >>> AD_TYPE_SHIFT.A) & 3) === SPECIAL) return true;
-  // EPT misconfiguration: writable, not readable. NPT: the reserved bit 51, present.
+  // EPT misconfiguration: writable, not readable. NPT: the reserved bit 51, present; up to 5.3 bit 62, as an
+  // encryption bit may be 51.
   if (flavour === 'ept') return (spte.lo & 7) === 6 && (layout === 'A' || !bit(spte, 11));
-  return bit(spte, 51) && bit(spte, 0) && (layout === 'A' || !bit(spte, 11));
+  if (layout === 'A') return bit(spte, 62) && bit(spte, 0);
+  return bit(spte, 51) && bit(spte, 0) && !bit(spte, 11);
 }
 
 function isPresent(spte: U64, flavour: SpteFlavour, layout: SpteLayout): boolean {
@@ -175,9 +180,8 @@ export function decodeSpte(
 ): Spte {
   if (spte.lo === 0 && (spte.hi === 0 || spte.hi === 0x8000_0000)) return { kind: 'empty' };
   if (isFrozen(spte)) return { kind: 'frozen' };
-  // The generation is stored around the address; the reserved bit of NPT is no part of it.
   if (isMmio(spte, flavour, layout))
-    return { kind: 'mmio', gfn: frame({ hi: spte.hi & 0x7_ffff, lo: spte.lo }, 1) };
+    return { kind: 'mmio', gfn: mmioGfn(spte, flavour === 'ept').gfn };
   if (!isPresent(spte, flavour, layout)) return { kind: 'empty' };
   const flags = flagsOf(spte, flavour, layout);
   const isEpt = flavour === 'ept';

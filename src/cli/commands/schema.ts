@@ -9,6 +9,7 @@ import {
   sourcesSchema,
 } from '../../report/list-schemas.ts';
 import { caseSchema, explainSchema } from '../../report/schema.ts';
+import { spteSchema } from '../../report/spte-json.ts';
 import { SCHEMA_NAMES, type SchemaName } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
 
@@ -21,6 +22,7 @@ const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   doctor: doctorSchema,
   fleet: fleetSchema,
   capture: captureSchema,
+  spte: spteSchema,
   conform: conformSchema,
   rule: ruleSchema,
   policies: policiesSchema,
