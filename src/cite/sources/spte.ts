@@ -44,7 +44,7 @@ export const SPTE_SOURCES = {
   'qemu/cbitpos': code(
     'docs/system/i386/amd-memory-encryption.rst',
     'cbitpos=47; newer CPUs have 51 (recalled)',
-    'QEMU 9',
+    'QEMU, tree of 2026-01-14',
     'recalled',
   ),
 } as const satisfies Record<string, Source>;
