@@ -5,11 +5,6 @@ import type { Moment } from './vm-map.ts';
 /** `pages`: page-table entries as the CPU has them: NPT, or shadow paging of either vendor. */
 export type AuditPaging = 'ept' | 'npt' | 'shadow' | 'pages';
 
-/** An event that shows something. */
-export interface Proof extends Moment {
-  readonly text: string;
-}
-
 const EPT_WRITABLE_B = 0x0600_0000;
 const EPT_WRITABLE_C = 0x00a0_0000;
 const NX_OR_VE = 0x8000_0000;
