@@ -64,9 +64,9 @@ export const HOST_PAT_SHADOW: ShadowEra = {
   shadow_leaf: [
     when(
       all(
-        not(shadow.is_mmio),
-        not(shadow.noncoherent_dma),
         any(shadow.amd, not(shadow.self_snoop)),
+        not(shadow.noncoherent_dma),
+        not(shadow.is_mmio),
       ),
       { host: 'vmm_mapping', guest: false },
       `exactly the VMM's type: ${UNSAFE_IN_SHADOW}`,
@@ -116,9 +116,9 @@ export const HOST_PAT_TRACKED_SHADOW: ShadowEra = {
   shadow_leaf: [
     when(
       all(
-        not(shadow.is_mmio),
-        not(shadow.noncoherent_dma),
         any(shadow.amd, not(shadow.self_snoop)),
+        not(shadow.noncoherent_dma),
+        not(shadow.is_mmio),
       ),
       { host: 'host_memtype', guest: false },
       `exactly the tracked type: ${UNSAFE_IN_SHADOW}`,
