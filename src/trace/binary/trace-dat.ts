@@ -9,14 +9,21 @@ import {
 } from './chunks.ts';
 import { Clock } from './clock.ts';
 import { type BufferPart, type CpuPart, DatOptions, OPTION } from './dat-options.ts';
-import { eventTable } from './decode.ts';
+import { type EventTable, eventTable } from './decode.ts';
 import type { EventFormat } from './format.ts';
 import { readEventFormats, readFtraceFormats, readHeaderInfo } from './metadata.ts';
 import { CpuRecords, type Pages, PlainPages, windowSize } from './pages.ts';
 import { Problems } from './problems.ts';
 import { DEFAULT_LAYOUT, type PageLayout } from './ring.ts';
 import { type ByteSource, bytesSource, type Codecs, Cursor, Damaged } from './source.ts';
-import { type BinaryTrace, noCounts, ringBatches, sayLacking, type TextPart } from './trace.ts';
+import {
+  type BinaryTrace,
+  noCounts,
+  ringBatches,
+  sayLacking,
+  type TextPart,
+  type TraceCounts,
+} from './trace.ts';
 
 /** The first ten bytes of a trace.dat. */
 export const TRACE_DAT_MAGIC = '\u0017\bDtracing';
@@ -162,8 +169,7 @@ function readVersion6(file: DatFile, cursor: Cursor): void {
 
 const PAGE_MAX = 1 << 22;
 
-function openHead(source: ByteSource, codecs: Codecs): DatFile {
-  const problems = new Problems();
+function openHead(source: ByteSource, codecs: Codecs, problems: Problems): DatFile {
   const cursor = new Cursor(source);
   cursor.skip(TRACE_DAT_MAGIC.length);
   const named = cursor.zeroEnded(16);
@@ -262,39 +268,83 @@ function textPart(file: DatFile, buffer: BufferPart): TextPart {
   };
 }
 
+/** The records of each CPU of a buffer. */
+function cpuRecords(file: DatFile, buffer: BufferPart, clock: Clock): readonly CpuRecords[] {
+  const { layout, problems } = file;
+  const own = buffer.pageSize ?? layout.pageSize;
+  const isSane = own >= layout.dataOffset + 8 && own <= PAGE_MAX;
+  const pageSize = isSane ? own : layout.pageSize;
+  const parts = buffer.cpus.filter((part) => part.size > 0);
+  const found: CpuRecords[] = [];
+  for (const part of parts) {
+    tolerant(file, `CPU ${part.cpu}`, () => {
+      const pages = pagesOf(file, buffer, part, pageSize, parts.length);
+      found.push(new CpuRecords(pages, { ...layout, pageSize }, part.cpu, clock, problems));
+    });
+  }
+  return found;
+}
+
+/** Buffers with the same clock are one stream; times of different clocks cannot be compared. */
+function* batchesOf(
+  file: DatFile,
+  buffers: readonly BufferPart[],
+  table: EventTable,
+  counts: TraceCounts,
+): Generator<EventBatch, void> {
+  const { little, problems, options } = file;
+  for (const name of new Set(buffers.map((buffer) => buffer.clock))) {
+    const clock = new Clock(options.clock(name));
+    const streams = buffers
+      .filter((buffer) => buffer.clock === name)
+      .flatMap((buffer) => cpuRecords(file, buffer, clock));
+    yield* ringBatches(streams, { table, little, clock, counts, problems });
+  }
+}
+
+function sayBuffers(buffers: readonly BufferPart[], problems: Problems): void {
+  if (buffers.length < 2) return;
+  const clocks = new Set(buffers.map((buffer) => buffer.clock));
+  problems.add(
+    0,
+    `records of ${buffers.length} buffers: an event that two of them recorded is there twice`,
+  );
+  if (clocks.size > 1)
+    problems.add(0, 'the buffers have different clocks: each is in its own order');
+}
+
+/** @throws InputError when nothing in it can be read */
+function openFile(source: ByteSource, codecs: Codecs): DatFile {
+  const problems = new Problems();
+  let file: DatFile | null = null;
+  try {
+    file = openHead(source, codecs, problems);
+  } catch (error) {
+    if (!(error instanceof Damaged)) throw error;
+    refuse(`damaged trace.dat, at byte ${error.offset}: ${error.message}`);
+  }
+  if (file.formats.length > 0 || file.options.buffers.some(({ isText }) => isText)) return file;
+  const [fault] = problems.list;
+  const reason = fault === undefined ? '' : `, at byte ${fault.offset}: ${fault.message}`;
+  refuse(`damaged trace.dat: it describes no event${reason}`);
+}
+
 /**
  * Opens a trace.dat of trace-cmd, version 6 or 7. Sources: trace-cmd.dat.v6(5) and trace-cmd.dat.v7(5).
  *
  * @throws InputError when nothing in it can be read, with the offset
  */
 export function openTraceDat(source: ByteSource, codecs: Codecs): BinaryTrace {
-  let file: DatFile;
-  try {
-    file = openHead(source, codecs);
-  } catch (error) {
-    if (!(error instanceof Damaged)) throw error;
-    refuse(`damaged trace.dat, at byte ${error.offset}: ${error.message}`);
-  }
-  const { options, problems, formats, layout, little } = file;
+  const file = openFile(source, codecs);
+  const { options, problems } = file;
   const buffers = options.buffers.filter(({ isText }) => !isText);
   const texts = options.buffers.filter(({ isText }) => isText).map((part) => textPart(file, part));
   if (buffers.length + texts.length === 0) problems.add(source.size, 'the file names no records');
-  const [fault] = problems.list;
-  if (formats.length + texts.length === 0) {
-    const reason = fault === undefined ? '' : `, at byte ${fault.offset}: ${fault.message}`;
-    refuse(`damaged trace.dat: it describes no event${reason}`);
-  }
   const full = buffers.filter(({ cpus }) => cpus.some(({ size }) => size > 0));
-  const table = eventTable(formats);
+  const table = eventTable(file.formats);
   sayLacking(table, problems);
-  if (full.length > 1) {
-    problems.add(
-      0,
-      `records of ${full.length} buffers: an event that two of them recorded is there twice`,
-    );
-  }
-  const [first] = full;
-  const clock = new Clock(options.clock(first?.clock ?? null));
+  sayBuffers(full, problems);
+  const clock = new Clock(options.clock(full[0]?.clock ?? null));
   const counts = noCounts();
   return {
     about: {
@@ -311,32 +361,6 @@ export function openTraceDat(source: ByteSource, codecs: Codecs): BinaryTrace {
     problems,
     counts,
     texts,
-    *batches(): Generator<EventBatch, void> {
-      // Buffers with the same clock are one stream; times of different clocks cannot be compared.
-      const clocks = [...new Set(full.map((buffer) => buffer.clock))];
-      for (const name of clocks) {
-        const own = new Clock(options.clock(name));
-        const streams = full
-          .filter((buffer) => buffer.clock === name)
-          .flatMap((buffer) => cpuRecords(file, buffer, own));
-        yield* ringBatches(streams, { table, little, clock: own, counts, problems });
-      }
-      if (clocks.length > 1) problems.add(0, `${clocks.length} clocks: each is in its own order`);
-    },
+    batches: () => batchesOf(file, full, table, counts),
   };
-
-  function cpuRecords(dat: DatFile, buffer: BufferPart, own: Clock): readonly CpuRecords[] {
-    const pageSize = buffer.pageSize ?? layout.pageSize;
-    const isSane = pageSize >= layout.dataOffset + 8 && pageSize <= PAGE_MAX;
-    const size = isSane ? pageSize : layout.pageSize;
-    const parts = buffer.cpus.filter((part) => part.size > 0);
-    const found: CpuRecords[] = [];
-    for (const part of parts) {
-      tolerant(dat, `CPU ${part.cpu}`, () => {
-        const pages = pagesOf(dat, buffer, part, size, parts.length);
-        found.push(new CpuRecords(pages, { ...layout, pageSize: size }, part.cpu, own, problems));
-      });
-    }
-    return found;
-  }
 }
