@@ -81,7 +81,8 @@ function payload(batch: EventBatch, i: number): string {
   const { [i]: level = 0 } = batch.level;
   const { [i]: flags = 0 } = batch.flags;
   const way = flags & 1 ? 'write' : 'read';
-  switch (batch.kind[i]) {
+  const kind: number = batch.kind[i] ?? 0;
+  switch (kind) {
     case KIND.set:
       return `gfn ${key} spte ${value} level ${level}`;
     case KIND.changed:
