@@ -1,6 +1,5 @@
 import fc from 'fast-check';
 import { compare } from '../src/compare/compare.ts';
-import { DIMENSIONS, type Dimension, valuesOf } from '../src/compare/cube.ts';
 import type {
   Cause,
   Change,
@@ -15,11 +14,12 @@ import type {
   TypeGrid,
   UserChange,
 } from '../src/compare/difference.ts';
-import { EVENTS } from '../src/compare/events.ts';
-import type { AfterEvent, Existing } from '../src/compare/existing.ts';
+import { EVENTS } from '../src/compare/existing/events.ts';
+import type { AfterEvent, Existing } from '../src/compare/existing/existing.ts';
 import type { FamilyResult } from '../src/compare/families/family.ts';
 import { PLATFORMS } from '../src/compare/platforms.ts';
 import { pairsOf } from '../src/compare/sides.ts';
+import { DIMENSIONS, type Dimension, valuesOf } from '../src/compare/space/cube.ts';
 import { factWord } from '../src/facts/facts.ts';
 import { rulesFor } from '../src/kvm/timeline.ts';
 import { BACKINGS } from '../src/linux/backing.ts';

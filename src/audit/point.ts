@@ -1,5 +1,5 @@
-import { leafAt } from '../compare/access.ts';
-import type { ReadInput, SweepInput, SweepWay } from '../compare/space.ts';
+import { leafAt } from '../compare/space/access.ts';
+import type { ReadInput, SweepInput, SweepWay } from '../compare/space/space.ts';
 import type { FactValues } from '../facts/facts.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';

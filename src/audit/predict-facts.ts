@@ -1,4 +1,4 @@
-import { SWEEP_INPUTS, type SweepInput, type SweepWay } from '../compare/space.ts';
+import { SWEEP_INPUTS, type SweepInput, type SweepWay } from '../compare/space/space.ts';
 import type { FactValues } from '../facts/facts.ts';
 import { parseAmount } from '../facts/layout.ts';
 import { didYouMean, parseValue, vocabulary } from '../facts/words.ts';

@@ -1,5 +1,5 @@
 import { type U64, u64 } from '../base/u64.ts';
-import { isMmioAt } from '../compare/access.ts';
+import { isMmioAt } from '../compare/space/access.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import type { AuditRegion } from './audit.ts';
 import { explainDifference } from './difference.ts';

@@ -2,11 +2,7 @@ import { must } from '../base/assert.ts';
 import { effectiveTypeOf } from '../x86/fast.ts';
 import type { EffectiveType } from '../x86/types.ts';
 import { consequencesAt, NOSNOOP, orderOf } from './consequence.ts';
-import { coverOf } from './cover.ts';
-import { type Cube, FULL, supercube } from './cube.ts';
 import type { Category, Cause, Change, Consequence, Cover, KindGroup, Side } from './difference.ts';
-import { type Fold, indexOfInput, type JointPath } from './fold.ts';
-import { gridOf } from './grid.ts';
 import {
   PAGE_KINDS,
   type PointFacts,
@@ -16,7 +12,11 @@ import {
   witnessOf,
 } from './kinds.ts';
 import type { Platform } from './platforms.ts';
-import { SWEEP_VALUES } from './space.ts';
+import { coverOf } from './space/cover.ts';
+import { type Cube, FULL, supercube } from './space/cube.ts';
+import { type Fold, indexOfInput, type JointPath } from './space/fold.ts';
+import { gridOf } from './space/grid.ts';
+import { SWEEP_VALUES } from './space/space.ts';
 import { coverWords, decidedBy, lineWords } from './words.ts';
 
 /** Both sides on one platform, and what is asked of them. */

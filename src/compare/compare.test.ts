@@ -8,16 +8,16 @@ import { backingClass } from '../linux/backing.ts';
 import { composeQuestions } from '../resolve/compose.ts';
 import { resolve } from '../resolve/resolution.ts';
 import { effectiveTypeOf } from '../x86/fast.ts';
-import { accessAt } from './access.ts';
 import { compare } from './compare.ts';
 import { consequencesAt, orderOf } from './consequence.ts';
-import { type Dimension, isDerived } from './cube.ts';
 import type { Change, Condition, Difference, Side, Witness } from './difference.ts';
-import { fold, givenBy, type Restriction, wayOf } from './fold.ts';
 import { type PointFacts, pageOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
 import { pairsOf } from './sides.ts';
-import { type ReadInput, SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space.ts';
+import { accessAt } from './space/access.ts';
+import { type Dimension, isDerived } from './space/cube.ts';
+import { fold, givenBy, type Restriction, wayOf } from './space/fold.ts';
+import { type ReadInput, SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space/space.ts';
 
 function sides(a: string, b: string): { readonly a: Side; readonly b: Side } {
   return must(pairsOf({ text: a }, { text: b }).pairs[0], 'a pair');

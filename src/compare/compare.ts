@@ -12,16 +12,16 @@ import type {
   Side,
   UserChange,
 } from './difference.ts';
-import { existingOf } from './existing.ts';
+import { existingOf } from './existing/existing.ts';
 import { devices } from './families/devices.ts';
 import { allows, type FamilyResult, type Scope } from './families/family.ts';
 import { guestMtrrLayouts } from './families/guest-mtrr-layouts.ts';
 import { hugePages } from './families/huge-pages.ts';
-import { type Fold, fold, foldAsSaid, givenBy, type Restriction } from './fold.ts';
 import { type PointFacts, pageOf, witnessOf } from './kinds.ts';
 import { notOn, PLATFORMS, type Platform } from './platforms.ts';
 import { ruleChanges } from './rule-changes.ts';
-import type { SweepInput } from './space.ts';
+import { type Fold, fold, foldAsSaid, givenBy, type Restriction } from './space/fold.ts';
+import type { SweepInput } from './space/space.ts';
 import { USERS, type User } from './users.ts';
 import { conditionOf } from './words.ts';
 

@@ -3,10 +3,10 @@ import type { FactValues } from '../facts/facts.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import type { EffectiveType } from '../x86/types.ts';
 import type { Category } from './categories.ts';
-import type { Dimension } from './cube.ts';
-import type { Existing } from './existing.ts';
+import type { Existing } from './existing/existing.ts';
 import type { FamilyResult } from './families/family.ts';
 import type { Platform } from './platforms.ts';
+import type { Dimension } from './space/cube.ts';
 
 /** One of the two that are compared: a kernel, or a proposal on a kernel. */
 export interface Side {

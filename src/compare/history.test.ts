@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest';
 import { must } from '../base/assert.ts';
 import { compare } from './compare.ts';
 import type { Category, Change, Condition, Difference } from './difference.ts';
-import type { Restriction } from './fold.ts';
 import { type PlatformId, platformsOf } from './platforms.ts';
 import { pairsOf } from './sides.ts';
-import type { SweepInput } from './space.ts';
+import type { Restriction } from './space/fold.ts';
+import type { SweepInput } from './space/space.ts';
 
 interface More {
   readonly facts?: Restriction;

@@ -2,11 +2,19 @@ import { must } from '../base/assert.ts';
 import type { FactKey, FactValues } from '../facts/facts.ts';
 import { factDefinition, factWord } from '../facts/facts.ts';
 import { BACKINGS, type BackingClass } from '../linux/backing.ts';
-import { bits, type Cube, DIMENSIONS, FULL, intersection, isDerived, valuesOf } from './cube.ts';
 import type { Side, Witness } from './difference.ts';
-import { givenBy, type Restriction } from './fold.ts';
 import type { Platform } from './platforms.ts';
-import { SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space.ts';
+import {
+  bits,
+  type Cube,
+  DIMENSIONS,
+  FULL,
+  intersection,
+  isDerived,
+  valuesOf,
+} from './space/cube.ts';
+import { givenBy, type Restriction } from './space/fold.ts';
+import { SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space/space.ts';
 
 /** Facts of a page that its class settles. */
 const PAGE_INPUTS = [

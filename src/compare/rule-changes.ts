@@ -6,8 +6,8 @@ import { zapRuleWords } from '../kvm/zap.ts';
 import { BACKINGS } from '../linux/backing.ts';
 import type { Vendor } from '../x86/types.ts';
 import type { RuleChange } from './difference.ts';
-import type { Restriction } from './fold.ts';
-import type { SweepInput } from './space.ts';
+import type { Restriction } from './space/fold.ts';
+import type { SweepInput } from './space/space.ts';
 
 /** A rule beside the type itself: how to say it, and what its change means. */
 interface Beside {

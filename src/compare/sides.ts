@@ -6,8 +6,8 @@ import { NEWEST_READ, rulesFor } from '../kvm/timeline.ts';
 import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { at, complain, type Word } from '../resolve/entries.ts';
 import type { Side } from './difference.ts';
+import { MAINLINE, newestIn, oldestIn, type Run } from './history/releases.ts';
 import { PLATFORM_NAMES, type Platform, platformsOf } from './platforms.ts';
-import { MAINLINE, newestIn, oldestIn, type Run } from './releases.ts';
 
 /** One side as it was named, before the other is known. */
 interface Named {

@@ -1,10 +1,10 @@
 import { factWord } from '../facts/facts.ts';
 import type { EptChoice } from '../kvm/decision.ts';
 import type { ShadowChoice } from '../kvm/shadow.ts';
-import type { Access, Line } from './access.ts';
-import type { CubeCover } from './cover.ts';
-import { type Cube, DIMENSIONS, type Dimension, valuesOf } from './cube.ts';
 import type { Condition, Cover, DecidedBy, Literal } from './difference.ts';
+import type { Access, Line } from './space/access.ts';
+import type { CubeCover } from './space/cover.ts';
+import { type Cube, DIMENSIONS, type Dimension, valuesOf } from './space/cube.ts';
 
 /** The values of a mask, as they are written on the command line. */
 function wordsOf(input: Dimension, mask: number): readonly string[] {

@@ -1,4 +1,4 @@
-import type { Matrix, MatrixSide } from '../compare/matrix.ts';
+import type { Matrix, MatrixSide } from '../compare/history/matrix.ts';
 import { grouped, percent } from './diff/words.ts';
 import { htmlList, htmlPage } from './html-parts.ts';
 import { matrixChart } from './matrix-svg.ts';

@@ -1,4 +1,4 @@
-import { exitCodeOfMatrix, type Matrix } from '../compare/matrix.ts';
+import { exitCodeOfMatrix, type Matrix } from '../compare/history/matrix.ts';
 import { sourceJson } from './timeline-json.ts';
 
 /** Version of the JSON that `diff --matrix` prints; it grows when a field changes its meaning or goes. */

@@ -1,4 +1,4 @@
-import type { Matrix, MatrixSide } from '../compare/matrix.ts';
+import type { Matrix, MatrixSide } from '../compare/history/matrix.ts';
 import { grouped, percent } from './diff/words.ts';
 import { code, plain, table } from './markdown.ts';
 import {

@@ -1,4 +1,4 @@
-import type { Matrix, MatrixCell, MatrixSide } from '../compare/matrix.ts';
+import type { Matrix, MatrixCell, MatrixSide } from '../compare/history/matrix.ts';
 import { percent } from './diff/words.ts';
 import type { TextOptions } from './explain-text.ts';
 import {

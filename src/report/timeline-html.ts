@@ -1,6 +1,6 @@
 import type { SourceId } from '../cite/sources.ts';
-import type { HistoryCause } from '../compare/attribution.ts';
-import type { SideBranch, Stretch, Timeline } from '../compare/timeline.ts';
+import type { HistoryCause } from '../compare/history/attribution.ts';
+import type { SideBranch, Stretch, Timeline } from '../compare/history/timeline.ts';
 import { htmlList, htmlPage } from './html-parts.ts';
 import { COLOURS, escaped } from './svg-parts.ts';
 import { timelineChart } from './timeline-svg.ts';

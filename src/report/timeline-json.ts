@@ -1,7 +1,7 @@
 import { cite, SOURCES, type SourceId } from '../cite/sources.ts';
-import type { TimedAnswer } from '../compare/answer.ts';
-import type { HistoryCause } from '../compare/attribution.ts';
-import { exitCodeOfTimeline, type Timeline } from '../compare/timeline.ts';
+import type { TimedAnswer } from '../compare/history/answer.ts';
+import type { HistoryCause } from '../compare/history/attribution.ts';
+import { exitCodeOfTimeline, type Timeline } from '../compare/history/timeline.ts';
 
 /** Version of the JSON that `diff --timeline` prints; it grows when a field changes its meaning or goes. */
 export const TIMELINE_SCHEMA_VERSION = 1;

@@ -1,5 +1,5 @@
-import type { HistoryCause } from '../compare/attribution.ts';
-import type { SideBranch, Stretch, Timeline } from '../compare/timeline.ts';
+import type { HistoryCause } from '../compare/history/attribution.ts';
+import type { SideBranch, Stretch, Timeline } from '../compare/history/timeline.ts';
 import { code, link, plain, table } from './markdown.ts';
 import {
   branchGroups,

@@ -1,4 +1,4 @@
-import type { SideBranch, Stretch, Timeline } from '../compare/timeline.ts';
+import type { SideBranch, Stretch, Timeline } from '../compare/history/timeline.ts';
 import { COLOURS, escaped } from './svg-parts.ts';
 import {
   asWords,

@@ -1,5 +1,5 @@
 import { cite } from '../cite/sources.ts';
-import type { SideBranch, Stretch, Timeline } from '../compare/timeline.ts';
+import type { SideBranch, Stretch, Timeline } from '../compare/history/timeline.ts';
 import type { TextOptions } from './explain-text.ts';
 import { detailWords, factWords, headline, partWords, typeCell } from './timeline-words.ts';
 import { labelled, wrap } from './wrap.ts';

@@ -1,14 +1,14 @@
 import { must } from '../base/assert.ts';
 import { mark } from '../cite/source.ts';
 import { cite, SOURCES, type SourceId } from '../cite/sources.ts';
-import type { TimedAnswer } from '../compare/answer.ts';
-import type { HistoryCause } from '../compare/attribution.ts';
+import type { TimedAnswer } from '../compare/history/answer.ts';
+import type { HistoryCause } from '../compare/history/attribution.ts';
 import {
   exitCodeOfTimeline,
   type SideBranch,
   type Stretch,
   type Timeline,
-} from '../compare/timeline.ts';
+} from '../compare/history/timeline.ts';
 
 /** "WC", "UC or WC"; where there is no access: "none". */
 export function typeWords({ types, undefined: open }: TimedAnswer): string {

@@ -1,5 +1,5 @@
 import { InputError, refuse } from '../../base/diagnostic.ts';
-import { exitCodeOfMatrix, type Matrix, matrix } from '../../compare/matrix.ts';
+import { exitCodeOfMatrix, type Matrix, matrix } from '../../compare/history/matrix.ts';
 import { PLATFORM_IDS, type Platform, platformsOf } from '../../compare/platforms.ts';
 import { didYouMean } from '../../facts/words.ts';
 import { matrixHtml } from '../../report/matrix-html.ts';

@@ -1,5 +1,5 @@
 import { InputError } from '../../base/diagnostic.ts';
-import { exitCodeOfTimeline, type Timeline, timeline } from '../../compare/timeline.ts';
+import { exitCodeOfTimeline, type Timeline, timeline } from '../../compare/history/timeline.ts';
 import { timelineHtml } from '../../report/timeline-html.ts';
 import { timelineJson } from '../../report/timeline-json.ts';
 import { timelineMarkdown } from '../../report/timeline-markdown.ts';

@@ -5,11 +5,11 @@ import { type HugeLevel, LEVELS, type Level, mappedLevel, PAGES_OF } from '../..
 import { NAMED_POLICIES, proposalRules } from '../../kvm/policies.ts';
 import { rulesFor } from '../../kvm/timeline.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
-import { isMmioAt } from '../access.ts';
 import type { Side } from '../difference.ts';
 import { pageOf } from '../kinds.ts';
 import { PLATFORMS } from '../platforms.ts';
-import type { ReadInput } from '../space.ts';
+import { isMmioAt } from '../space/access.ts';
+import type { ReadInput } from '../space/space.ts';
 import { devices } from './devices.ts';
 import type { FamilyResult, Scope } from './family.ts';
 import { guestMtrrLayouts } from './guest-mtrr-layouts.ts';

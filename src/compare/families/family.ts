@@ -1,7 +1,7 @@
 import type { SourceId } from '../../cite/sources.ts';
-import type { Restriction } from '../fold.ts';
 import type { Platform } from '../platforms.ts';
-import type { SweepInput } from '../space.ts';
+import type { Restriction } from '../space/fold.ts';
+import type { SweepInput } from '../space/space.ts';
 
 /** The part of the comparison that was asked for. */
 export interface Scope {

@@ -13,11 +13,11 @@ import {
 import type { KvmRules } from '../../kvm/rules.ts';
 import { compileMtrrs, mtrrLookup } from '../../x86/mtrr.ts';
 import type { MtrrType } from '../../x86/types.ts';
-import { isMmioAt, leafAt } from '../access.ts';
 import type { Side } from '../difference.ts';
-import { type Restriction, wayOf } from '../fold.ts';
 import { pageOf } from '../kinds.ts';
-import type { ReadInput, SweepInput } from '../space.ts';
+import { isMmioAt, leafAt } from '../space/access.ts';
+import { type Restriction, wayOf } from '../space/fold.ts';
+import type { ReadInput, SweepInput } from '../space/space.ts';
 import type { FamilyCase, FamilyResult, Scope } from './family.ts';
 import {
   BASE,

@@ -1,5 +1,5 @@
 import type { Difference, PlatformGroup, Side } from '../../compare/difference.ts';
-import type { AfterEvent, Existing } from '../../compare/existing.ts';
+import type { AfterEvent, Existing } from '../../compare/existing/existing.ts';
 import type { FamilyResult } from '../../compare/families/family.ts';
 import type { Platform } from '../../compare/platforms.ts';
 import { causeBlock, emptyMemory, unknownCauses, type Writing } from './build-cause.ts';

@@ -1,4 +1,4 @@
-import type { AfterEvent, EventChange, Existing } from '../../compare/existing.ts';
+import type { AfterEvent, EventChange, Existing } from '../../compare/existing/existing.ts';
 import { counted, grouped, listed, platformWords } from './words.ts';
 
 /** Events at which the very same happens on the same platforms. */

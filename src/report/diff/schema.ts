@@ -1,7 +1,7 @@
 import { CATEGORIES } from '../../compare/categories.ts';
-import { DIMENSIONS } from '../../compare/cube.ts';
-import { EVENTS } from '../../compare/events.ts';
+import { EVENTS } from '../../compare/existing/events.ts';
 import { PLATFORM_IDS } from '../../compare/platforms.ts';
+import { DIMENSIONS } from '../../compare/space/cube.ts';
 import { EFFECTIVE_TYPES } from '../../x86/types.ts';
 import {
   BOOLEAN,

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DIMENSIONS, valuesOf } from '../../compare/cube.ts';
 import type { Condition } from '../../compare/difference.ts';
 import { PLATFORMS } from '../../compare/platforms.ts';
+import { DIMENSIONS, valuesOf } from '../../compare/space/cube.ts';
 import { factWord } from '../../facts/facts.ts';
 import { KERNEL } from './kernel-words.ts';
 import { scopeOf } from './pages.ts';

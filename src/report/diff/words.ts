@@ -6,7 +6,7 @@ import type {
   Literal,
 } from '../../compare/difference.ts';
 import { PLATFORMS, type Platform, type PlatformId } from '../../compare/platforms.ts';
-import { SWEEP_INPUTS } from '../../compare/space.ts';
+import { SWEEP_INPUTS } from '../../compare/space/space.ts';
 import type { EffectiveType } from '../../x86/types.ts';
 
 // ---- numbers ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-import { must } from '../base/assert.ts';
+import { must } from '../../base/assert.ts';
 import {
   type Decision,
   decide,
@@ -6,10 +6,10 @@ import {
   eptLeaf,
   eptTypeOf,
   type VmxInputs,
-} from '../kvm/decision.ts';
-import type { PfnInputs } from '../kvm/mmio.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { type ShadowChoice, type ShadowInputs, shadowTypeOf } from '../kvm/shadow.ts';
+} from '../../kvm/decision.ts';
+import type { PfnInputs } from '../../kvm/mmio.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { type ShadowChoice, type ShadowInputs, shadowTypeOf } from '../../kvm/shadow.ts';
 import {
   decodedByHost,
   decodedByReset,
@@ -17,10 +17,10 @@ import {
   type NptLeafChoice,
   nestedTypeOf,
   type SvmInputs,
-} from '../kvm/svm.ts';
-import { eptLeafBits } from '../x86/ept.ts';
-import { EFFECTIVE_CODE, eptCode, NATIVE, nptCode } from '../x86/fast.ts';
-import { type PatType, TYPE_CODE, type Vendor } from '../x86/types.ts';
+} from '../../kvm/svm.ts';
+import { eptLeafBits } from '../../x86/ept.ts';
+import { EFFECTIVE_CODE, eptCode, NATIVE, nptCode } from '../../x86/fast.ts';
+import { type PatType, TYPE_CODE, type Vendor } from '../../x86/types.ts';
 import type { ReadInput, SweepWay } from './space.ts';
 
 /** A line of a decision list that was reached. */

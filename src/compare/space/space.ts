@@ -1,6 +1,6 @@
-import { must } from '../base/assert.ts';
-import type { Choice } from '../base/choice.ts';
-import { type FactKey, type FactValues, factDefinition } from '../facts/facts.ts';
+import { must } from '../../base/assert.ts';
+import type { Choice } from '../../base/choice.ts';
+import { type FactKey, type FactValues, factDefinition } from '../../facts/facts.ts';
 
 /**
  * The space of everything that rules of KVM can look at, those of proposals included, 20 inputs, and

@@ -1,10 +1,10 @@
-import { must } from '../base/assert.ts';
-import type { SourceId } from '../cite/sources.ts';
-import { type CommitStep, commitsOf } from '../kvm/commits.ts';
-import type { VmxEra } from '../kvm/decision.ts';
-import { ERAS } from '../kvm/eras/index.ts';
-import { GUEST_MTRR_RULES } from '../kvm/guest-mtrr.ts';
-import type { KvmRules } from '../kvm/rules.ts';
+import { must } from '../../base/assert.ts';
+import type { SourceId } from '../../cite/sources.ts';
+import { type CommitStep, commitsOf } from '../../kvm/commits.ts';
+import type { VmxEra } from '../../kvm/decision.ts';
+import { ERAS } from '../../kvm/eras/index.ts';
+import { GUEST_MTRR_RULES } from '../../kvm/guest-mtrr.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
 import { type Answers, keyOf } from './answer.ts';
 
 /** The parts of the rules that an answer can look at, in the order in which they are named. */

@@ -1,13 +1,13 @@
-import type { SourceId } from '../cite/sources.ts';
-import { zapRuleWords } from '../kvm/zap.ts';
+import type { SourceId } from '../../cite/sources.ts';
+import { zapRuleWords } from '../../kvm/zap.ts';
+import type { Side } from '../difference.ts';
+import type { Platform } from '../platforms.ts';
+import { givenBy, type Restriction, wayOf } from '../space/fold.ts';
+import { SWEEP_INPUTS, type SweepInput } from '../space/space.ts';
 import { ALWAYS_KEEPS, type Allowed, sameOutcomes, type Told, told } from './after-event.ts';
-import type { Side } from './difference.ts';
 import { EVENTS, type EventId, type EventKind, KINDS, ZAP_RULES } from './events.ts';
-import { givenBy, type Restriction, wayOf } from './fold.ts';
 import { type Behaviour, behaviourOf } from './leaf-table.ts';
 import { type Digits, type PageClasses, pageClasses } from './page-class.ts';
-import type { Platform } from './platforms.ts';
-import { SWEEP_INPUTS, type SweepInput } from './space.ts';
 import { PLAIN_FIRST, upTo } from './table.ts';
 
 export type { EventId } from './events.ts';

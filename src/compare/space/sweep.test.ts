@@ -1,17 +1,17 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { InternalError, must } from '../base/assert.ts';
-import type { Facts } from '../facts/facts.ts';
-import { decide, type EptChoice, eptLeaf, type VmxInputs } from '../kvm/decision.ts';
-import type { PfnInputs } from '../kvm/mmio.ts';
-import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { decodedByHost } from '../kvm/svm.ts';
-import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
-import { openSets, question } from '../resolve/question.ts';
-import { resolveWorld } from '../resolve/world.ts';
-import { eptEffective } from '../x86/ept.ts';
-import { EFFECTIVE_TYPES, type EffectiveType, type MtrrType } from '../x86/types.ts';
+import { InternalError, must } from '../../base/assert.ts';
+import type { Facts } from '../../facts/facts.ts';
+import { decide, type EptChoice, eptLeaf, type VmxInputs } from '../../kvm/decision.ts';
+import type { PfnInputs } from '../../kvm/mmio.ts';
+import { PROPOSALS, proposalRules } from '../../kvm/policies.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { decodedByHost } from '../../kvm/svm.ts';
+import { ALL_KERNEL_RULES } from '../../kvm/timeline.ts';
+import { openSets, question } from '../../resolve/question.ts';
+import { resolveWorld } from '../../resolve/world.ts';
+import { eptEffective } from '../../x86/ept.ts';
+import { EFFECTIVE_TYPES, type EffectiveType, type MtrrType } from '../../x86/types.ts';
 import {
   type ReadInput,
   SWEEP_INPUTS,

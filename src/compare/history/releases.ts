@@ -1,7 +1,7 @@
-import { must } from '../base/assert.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { NEWEST_READ, rulesFor, SPANS, UBUNTU_6_8_QUIRK_ABI } from '../kvm/timeline.ts';
-import { compareVersions, type KernelVersion, parseKernelVersion } from '../linux/version.ts';
+import { must } from '../../base/assert.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { NEWEST_READ, rulesFor, SPANS, UBUNTU_6_8_QUIRK_ABI } from '../../kvm/timeline.ts';
+import { compareVersions, type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
 
 /** The last release of each major number that has ended; 2.6.39 went before 3.0. */
 const LAST_MINOR: Readonly<Record<number, number>> = { 3: 19, 4: 20, 5: 19, 6: 19 };

@@ -1,10 +1,10 @@
-import type { KvmRules } from '../kvm/rules.ts';
-import { type ZapAction, type ZapEvent, type ZapInputs, zapOn } from '../kvm/zap.ts';
-import { leafAt } from './access.ts';
-import { givenBy, wayOf } from './fold.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { type ZapAction, type ZapEvent, type ZapInputs, zapOn } from '../../kvm/zap.ts';
+import type { Platform } from '../platforms.ts';
+import { leafAt } from '../space/access.ts';
+import { givenBy, wayOf } from '../space/fold.ts';
+import { type ReadInput, SWEEP_INPUTS, type SweepInput } from '../space/space.ts';
 import { isPageInput, type PageClasses } from './page-class.ts';
-import type { Platform } from './platforms.ts';
-import { type ReadInput, SWEEP_INPUTS, type SweepInput } from './space.ts';
 import {
   PLAIN_FIRST,
   type Run,

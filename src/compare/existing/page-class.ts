@@ -1,7 +1,7 @@
-import { factWord } from '../facts/facts.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { isMmioAt } from './access.ts';
-import type { ReadInput, SweepInput } from './space.ts';
+import { factWord } from '../../facts/facts.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { isMmioAt } from '../space/access.ts';
+import type { ReadInput, SweepInput } from '../space/space.ts';
 import { offsetsOf, PLAIN_FIRST, runsOf, type Table, tableOf, upTo, wheelsFor } from './table.ts';
 
 /** What rules look at only to know whether a page is host MMIO. */

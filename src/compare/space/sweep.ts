@@ -1,10 +1,10 @@
-import { must } from '../base/assert.ts';
-import { everyChoice } from '../base/choice.ts';
-import { PROPOSALS, proposalRules } from '../kvm/policies.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
-import { EFFECTIVE_CODE, effectiveTypeOf } from '../x86/fast.ts';
-import { EFFECTIVE_TYPES, type EffectiveType } from '../x86/types.ts';
+import { must } from '../../base/assert.ts';
+import { everyChoice } from '../../base/choice.ts';
+import { PROPOSALS, proposalRules } from '../../kvm/policies.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { ALL_KERNEL_RULES } from '../../kvm/timeline.ts';
+import { EFFECTIVE_CODE, effectiveTypeOf } from '../../x86/fast.ts';
+import { EFFECTIVE_TYPES, type EffectiveType } from '../../x86/types.ts';
 import { accessAt } from './access.ts';
 import {
   choosing,

@@ -1,4 +1,4 @@
-import { must } from '../base/assert.ts';
+import { must } from '../../base/assert.ts';
 import {
   type Cube,
   contains,

@@ -1,16 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { NAMED_POLICIES, proposalRules } from '../kvm/policies.ts';
-import { ALL_KERNEL_RULES, rulesFor } from '../kvm/timeline.ts';
-import { type ZapInputs, zapOn } from '../kvm/zap.ts';
-import { parseKernelVersion } from '../linux/version.ts';
-import { accessAt } from './access.ts';
-import type { Side } from './difference.ts';
+import { NAMED_POLICIES, proposalRules } from '../../kvm/policies.ts';
+import { ALL_KERNEL_RULES, rulesFor } from '../../kvm/timeline.ts';
+import { type ZapInputs, zapOn } from '../../kvm/zap.ts';
+import { parseKernelVersion } from '../../linux/version.ts';
+import type { Side } from '../difference.ts';
+import { notOn, PLATFORMS, type Platform } from '../platforms.ts';
+import { accessAt } from '../space/access.ts';
+import { givenBy, type Restriction, wayOf } from '../space/fold.ts';
+import { type ReadInput, SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from '../space/space.ts';
 import { EVENTS, type EventId, KINDS } from './events.ts';
 import { type AfterEvent, type EventChange, type Existing, existingOf } from './existing.ts';
-import { givenBy, type Restriction, wayOf } from './fold.ts';
-import { notOn, PLATFORMS, type Platform } from './platforms.ts';
-import { type ReadInput, SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space.ts';
 
 function side(name: string): Side {
   const proposal = NAMED_POLICIES.find(({ id }) => id === name);

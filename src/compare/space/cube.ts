@@ -1,4 +1,4 @@
-import type { FactKey, FactValues } from '../facts/facts.ts';
+import type { FactKey, FactValues } from '../../facts/facts.ts';
 import { SWEEP_INPUTS, SWEEP_VALUES } from './space.ts';
 
 /** For each dimension, in their order, a bit for each value that it may have. A product of sets. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { cite } from '../cite/sources.ts';
-import { SPANS } from '../kvm/timeline.ts';
+import { cite } from '../../cite/sources.ts';
+import { SPANS } from '../../kvm/timeline.ts';
 import { BESIDE, MAINLINE, RELEASES } from './releases.ts';
 import {
   exitCodeOfTimeline,

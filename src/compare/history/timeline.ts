@@ -1,13 +1,13 @@
-import { must } from '../base/assert.ts';
-import type { FactValues } from '../facts/facts.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { NEWEST_READ } from '../kvm/timeline.ts';
-import { parseKernelVersion } from '../linux/version.ts';
-import { composeQuestions } from '../resolve/compose.ts';
-import { complain, type Entry } from '../resolve/entries.ts';
-import type { Question } from '../resolve/question.ts';
-import { type Assumption, type FactName, TooManyWorlds } from '../resolve/resolution.ts';
-import { VERDICTS } from '../resolve/verdicts/index.ts';
+import { must } from '../../base/assert.ts';
+import type { FactValues } from '../../facts/facts.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { NEWEST_READ } from '../../kvm/timeline.ts';
+import { parseKernelVersion } from '../../linux/version.ts';
+import { composeQuestions } from '../../resolve/compose.ts';
+import { complain, type Entry } from '../../resolve/entries.ts';
+import type { Question } from '../../resolve/question.ts';
+import { type Assumption, type FactName, TooManyWorlds } from '../../resolve/resolution.ts';
+import { VERDICTS } from '../../resolve/verdicts/index.ts';
 import { Answers, keyOf, type TimedAnswer } from './answer.ts';
 import { attribute, type HistoryCause } from './attribution.ts';
 import {

@@ -1,5 +1,6 @@
-import { type Choice, everyChoice } from '../base/choice.ts';
-import type { KvmRules } from '../kvm/rules.ts';
+import { type Choice, everyChoice } from '../../base/choice.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import type { Platform } from '../platforms.ts';
 import { type Access, accessAt, type Known } from './access.ts';
 import {
   bits,
@@ -13,7 +14,6 @@ import {
   supercube,
   valuesOf,
 } from './cube.ts';
-import type { Platform } from './platforms.ts';
 import {
   type ReadInput,
   SWEEP_INPUTS,

@@ -1,5 +1,5 @@
-import type { ZapEvent } from '../kvm/zap.ts';
-import type { SweepInput } from './space.ts';
+import type { ZapEvent } from '../../kvm/zap.ts';
+import type { SweepInput } from '../space/space.ts';
 
 /** What can change a fact that an installed mapping was typed by. */
 export const EVENTS = [

@@ -1,6 +1,6 @@
-import { everyChoice } from '../base/choice.ts';
-import { type FactKey, type FactValues, factDefinition } from '../facts/facts.ts';
-import { SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from './space.ts';
+import { everyChoice } from '../../base/choice.ts';
+import { type FactKey, type FactValues, factDefinition } from '../../facts/facts.ts';
+import { SWEEP_INPUTS, SWEEP_VALUES, type SweepInput } from '../space/space.ts';
 
 export type Value = FactValues[FactKey];
 

@@ -1,11 +1,11 @@
-import { must } from '../base/assert.ts';
-import type { SourceId } from '../cite/sources.ts';
-import { ERAS } from '../kvm/eras/index.ts';
-import { PROPOSALS, type Proposal } from '../kvm/policies.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { SVM_ERAS } from '../kvm/svm.ts';
-import { fold } from './fold.ts';
-import { notOn, type Platform } from './platforms.ts';
+import { must } from '../../base/assert.ts';
+import type { SourceId } from '../../cite/sources.ts';
+import { ERAS } from '../../kvm/eras/index.ts';
+import { PROPOSALS, type Proposal } from '../../kvm/policies.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { SVM_ERAS } from '../../kvm/svm.ts';
+import { notOn, type Platform } from '../platforms.ts';
+import { fold } from '../space/fold.ts';
 import { MAINLINE, newestIn, oldestIn, type Run, runWords } from './releases.ts';
 
 /** A row and a column of the matrix. */

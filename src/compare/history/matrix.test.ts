@@ -1,15 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { must } from '../base/assert.ts';
-import { NAMED_POLICIES } from '../kvm/policies.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { rulesFor } from '../kvm/timeline.ts';
-import { parseKernelVersion } from '../linux/version.ts';
-import { accessAt } from './access.ts';
-import { givenBy, wayOf } from './fold.ts';
+import { must } from '../../base/assert.ts';
+import { NAMED_POLICIES } from '../../kvm/policies.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { rulesFor } from '../../kvm/timeline.ts';
+import { parseKernelVersion } from '../../linux/version.ts';
+import { PLATFORM_IDS, type PlatformId, platformsOf } from '../platforms.ts';
+import { accessAt } from '../space/access.ts';
+import { givenBy, wayOf } from '../space/fold.ts';
+import { type ReadInput, SWEEP_INPUTS, SWEEP_VALUES } from '../space/space.ts';
 import { exitCodeOfMatrix, type Matrix, type MatrixCell, matrix } from './matrix.ts';
-import { PLATFORM_IDS, type PlatformId, platformsOf } from './platforms.ts';
-import { type ReadInput, SWEEP_INPUTS, SWEEP_VALUES } from './space.ts';
 
 const known = new Map<PlatformId, Matrix>();
 

@@ -1,9 +1,9 @@
-import { factWord } from '../facts/facts.ts';
-import { effectiveTypeOf } from '../x86/fast.ts';
+import { factWord } from '../../facts/facts.ts';
+import { effectiveTypeOf } from '../../x86/fast.ts';
+import type { TypeGrid, TypePair, TypeSlice } from '../difference.ts';
+import { PAGE_KINDS, partOf } from '../kinds.ts';
 import { type Cube, DIMENSIONS, type Dimension, FULL, INPUTS, meet, valuesOf } from './cube.ts';
-import type { TypeGrid, TypePair, TypeSlice } from './difference.ts';
 import type { JointPath } from './fold.ts';
-import { PAGE_KINDS, partOf } from './kinds.ts';
 
 /** The dimension in which two cubes lie apart, when it is the only one; else -1. */
 function onlyApart(a: Cube, b: Cube): number {

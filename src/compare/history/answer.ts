@@ -1,16 +1,16 @@
-import { InputError } from '../base/diagnostic.ts';
-import type { KvmRules } from '../kvm/rules.ts';
-import { leafWords } from '../resolve/leaf-words.ts';
-import { type Question, question } from '../resolve/question.ts';
+import { InputError } from '../../base/diagnostic.ts';
+import type { KvmRules } from '../../kvm/rules.ts';
+import { leafWords } from '../../resolve/leaf-words.ts';
+import { type Question, question } from '../../resolve/question.ts';
 import {
   type Assumption,
   type FactName,
   type Resolution,
   resolve,
   TooManyWorlds,
-} from '../resolve/resolution.ts';
-import { MappingRefused } from '../resolve/world.ts';
-import { EFFECTIVE_TYPES, type EffectiveType } from '../x86/types.ts';
+} from '../../resolve/resolution.ts';
+import { MappingRefused } from '../../resolve/world.ts';
+import { EFFECTIVE_TYPES, type EffectiveType } from '../../x86/types.ts';
 
 /** What `explain` answers under some rules, as far as two answers are compared by it. */
 export interface TimedAnswer {

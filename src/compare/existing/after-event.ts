@@ -1,10 +1,10 @@
-import { factWord } from '../facts/facts.ts';
-import type { ZapEvent } from '../kvm/zap.ts';
+import { factWord } from '../../facts/facts.ts';
+import type { ZapEvent } from '../../kvm/zap.ts';
+import { SWEEP_INPUTS } from '../space/space.ts';
 import type { EventKind, Flip } from './events.ts';
 import type { AfterEvent } from './existing.ts';
 import { ACTIONS, type Argument, type Behaviour } from './leaf-table.ts';
 import { type Digits, isPageInput } from './page-class.ts';
-import { SWEEP_INPUTS } from './space.ts';
 import { offsetsOf, PLAIN_FIRST, upTo, type Wheel } from './table.ts';
 
 // ---- one side, one event ------------------------------------------------------------------------
