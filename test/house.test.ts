@@ -35,7 +35,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'compare',
     'doctor',
   ],
-  host: ['base', 'doctor', 'linux', 'kvm'],
+  host: ['base', 'doctor', 'linux', 'kvm', 'trace'],
   cli: [
     'base',
     'cite',
