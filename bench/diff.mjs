@@ -38,17 +38,17 @@ function wall(args) {
 
 /** Prints the times; false when a point was counted twice or not at all. */
 export function diff(print) {
-  print('\nDiff: all platforms, all points; the command from spawn to exit, in turn with an empty Node\n\n');
+  print(
+    '\nDiff: all platforms, all points; the command from spawn to exit, in turn with an empty Node\n\n',
+  );
   const first = PAIRS.map((pair) => ms(() => folded(pair)));
-  const warm = PAIRS.map((pair) => median(Array.from({ length: ROUNDS }, () => ms(() => folded(pair)).ms)));
+  const warm = PAIRS.map((pair) =>
+    median(Array.from({ length: ROUNDS }, () => ms(() => folded(pair)).ms)),
+  );
   const commands = [['-e', '0'], ...PAIRS.map((pair) => [MAIN, 'diff', ...pair])];
   const samples = interleaved(
     ROUNDS,
-    commands.map(
-      (args) =>
-        () =>
-          wall(args),
-    ),
+    commands.map((args) => () => wall(args)),
   );
   const rows = PAIRS.map((pair, i) => [
     pair.join(' '),

@@ -124,7 +124,6 @@ export class TextScanner {
       let start = 0;
       if (this.#dropped > 0) start = this.#longLine();
       this.#block(start, last);
-      this.#fast.addSeen(this.#names);
       window.copyWithin(0, last, end);
       this.#held = end - last;
     }

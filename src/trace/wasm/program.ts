@@ -14,7 +14,7 @@ import {
   SEEN,
   SKIPPED,
 } from './layout.ts';
-import { all, all16, any, bits32, get, is, must, plus, unless, when } from './words.ts';
+import { all, all16, any, bits32, chars, get, is, must, plus, unless, when } from './words.ts';
 
 // The fast reader, in WebAssembly's text format.
 
@@ -24,13 +24,20 @@ import { all, all16, any, bits32, get, is, must, plus, unless, when } from './wo
  */
 function hex(from: string, offset: number, end: string): string {
   return `
+    ${digits(from, offset)}
+    (br_if $unknown (i32.eqz ${get('n')}))
+    (local.set $${end} (i32.add (i32.add ${get(from)} (i32.const ${offset})) ${get('n')}))`;
+}
+
+/** As `hex`; how many digits there are into `n`. */
+function digits(from: string, offset: number): string {
+  return `
     (local.set $digit (v128.load offset=${offset} ${get(from)}))
     (local.set $letter (i8x16.sub (v128.or ${get('digit')} ${all(32)}) ${all('a')}))
     (local.set $digit (i8x16.sub ${get('digit')} ${all('0')}))
     (local.set $isDigit (i8x16.le_u ${get('digit')} ${all(9)}))
     (local.set $n (i32.ctz (i32.xor (i32.const -1) (i8x16.bitmask
       (v128.or ${get('isDigit')} (i8x16.le_u ${get('letter')} ${all(5)}))))))
-    (br_if $unknown (i32.eqz ${get('n')}))
     ;; The last digit first, zeros behind the first.
     (local.set $digit (i8x16.swizzle
       (v128.bitselect ${get('digit')} (i8x16.add ${get('letter')} ${all(10)}) ${get('isDigit')})
@@ -40,8 +47,7 @@ function hex(from: string, offset: number, end: string): string {
       (v128.and ${get('digit')} ${all16(0xff)})
       (i16x8.shl (i16x8.shr_u ${get('digit')} (i32.const 8)) (i32.const 4))))
     (local.set $read (i64x2.extract_lane 0
-      (i8x16.narrow_i16x8_u ${get('digit')} ${get('digit')})))
-    (local.set $${end} (i32.add (i32.add ${get(from)} (i32.const ${offset})) ${get('n')}))`;
+      (i8x16.narrow_i16x8_u ${get('digit')} ${get('digit')})))`;
 }
 
 const VALUE = get('read');
@@ -163,6 +169,62 @@ const PAGE_FAULT = `
   ${unless(`(i32.eq ${get('f')} ${get('stop')})`)}
   ${row(KIND.pageFault)}`;
 
+/** "sp gen 0 gfn 1000 l1 8-byte ...": after the level nothing may be but another event. */
+const ZAP_PAGE = `
+  ${skipKind(KIND.zapPage)}
+  ${payload(24)}
+  ${must(get('f'), 'sp gen ')}
+  ${hex('f', 7, 'e')}
+  ${must(get('e'), ' gfn ')}
+  ${hex('e', 5, 'f')}
+  ${SET_KEY}
+  ${must(get('f'), ' l')}
+  (local.set $level (i32.sub (i32.load8_u ${plus('f', 2)}) (i32.const 48)))
+  ${unless(`(i32.lt_u ${get('level')} (i32.const 10))`)}
+  ${must(plus('f', 3), ' ')}
+  ${unless(`(call $noColonBefore ${plus('f', 3)} ${get('stop')})`)}
+  ${row(KIND.zapPage)}`;
+
+/** "msr_write 277 = 0x7040600070406 (#GP)", "cr_write 0 = 0x80050033" */
+function register(kind: number, system: string): string {
+  const length = system.length + 1;
+  return `
+  ${skipKind(kind)}
+  ${must(plus('q', 4 + system.length), ': ')}
+  ${payload(4 + system.length)}
+  (local.set $flags (i32.eq (i32.load8_u ${plus('f', length)}) (i32.const ${chars('w')})))
+  (if ${get('flags')}
+    (then ${must(get('f'), `${system}_`)} ${must(plus('f', length), 'write ')} (local.set $f ${plus('f', 1)}))
+    (else ${must(get('f'), `${system}_`)} ${must(plus('f', length), 'read ')}))
+  ${hex('f', length + 5, 'e')}
+  ${SET_KEY}
+  ${must(get('e'), ' = 0x')}
+  ${hex('e', 5, 'f')}
+  (local.set $value ${VALUE})
+  ${when(
+    `(i32.ne ${get('f')} ${get('stop')})`,
+    must(get('f'), ' (#GP)'),
+    `(local.set $flags (i32.or ${get('flags')} (i32.const 2)))`,
+    unless(`(i32.eq ${plus('f', 6)} ${get('stop')})`),
+  )}
+  ${row(kind)}`;
+}
+
+/** "vcpu 0 reason npf rip 0x1000 ...": a name, not a number. */
+const EXIT = `
+  ${skipKind(KIND.exit)}
+  ${payload(8)}
+  ${must(get('f'), 'vcpu ')}
+  ${hex('f', 5, 'e')}
+  ${must(get('e'), ' reason ')}
+  ${unless(`(i32.ne (i32.or (i32.load16_u ${plus('e', 8)}) (i32.const 8192)) (i32.const ${chars('0x')}))`)}
+  ${digits('e', 8)}
+  (local.set $f (i32.load8_u (i32.add ${plus('e', 8)} ${get('n')})))
+  ${unless(`(i32.gt_u ${get('f')} (i32.const ${chars(',')}))`)}
+  ${unless(`(call $noColonBefore ${get('e')} ${get('stop')})`)}
+  (local.set $key (i64.const -1))
+  ${row(KIND.exit)}`;
+
 /** Any other event, when its name was seen before. */
 const OTHER = `
   (local.set $e (call $nameEnd ${get('q')}))
@@ -263,7 +325,7 @@ function ofContext(index: number): string {
 const ROW = `
   ${store('time', 'f64.store', 3, get('time'))}
   ${store('place', 'f64.store', 3, '(f64.convert_i64_u (global.get $line))')}
-  ${store('key', 'f64.store', 3, `(f64.convert_i64_u ${get('key')})`)}
+  ${store('key', 'f64.store', 3, `(f64.convert_i64_s ${get('key')})`)}
   ${store('tid', 'i32.store', 2, ofContext(1))}
   ${store('tgid', 'i32.store', 2, ofContext(2))}
   ${store('valueHi', 'i32.store', 2, high('value'))}
@@ -309,6 +371,14 @@ ${HELPERS}
           ${when(
             is(get('q'), 'kvm_mmu_'),
             when(any(is(plus('q', 8), 'set_spte'), is(plus('q', 16), ': ')), SET),
+            when(
+              any(
+                is(plus('q', 8), 'prepare_'),
+                is(plus('q', 16), 'zap_page'),
+                is(plus('q', 24), ': '),
+              ),
+              ZAP_PAGE,
+            ),
             when(any(is(plus('q', 8), 'spte_req'), is(plus('q', 16), 'uested: ')), REQUESTED),
           )}
           ${when(
@@ -321,6 +391,9 @@ ${HELPERS}
             CHANGED,
           )}
           ${when(any(is(get('q'), 'kvm_page'), is(plus('q', 8), '_fault: ')), PAGE_FAULT)}
+          ${when(any(is(get('q'), 'kvm_exit'), is(plus('q', 8), ': ')), EXIT)}
+          ${when(is(get('q'), 'kvm_msr:'), register(KIND.msr, 'msr'))}
+          ${when(is(get('q'), 'kvm_cr: '), register(KIND.cr, 'cr'))}
           ${OTHER})
         ${ROW})
       (global.set $line (i64.add (global.get $line) (i64.const 1)))
