@@ -84,6 +84,17 @@ export class PagingVotes {
     if (this.layouts.size === 0) this.#layout(hi, lo, isEpt, place, time);
   }
 
+  /** A table: A is bit 8 under EPT, bit 5 in a page table. Asked as long as nothing is told. */
+  table(lo: number, place: number, time: number): void {
+    if ((lo & 0x120) === 0x100) {
+      this.#eptVotes += 1;
+      this.ept ??= momentOf(place, time);
+    } else if ((lo & 0x125) === 0x25) {
+      this.#pageVotes += 1;
+      this.pages ??= momentOf(place, time);
+    }
+  }
+
   frozen(lo: number, place: number, time: number): void {
     const layout = lo === 0x1a0 ? 'C' : 'B';
     if (!this.layouts.has(layout)) this.layouts.set(layout, momentOf(place, time));

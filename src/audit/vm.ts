@@ -1,3 +1,4 @@
+import { own } from '../base/own.ts';
 import { type U64, u64 } from '../base/u64.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import { GuestState } from './guest-state.ts';
@@ -31,6 +32,23 @@ export interface EmulatedWrites {
 
 interface Fault extends Moment {
   readonly gfn: number;
+  /** KVM went through the guest's page tables since: it fetched the instruction, to emulate it. */
+  walked: boolean;
+}
+
+/** What other events say of a fault. */
+export const ROLE = { none: 0, walk: 1, mmio: 2 } as const;
+
+const ROLES: Readonly<Record<string, number>> = {
+  kvm_mmu_pagetable_walk: ROLE.walk,
+  kvm_emulate_insn: ROLE.walk,
+  kvm_mmio: ROLE.mmio,
+  vcpu_match_mmio: ROLE.mmio,
+};
+
+/** The role of each name of a batch. */
+export function rolesOf(names: readonly string[]): Uint8Array {
+  return Uint8Array.from(names, (name) => own(ROLES, name) ?? ROLE.none);
 }
 
 /** What is kept of one VM while a trace is read. */
@@ -52,6 +70,8 @@ export class VmState {
   #lastChanged: { gfn: number; level: number; asId: number } = { gfn: -1, level: 0, asId: 0 };
   events = 0;
   sptes = 0;
+  /** Leaves that kvm_tdp_mmu_spte_changed printed. */
+  changedLeaves = 0;
   mmioMarked = 0;
   mmioFaults = 0;
   removals = 0;
@@ -131,9 +151,11 @@ export class VmState {
         break;
       case KIND.mmioMarked:
         this.mmioMarked += 1;
+        this.#writeFaults.delete(tid);
         break;
       case KIND.mmioFault:
         this.mmioFaults += 1;
+        this.#writeFaults.delete(tid);
         break;
       case KIND.msr:
         if ((batch.flags[i] ?? 0) === 1 && GuestState.keeps(batch.key[i] ?? 0))
@@ -196,9 +218,11 @@ export class VmState {
     const now = spteClass(hi, lo, level, older);
     if (now === SPTE.frozen) this.#votes.frozen(lo, place, time);
     const was = spteClass(batch.beforeHi[i] ?? 0, batch.beforeLo[i] ?? 0, level, older);
+    if (this.#votes.isEpt === null) this.#vote(batch, i, now, was);
     const asId = batch.flags[i] ?? 0;
     const map = this.map(asId);
     if (now === SPTE.leaf) {
+      this.changedLeaves += 1;
       if (was === SPTE.table) map.removeTable(level - 1, gfn);
       const old = map.set(level, gfn, leafWord(lo, level), this.mask, place, time);
       if (was === SPTE.empty && (old & (WORD.present | WORD.unsure)) === WORD.present)
@@ -212,6 +236,19 @@ export class VmState {
       return;
     }
     this.#removed(batch, i, was, map);
+  }
+
+  /** Nothing told the paging mode yet: what is taken away may. */
+  #vote(batch: EventBatch, i: number, now: number, was: number): void {
+    const place = batch.place[i] ?? 0;
+    const time = batch.time[i] ?? Number.NaN;
+    const hi = batch.valueHi[i] ?? 0;
+    const lo = batch.valueLo[i] ?? 0;
+    const beforeLo = batch.beforeLo[i] ?? 0;
+    if (now === SPTE.leaf) this.#votes.leaf(hi, lo, place, time);
+    else if (was === SPTE.leaf) this.#votes.leaf(batch.beforeHi[i] ?? 0, beforeLo, place, time);
+    else if (now === SPTE.table) this.#votes.table(lo, place, time);
+    else if (was === SPTE.table) this.#votes.table(beforeLo, place, time);
   }
 
   /** The page was taken away, or frozen while it is. */
@@ -262,15 +299,30 @@ export class VmState {
     this.#readOnly.clear();
   }
 
+  /** Another event of this thread, which says what became of its fault. */
+  aside(tid: number, role: number): void {
+    const fault = this.#writeFaults.get(tid);
+    if (fault === undefined) return;
+    if (role === ROLE.walk) fault.walked = true;
+    if (role === ROLE.mmio) this.#writeFaults.delete(tid);
+  }
+
   #fault(batch: EventBatch, i: number, tid: number): void {
     const gfn = Math.floor((batch.key[i] ?? 0) / 4096);
     const pending = this.#writeFaults.get(tid);
     this.#writeFaults.delete(tid);
-    // The same fault again: KVM had it tried anew.
-    if (pending !== undefined && pending.gfn !== gfn) this.#emulated(pending);
-    if (((batch.valueLo[i] ?? 0) & WRITE_FAULT) === 0 || !this.#readOnly.has(gfn)) return;
-    if (this.map(0).at(1, gfn) === 0) return;
-    this.#writeFaults.set(tid, { gfn, ...momentAt(batch, i) });
+    if (pending?.walked === true) this.#emulated(pending);
+    if (((batch.valueLo[i] ?? 0) & WRITE_FAULT) === 0) return;
+    // Shadow paging goes through the tables of the guest at every fault.
+    if (this.#votes.shadow !== null || this.#votes.tdp === null) return;
+    if (this.map(0).lookup(gfn) !== 0 && !this.#readOnly.has(gfn)) return;
+    this.#writeFaults.set(tid, { gfn, ...momentAt(batch, i), walked: false });
+  }
+
+  /** At the end of the trace: faults that were on the way to be emulated. */
+  settle(): void {
+    for (const fault of this.#writeFaults.values()) if (fault.walked) this.#emulated(fault);
+    this.#writeFaults.clear();
   }
 
   #emulated({ gfn, place, time }: Fault): void {
