@@ -308,7 +308,7 @@ export function auditFindings(
 ): readonly AuditFinding[] {
   const ofVms = result.vms.flatMap((vm) => [
     ...withHost(vm, result.paging),
-    ...impossible(vm, result.votes.possible),
+    ...(result.votes.isMixed ? [] : impossible(vm, result.votes.possible)),
     ...stale(vm),
     ...emulated(vm),
     ...contradicted(vm),

@@ -17,7 +17,7 @@ export const AUDIT_FINDINGS = {
       "host's own mapping of the page has another type.",
     fix: 'Have KVM honour the guest PAT: see MT201.',
     sources: ['kvm/vmx_get_mt_mask', 'linux/kpageflags', 'lab/ept-traces', 'lab/vgem-wc'],
-    example: 'gfn 49000H, frame 64c9H which is WC, SPTE 6000000064c9b77H: WB+IPAT.',
+    example: 'gfn 49000H, frame 597cH which is WC, SPTE 860000000597cb77H: WB+IPAT.',
   },
   uncachedRam: {
     code: 'MT702',
