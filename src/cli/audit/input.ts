@@ -176,7 +176,7 @@ async function readText(
   }
   scanner.end();
   const { tally } = scanner;
-  if (tally.events.size === 0 && tally.problems.total > 0) {
+  if (tally.events.size === 0 && tally.problems.total > 0 && tally.problems.count('raw') === 0) {
     refuse(
       `${printable(path === '-' ? 'standard input' : path)} is no trace: ${tally.lines} lines, and none is an event`,
       'give the text of ftrace, trace-cmd report or perf script, or a trace.dat or perf.data',

@@ -4,16 +4,15 @@ import { inferences } from '../../audit/infer.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { Predictor } from '../../audit/predict.ts';
 import type { PredictFacts } from '../../audit/predict-facts.ts';
-import { InputError } from '../../base/diagnostic.ts';
+import { InputError, refuse } from '../../base/diagnostic.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosis/exit-code.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
 import { type AuditReport, excerptOf } from '../../report/audit/document.ts';
-import { auditJson } from '../../report/audit/json.ts';
 import { outcomeOf } from '../../report/audit/outcome.ts';
-import { auditText } from '../../report/audit/text.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
 import { readTrace } from '../audit/input.ts';
 import { readPredictFacts } from '../audit/predict-files.ts';
+import { type Rendering, renderingOf } from '../audit/rendering.ts';
 import type { AuditFormat } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
 
@@ -36,23 +35,30 @@ interface Beside {
   readonly facts: PredictFacts | null;
 }
 
-async function auditOf(file: string, flags: AuditFlags, beside: Beside): Promise<AuditReport> {
-  const { host, facts } = beside;
+async function auditOf(
+  file: string,
+  flags: AuditFlags,
+  { host, facts }: Beside,
+  rendering: Rendering,
+): Promise<AuditReport> {
   const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
-  const audit = new Audit({
+  const options = {
     paging: flags.paging ?? host?.paging ?? null,
     kernel: kernel ?? facts?.kernel ?? host?.kernel ?? null,
-    host: host?.pages ?? null,
     owners: host?.owners,
-  });
+  };
+  const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
   const predictor = facts === null ? null : new Predictor(facts);
+  const drawn = rendering.begin(file, options);
   const trace = await readTrace(file, (batch) => {
     audit.push(batch);
     predictor?.push(batch);
+    drawn?.(batch);
   });
   const result = audit.result();
   const prediction = predictor?.result() ?? null;
-  const found = auditFindings(result, prediction);
+  const regions = result.vms.flatMap((vm) => vm.regions);
+  const found = auditFindings(result, prediction, predictor?.standing(regions) ?? []);
   const placed = found.flatMap(({ at, mark }, i) =>
     at === null ? [] : [{ i, place: at.place, mark }],
   );
@@ -63,11 +69,6 @@ async function auditOf(file: string, flags: AuditFlags, beside: Beside): Promise
     return { ...f, excerpt: line === null ? null : excerptOf(line, f.mark) };
   });
   return { source: trace.source, result, findings, inferences: inferences(result), prediction };
-}
-
-function render(report: AuditReport, format: AuditFormat, isMany: boolean): string {
-  if (format === 'text') return auditText(report);
-  return `${JSON.stringify(auditJson(report), null, isMany ? 0 : 2)}\n`;
 }
 
 /** The gravest of several: a finding, then an open question. */
@@ -91,23 +92,26 @@ export async function runAudit(
   let exit = 0;
   let isBad = false;
   try {
+    const isMany = names.length > 1;
+    if (isMany && flags.format === 'svg') refuse('--format svg is of one trace');
+    const rendering = renderingOf(flags.format, isMany, io.write);
     const beside = {
       host: flags.host === undefined ? null : await readHostSide(flags.host),
       facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
     };
-    for (const [i, file] of names.entries()) {
+    for (const file of names) {
       try {
-        const report = await auditOf(file, flags, beside);
-        if (i > 0 && flags.format === 'text') io.write('\n');
-        io.write(render(report, flags.format, names.length > 1));
+        const report = await auditOf(file, flags, beside, rendering);
+        rendering.report(report);
         const code = exitCodeFor(outcomeOf(report), flags['fail-on'] ?? FAIL_ON_DEFAULT);
         exit = worse(exit, code);
       } catch (error) {
-        if (!(error instanceof InputError) || names.length === 1) throw error;
+        if (!(error instanceof InputError) || !isMany) throw error;
         complainTo(io, error.diagnostics);
         isBad = true;
       }
     }
+    rendering.end();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     complainTo(io, error.diagnostics);

@@ -1,4 +1,4 @@
-import { auditSchema } from '../../report/audit/schema.ts';
+import { auditSchema, regionSchema } from '../../report/audit/schema.ts';
 import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
 import { diffSchema } from '../../report/diff/schema.ts';
 
@@ -22,6 +22,7 @@ const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   doctor: doctorSchema,
   fleet: fleetSchema,
   audit: auditSchema,
+  'audit-region': regionSchema,
   capture: captureSchema,
   conform: conformSchema,
   rule: ruleSchema,

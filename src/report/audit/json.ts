@@ -6,7 +6,7 @@ import type { VmId } from '../../audit/vms.ts';
 import { u64ToHex } from '../../base/u64.ts';
 import type { Json } from '../schema-parts.ts';
 import type { AuditReport, ShownFinding } from './document.ts';
-import { openQuestions } from './outcome.ts';
+import { leftOpen } from './outcome.ts';
 
 export const AUDIT_SCHEMA_VERSION = 1;
 
@@ -137,7 +137,7 @@ export function auditJson(report: AuditReport): Json {
     toldBy: result.told,
     counts: result.counts.map(countJson),
     findings: findings.map(findingJson),
-    undetermined: openQuestions(report),
+    undetermined: leftOpen(report),
     vms: result.vms.map(vmJson),
     inferences,
     gaps: { count: result.gapCount, lost: result.lost, first: result.gaps },

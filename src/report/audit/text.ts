@@ -3,8 +3,8 @@ import { labelled, table, wrap } from '../wrap.ts';
 import type { AuditReport, Damage } from './document.ts';
 import { momentWords } from './document.ts';
 import { findingLines } from './finding-text.ts';
-import { openQuestions, outcomeOf } from './outcome.ts';
-import { vmLines } from './vm-text.ts';
+import { outcomeOf } from './outcome.ts';
+import { installedWords, vmLines } from './vm-text.ts';
 
 const WIDTH = 80;
 /** Places of proofs, and other events, that are named. */
@@ -44,7 +44,7 @@ function sourceLine({ source, result }: AuditReport): string {
   const paging = result.paging === null ? '' : `${PAGING[result.paging] ?? ''}, `;
   const length = lines === null ? size(bytes) : `${size(bytes)}, ${count(lines, 'line')}`;
   const vms = result.vms.length === 0 ? '' : `, ${count(result.vms.length, 'VM')}`;
-  return `${name} (${form}, ${length}): ${paging}${count(result.events, 'event')}, ${result.sptes} leaf entries installed${vms}.`;
+  return `${name} (${form}, ${length}): ${paging}${count(result.events, 'event')}, ${installedWords(result.sptes)}${vms}.`;
 }
 
 function inferenceLines({ inferences, source }: AuditReport): readonly string[] {
@@ -129,12 +129,10 @@ function predictionLines({ prediction }: AuditReport): readonly string[] {
 /** A trace as text of 80 columns: findings first, then what is installed, then what follows from it. */
 export function auditText(report: AuditReport): string {
   const { findings, result, source } = report;
-  const open = openQuestions(report).length > 0 && findings.length === 0;
   const lines = [
     ...wrap(sourceLine(report), WIDTH, '  '),
     headline(report),
     ...findings.flatMap((f) => ['', ...findingLines(f, source.unit, WIDTH)]),
-    ...(open ? openQuestions(report).flatMap((text) => labelled('  open   ', text, WIDTH)) : []),
     ...predictionLines(report),
     ...result.vms.flatMap((vm) => ['', ...vmLines(vm, result.told, source.unit, WIDTH)]),
     ...inferenceLines(report),

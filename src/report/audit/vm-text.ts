@@ -16,6 +16,11 @@ const TOLD: Readonly<Record<ToldBy, string>> = {
   one: ', taken for one: the trace has no processes (option record-tgid)',
 };
 
+/** "1 leaf entry installed" */
+export function installedWords(sptes: number): string {
+  return sptes === 1 ? '1 leaf entry installed' : `${sptes} leaf entries installed`;
+}
+
 function pagesOf(regions: readonly AuditRegion[]): number {
   return regions.reduce((sum, { gfnStart, gfnEnd }) => sum + gfnEnd - gfnStart, 0);
 }
@@ -43,16 +48,24 @@ function hex(value: number): string {
   return value.toString(16);
 }
 
+type TypeOf = Pick<AuditRegion, 'memtype' | 'ipat'>;
+
+function isSameType(a: TypeOf, b: TypeOf): boolean {
+  return a.memtype === b.memtype && a.ipat === b.ipat;
+}
+
+function typeName({ memtype, ipat }: TypeOf): string {
+  return leafName({ memtype, ipat, patIndex: null });
+}
+
 function regionRow(region: AuditRegion, unit: TraceSource['unit']): readonly string[] {
   const { gfnStart, gfnEnd, level, writable, sure, since, changes, before, asId } = region;
   const notes = [
-    ...(writable ? [] : ['read-only']),
+    ...(writable ? [] : ['not writable']),
     ...(asId === 1 ? ['SMM'] : []),
     ...(sure ? [] : ['not sure']),
     ...(changes > 0 ? [`changed${changes > 1 ? ` ${changes} times` : ''}`] : []),
-    ...(before !== null
-      ? [`before: ${before.memtype ?? ''}${before.ipat === true ? '+IPAT' : ''}`]
-      : []),
+    ...(before === null || isSameType(before, region) ? [] : [`was ${typeName(before)}`]),
   ];
   const place = unit === 'line' ? String(since.place) : `0x${hex(since.place)}`;
   return [
@@ -132,7 +145,7 @@ export function vmLines(
 ): readonly string[] {
   const { id, events, sptes, threads } = vm;
   const name = id === null || id < 0 ? 'One VM' : `VM ${id}`;
-  const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${sptes} leaf entries installed${TOLD[told]}`;
+  const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${TOLD[told]}`;
   return [
     ...labelled('', title, width),
     ...(vm.counts.length === 0
