@@ -32,7 +32,7 @@ export function regionJson(region: AuditRegion, vm: VmId): Json {
     since,
     until,
     changes,
-    before,
+    before: before === null ? null : { memtype: before.memtype, ipat: before.ipat },
   };
 }
 

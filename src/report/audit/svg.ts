@@ -11,6 +11,8 @@ const BREAK = 26;
 const LEAST = 104;
 const IN_ROW = 6;
 const PARTS = 24;
+/** Pixels that a page is wide at least. */
+const THIN = 3;
 const ROW = BAND + 3 * LINE + 8;
 
 const STYLE = [
@@ -71,10 +73,13 @@ function drawExtent(extent: Extent, x: number, y: number, width: number): string
   const strips = stripsOf(extent, width, leafName);
   const bars = strips.map((strip) => {
     let top = y;
+    // A few pages of many would be a hair.
+    const wide = Math.max(strip.width, THIN);
+    const left = x + Math.min(strip.x, width - wide);
     return strip.shares
       .map(({ type, share }) => {
         const height = BAND * share;
-        const bar = rect(x + strip.x, top, strip.width, height, type);
+        const bar = rect(left, top, wide, height, type);
         top += height;
         const fits = share === 1 && strip.width >= type.length * ADVANCE + 4;
         return fits ? bar + textAt(x + strip.x + 4, y + BAND / 2 + 4, type, 't') : bar;
