@@ -102,6 +102,22 @@ describe('a file of facts', () => {
     expect(predicted(parsed(json), SET)).toMatchObject({ entries: 1, predicted: 1 });
   });
 
+  test('that of the documentation is one', () => {
+    const doc = fileURLToPath(new URL('../../docs/audit.md', import.meta.url));
+    const [, yaml = ''] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(doc, 'utf8')) ?? [];
+    const facts = parsed(yaml);
+    expect(facts.slots.map((slot) => [slot.name, slot.gfnStart, slot.gfnEnd])).toEqual([
+      ['ram', 0, 0x80000],
+      ['blob', 0x4000000, 0x4001000],
+      ['bar', 0x46000, 0x46400],
+    ]);
+    expect(facts).toMatchObject({ way: 'ept', vm: 1234, maxphyaddr: 39 });
+    expect(facts.changes).toMatchObject([{ place: 4711 }, { time: 12.5 }]);
+    expect(facts.host?.kindOf(0x597d)).toMatchObject({ kind: 'ram', memtype: 'WC' });
+    expect(facts.host?.kindOf(0xa0)).toMatchObject({ kind: 'device', memtype: null });
+    expect(facts.host?.kindOf(7)).toMatchObject({ kind: 'ram', memtype: 'WB' });
+  });
+
   test('what is still mapped under facts that no longer hold is told', () => {
     const facts = parsed(`${FACTS}changes:\n  - {line: 2, noncoherent-dma: yes}\n`);
     const predictor = new Predictor(facts);

@@ -11,6 +11,7 @@ const READ_ONLY_MAX = 65_536;
 const WRITE_FAULT = 2;
 const LEVELS = 4;
 const WORDS = 256;
+const CERTAIN = WORD.present | WORD.unsure;
 
 /** Leaves of one kind that kvm_mmu_set_spte printed. */
 export interface Installs {
@@ -61,13 +62,18 @@ export class VmState {
   readonly #firsts = new Map<number, Moment & { gfn: number; spte: U64 }>();
   readonly #lastPlace = new Float64Array(LEVELS * WORDS);
   readonly #lastTime = new Float64Array(LEVELS * WORDS);
-  readonly #tables = new Map<string, number>();
+  readonly #tables = new Map<number, number>();
   readonly #readOnly = new Set<number>();
   readonly #writeFaults = new Map<number, Fault>();
   /** A thread takes away tables that belong to an address space no longer in use. */
   readonly #foreign = new Map<number, { readonly first: number; readonly end: number }>();
   readonly #votes: PagingVotes;
-  #lastChanged: { gfn: number; level: number; asId: number } = { gfn: -1, level: 0, asId: 0 };
+  readonly #lastChanged: { gfn: number; level: number; asId: number } = {
+    gfn: -1,
+    level: 0,
+    asId: 0,
+  };
+  #lastTid = -1;
   events = 0;
   sptes = 0;
   /** Leaves that kvm_tdp_mmu_spte_changed printed. */
@@ -134,7 +140,10 @@ export class VmState {
   take(batch: EventBatch, i: number): void {
     this.events += 1;
     const tid = batch.tid[i] ?? -1;
-    if (tid >= 0) this.threads.add(tid);
+    if (tid !== this.#lastTid) {
+      this.#lastTid = tid;
+      if (tid >= 0) this.threads.add(tid);
+    }
     const kind: number = batch.kind[i] ?? 0;
     switch (kind) {
       case KIND.set:
@@ -197,13 +206,15 @@ export class VmState {
   }
 
   #installed(gfn: number, hi: number, lo: number, tid: number): void {
-    if (this.#writeFaults.get(tid)?.gfn === gfn) this.#writeFaults.delete(tid);
+    if (this.#writeFaults.size > 0 && this.#writeFaults.get(tid)?.gfn === gfn)
+      this.#writeFaults.delete(tid);
     const isHostWritable =
       (lo & 2) !== 0 ||
       (this.#votes.isEpt === true ? (hi & 0x0220_0000) !== 0 : (lo & 0x200) !== 0) ||
       (this.#votes.olderLayout && (lo & 0x400) !== 0);
-    if (isHostWritable) this.#readOnly.delete(gfn);
-    else if (this.#readOnly.size < READ_ONLY_MAX) this.#readOnly.add(gfn);
+    if (isHostWritable) {
+      if (this.#readOnly.size > 0) this.#readOnly.delete(gfn);
+    } else if (this.#readOnly.size < READ_ONLY_MAX) this.#readOnly.add(gfn);
   }
 
   #change(batch: EventBatch, i: number): void {
@@ -225,9 +236,11 @@ export class VmState {
       this.changedLeaves += 1;
       if (was === SPTE.table) map.removeTable(level - 1, gfn);
       const old = map.set(level, gfn, leafWord(lo, level), this.mask, place, time);
-      if (was === SPTE.empty && (old & (WORD.present | WORD.unsure)) === WORD.present)
+      if (was === SPTE.empty && (old & CERTAIN) === WORD.present)
         this.#contradicted(momentOf(place, time));
-      this.#lastChanged = { gfn, level, asId };
+      this.#lastChanged.gfn = gfn;
+      this.#lastChanged.level = level;
+      this.#lastChanged.asId = asId;
       return;
     }
     if (now === SPTE.table) {
@@ -309,9 +322,11 @@ export class VmState {
 
   #fault(batch: EventBatch, i: number, tid: number): void {
     const gfn = Math.floor((batch.key[i] ?? 0) / 4096);
-    const pending = this.#writeFaults.get(tid);
-    this.#writeFaults.delete(tid);
-    if (pending?.walked === true) this.#emulated(pending);
+    if (this.#writeFaults.size > 0) {
+      const pending = this.#writeFaults.get(tid);
+      this.#writeFaults.delete(tid);
+      if (pending?.walked === true) this.#emulated(pending);
+    }
     if (((batch.valueLo[i] ?? 0) & WRITE_FAULT) === 0) return;
     // Shadow paging goes through the tables of the guest at every fault.
     if (this.#votes.shadow !== null || this.#votes.tdp === null) return;
@@ -345,8 +360,8 @@ function valueAt(batch: EventBatch, i: number): { hi: number; lo: number } {
   return u64(batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0);
 }
 
-function tableKey(asId: number, level: number, gfn: number): string {
-  return `${asId} ${level} ${gfn}`;
+function tableKey(asId: number, level: number, gfn: number): number {
+  return gfn * 16 + (asId & 1) * 8 + level;
 }
 
 /** Bits 51 to 12 of an entry. */
