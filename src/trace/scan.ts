@@ -1,4 +1,4 @@
-import { BATCH_EVENTS, type EventBatch, KIND, type Kind } from './batch.ts';
+import { type EventBatch, KIND, type Kind } from './batch.ts';
 import { EventNames } from './event-names.ts';
 import { type ProblemKind, Problems } from './problems.ts';
 import { Fields } from './scan-fields.ts';
@@ -13,6 +13,7 @@ import {
   secondHead,
 } from './scan-other.ts';
 import { FastLines } from './wasm/fast-lines.ts';
+import { BATCH_EVENTS } from './wasm/layout.ts';
 
 const LINE_FEED = 10;
 const RETURN = 13;
@@ -24,7 +25,7 @@ export const LINE_MAX = 1 << 16;
 export interface ScanTally {
   readonly lines: number;
   readonly bytes: number;
-  /** By name: every event that was recognised, also those that were not handed on or could not be read. */
+  /** By name, in the order of names: every event that was recognised, also when it was not handed on or read. */
   readonly events: ReadonlyMap<string, number>;
   /** Blank lines, comments, headers of tools, stacks: nothing is lost with them. */
   readonly passed: number;
@@ -53,7 +54,7 @@ export class TextScanner {
   readonly #skipped = new Uint8Array(16);
   readonly #head = new Head();
   readonly #fields = new Fields();
-  readonly #problems = new Problems();
+  #problems = new Problems();
   readonly #fast: FastLines;
   readonly #window: Uint8Array;
   /** Bytes in the window: the begin of a line whose end has not come yet. */
@@ -79,15 +80,32 @@ export class TextScanner {
       lines: this.#lines,
       bytes: this.#bytes,
       events: new Map(
-        names.flatMap((name, i) => {
-          const count = seen[i] ?? 0;
-          return count === 0 ? [] : [[name, count] as const];
-        }),
+        names
+          .flatMap((name, i) => {
+            const count = seen[i] ?? 0;
+            return count === 0 ? [] : [[name, count] as const];
+          })
+          .sort(([a], [b]) => (a < b ? -1 : 1)),
       ),
       passed: this.#passed,
       lost: this.#lost,
       problems: this.#problems,
     };
+  }
+
+  /**
+   * The tally since the begin or the last call. Numbers of lines and offsets begin anew: for a text that is read
+   * in pieces of whole lines, each of them ended with `end`.
+   */
+  take(): ScanTally {
+    const { tally } = this;
+    this.#lines = 0;
+    this.#bytes = 0;
+    this.#passed = 0;
+    this.#lost = 0;
+    this.#problems = new Problems();
+    this.#names.seen.fill(0);
+    return tally;
   }
 
   /** Where the next bytes may be put, for `filled`: a file is read into it without a copy. Never empty. */

@@ -54,14 +54,24 @@ const OWN = [KIND.set, KIND.changed, KIND.requested, KIND.pageFault].map((kind) 
 
 let compiled: object | undefined;
 
+/** The compiled program, for `useProgram` in another thread; undefined where there can be none. */
+export function program(): object | undefined {
+  if (typeof WebAssembly !== 'undefined') compiled ??= new WebAssembly.Module(assemble(PROGRAM));
+  return compiled;
+}
+
+/** Takes the program as another thread has compiled it. */
+export function useProgram(module: object | undefined): void {
+  compiled = module;
+}
+
 function instantiate(): { readonly buffer: ArrayBuffer; readonly exports: Exports | null } {
   // An engine may be told to make no machine code (node --jitless): then all lines are read the slow way.
   if (typeof WebAssembly === 'undefined') {
     return { buffer: new ArrayBuffer(PAGES * 65536), exports: null };
   }
   const memory = new WebAssembly.Memory({ initial: PAGES });
-  compiled ??= new WebAssembly.Module(assemble(PROGRAM));
-  const { exports } = new WebAssembly.Instance(compiled, { env: { memory } });
+  const { exports } = new WebAssembly.Instance(program() ?? {}, { env: { memory } });
   return { buffer: memory.buffer, exports: exports as Exports };
 }
 

@@ -9,32 +9,10 @@ import {
   NAME_SLOTS,
   NAMES,
 } from './layout.ts';
-import { all, all16, bits32, get, plus } from './words.ts';
+import { all16, bits32, get, plus } from './words.ts';
 
 /** The functions that `run` calls. */
 export const HELPERS = `
-;; The number at an address into $value; where it ends, which is where it began when there is none. Of more than
-;; 16 digits the first 16.
-(func $hex (param $at i32) (result i32)
-  (local $digit v128) (local $letter v128) (local $isDigit v128) (local $n i32)
-  (local.set $digit (v128.load ${get('at')}))
-  (local.set $letter (i8x16.sub (v128.or ${get('digit')} ${all(32)}) ${all('a')}))
-  (local.set $digit (i8x16.sub ${get('digit')} ${all('0')}))
-  (local.set $isDigit (i8x16.le_u ${get('digit')} ${all(9)}))
-  (local.set $n (i32.ctz (i32.xor (i32.const -1) (i8x16.bitmask
-    (v128.or ${get('isDigit')} (i8x16.le_u ${get('letter')} ${all(5)}))))))
-  ;; The last digit first, zeros behind the first.
-  (local.set $digit (i8x16.swizzle
-    (v128.bitselect ${get('digit')} (i8x16.add ${get('letter')} ${all(10)}) ${get('isDigit')})
-    (i8x16.sub (i8x16.splat (i32.sub ${get('n')} (i32.const 1)))
-      (v128.const 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15))))
-  (local.set $digit (v128.or
-    (v128.and ${get('digit')} ${all16(0xff)})
-    (i16x8.shl (i16x8.shr_u ${get('digit')} (i32.const 8)) (i32.const 4))))
-  (global.set $value (i64x2.extract_lane 0
-    (i8x16.narrow_i16x8_u ${get('digit')} ${get('digit')})))
-  (i32.add ${get('at')} ${get('n')}))
-
 ;; A number of sixteen decimal digits, the first one first.
 (func $decimal (param $digits v128) (result i64)
   (local.set $digits (i32x4.dot_i16x8_s

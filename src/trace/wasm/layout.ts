@@ -1,4 +1,7 @@
-import { BATCH_EVENTS, type EventColumns } from '../batch.ts';
+import type { EventColumns } from '../batch.ts';
+
+/** Events that are handed on at once: few enough that their columns stay in a cache. */
+export const BATCH_EVENTS = 1 << 12;
 
 // Where things are in the memory of the fast reader. Offsets in bytes.
 
@@ -90,5 +93,5 @@ export function columnsIn(buffer: ArrayBuffer, from = 0): Omit<EventColumns, 'co
 
 /** The piece of text that is read, with room before and behind that may be looked at. */
 export const WINDOW = (Math.ceil((COLUMNS + COLUMNS_SIZE) / 65536) + 1) * 65536;
-export const WINDOW_SIZE = 1 << 20;
+export const WINDOW_SIZE = 1 << 18;
 export const PAGES = (WINDOW + WINDOW_SIZE) / 65536 + 1;

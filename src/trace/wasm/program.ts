@@ -1,6 +1,7 @@
-import { BATCH_EVENTS, KIND } from '../batch.ts';
+import { KIND } from '../batch.ts';
 import { HELPERS } from './helpers.ts';
 import {
+  BATCH_EVENTS,
   COLUMN_AT,
   COLUMNS,
   CONTEXT_LENGTH,
@@ -13,18 +14,37 @@ import {
   SEEN,
   SKIPPED,
 } from './layout.ts';
-import { all, any, bits32, get, is, must, plus, unless, when } from './words.ts';
+import { all, all16, any, bits32, get, is, must, plus, unless, when } from './words.ts';
 
 // The fast reader, in WebAssembly's text format.
 
-/** Reads a hexadecimal number from an address; its end into a local, which must not be where it began. */
+/**
+ * Reads a hexadecimal number from an address into `read`; its end into a local, which must not be where it began.
+ * Of more than 16 digits the first 16.
+ */
 function hex(from: string, offset: number, end: string): string {
   return `
-    (local.set $${end} (call $hex ${plus(from, offset)}))
-    (br_if $unknown (i32.eq ${get(end)} ${plus(from, offset)}))`;
+    (local.set $digit (v128.load offset=${offset} ${get(from)}))
+    (local.set $letter (i8x16.sub (v128.or ${get('digit')} ${all(32)}) ${all('a')}))
+    (local.set $digit (i8x16.sub ${get('digit')} ${all('0')}))
+    (local.set $isDigit (i8x16.le_u ${get('digit')} ${all(9)}))
+    (local.set $n (i32.ctz (i32.xor (i32.const -1) (i8x16.bitmask
+      (v128.or ${get('isDigit')} (i8x16.le_u ${get('letter')} ${all(5)}))))))
+    (br_if $unknown (i32.eqz ${get('n')}))
+    ;; The last digit first, zeros behind the first.
+    (local.set $digit (i8x16.swizzle
+      (v128.bitselect ${get('digit')} (i8x16.add ${get('letter')} ${all(10)}) ${get('isDigit')})
+      (i8x16.sub (i8x16.splat (i32.sub ${get('n')} (i32.const 1)))
+        (v128.const 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15))))
+    (local.set $digit (v128.or
+      (v128.and ${get('digit')} ${all16(0xff)})
+      (i16x8.shl (i16x8.shr_u ${get('digit')} (i32.const 8)) (i32.const 4))))
+    (local.set $read (i64x2.extract_lane 0
+      (i8x16.narrow_i16x8_u ${get('digit')} ${get('digit')})))
+    (local.set $${end} (i32.add (i32.add ${get(from)} (i32.const ${offset})) ${get('n')}))`;
 }
 
-const VALUE = '(global.get $value)';
+const VALUE = get('read');
 
 /** A frame or an address of a guest as the key: below 2^52. */
 const SET_KEY = `
@@ -262,7 +282,6 @@ const ROW = `
  * there, or is part of a number.
  */
 export const PROGRAM = `
-(global $value i64)
 (global $line i64)
 (global $count i32)
 (global $context i32)
@@ -272,6 +291,7 @@ ${HELPERS}
   (local $eol i32) (local $stop i32) (local $below i32)
   (local $mask i64) (local $total i64) (local $time f64) (local $digits v128)
   (local $kind i32) (local $level i32) (local $flags i32)
+  (local $digit v128) (local $letter v128) (local $isDigit v128) (local $read i64)
   (local $key i64) (local $value i64) (local $before i64)
   (block $unknown
     (loop $lines

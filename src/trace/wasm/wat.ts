@@ -50,21 +50,37 @@ const OPS: Readonly<Record<string, number>> = {
   'f64.convert_i64_u': 0xba,
 };
 
+/** Instructions that name a label, a function or a variable. */
+const INDEXED: Readonly<Record<string, readonly [number, 'labels' | keyof Scope]>> = {
+  br: [0x0c, 'labels'],
+  br_if: [0x0d, 'labels'],
+  call: [0x10, 'functions'],
+  'local.get': [0x20, 'locals'],
+  'local.set': [0x21, 'locals'],
+  'global.get': [0x23, 'globals'],
+  'global.set': [0x24, 'globals'],
+};
+
 /** Loads and stores: the opcode; alignment is a hint, and none is given. */
-const MEMORY: Readonly<Record<string, number>> = {
-  'i32.load': 0x28,
-  'i64.load': 0x29,
-  'i32.load8_u': 0x2d,
-  'i32.load16_u': 0x2f,
-  'i32.store': 0x36,
-  'i64.store': 0x37,
-  'f64.store': 0x39,
-  'i32.store8': 0x3a,
-  'i32.store16': 0x3b,
+const MEMORY: Readonly<Record<string, readonly number[]>> = {
+  'v128.load': [0xfd, 0],
+  'i32.load': [0x28],
+  'i64.load': [0x29],
+  'i32.load8_u': [0x2d],
+  'i32.load16_u': [0x2f],
+  'i32.store': [0x36],
+  'i64.store': [0x37],
+  'f64.store': [0x39],
+  'i32.store8': [0x3a],
+  'i32.store16': [0x3b],
 };
 
 /** After the byte 0xfd. */
 const VECTOR: Readonly<Record<string, number>> = {
+  'v128.const': 12,
+  'i8x16.shuffle': 13,
+  'i32x4.extract_lane': 27,
+  'i64x2.extract_lane': 29,
   'i8x16.swizzle': 14,
   'i8x16.splat': 15,
   'i8x16.eq': 35,
@@ -83,6 +99,14 @@ const VECTOR: Readonly<Record<string, number>> = {
   'i16x8.add': 142,
   'i16x8.mul': 149,
   'i32x4.dot_i16x8_s': 186,
+};
+
+/** Numbers between the name and the operands. */
+const LANES: Readonly<Record<string, number>> = {
+  'v128.const': 16,
+  'i8x16.shuffle': 16,
+  'i32x4.extract_lane': 1,
+  'i64x2.extract_lane': 1,
 };
 
 function unsigned(value: number): readonly number[] {
@@ -148,119 +172,105 @@ interface Scope {
   readonly locals: readonly string[];
 }
 
-/** The bytes of instructions, given the labels around them from the inside out. */
-function code(nodes: readonly Node[], scope: Scope, labels: readonly string[]): readonly number[] {
-  return nodes.flatMap((node) => {
-    if (typeof node === 'string') throw new Error(`not in parentheses: ${node}`);
-    return instruction(node, scope, labels);
-  });
-}
+/** Writes the bytes of instructions, in scope and within labels, from the inside out. */
+class Coder {
+  readonly bytes: number[] = [];
+  readonly #scope: Scope;
+  readonly #labels: string[] = [];
 
-function instruction(
-  [head, ...rest]: readonly Node[],
-  scope: Scope,
-  labels: readonly string[],
-): readonly number[] {
-  const op = word(head);
-  const operands = (from: number): readonly number[] => code(rest.slice(from), scope, labels);
-  const [first] = rest;
-  switch (op) {
-    case 'block':
-    case 'loop':
-      return [
-        op === 'block' ? 0x02 : 0x03,
-        VOID,
-        ...code(rest.slice(1), scope, [word(first), ...labels]),
-        0x0b,
-      ];
-    case 'if':
-      return choice(rest, scope, labels);
-    case 'br':
-      return [...operands(1), 0x0c, ...unsigned(indexIn(labels, first))];
-    case 'br_if':
-      return [...operands(1), 0x0d, ...unsigned(indexIn(labels, first))];
-    case 'call':
-      return [...operands(1), 0x10, ...unsigned(indexIn(scope.functions, first))];
-    case 'local.get':
-      return [0x20, ...unsigned(indexIn(scope.locals, first))];
-    case 'local.set':
-      return [...operands(1), 0x21, ...unsigned(indexIn(scope.locals, first))];
-    case 'local.tee':
-      return [...operands(1), 0x22, ...unsigned(indexIn(scope.locals, first))];
-    case 'global.get':
-      return [0x23, ...unsigned(indexIn(scope.globals, first))];
-    case 'global.set':
-      return [...operands(1), 0x24, ...unsigned(indexIn(scope.globals, first))];
-    case 'i32.const':
-      return [0x41, ...signed(BigInt.asIntN(32, BigInt(word(first))))];
-    case 'i64.const':
-      return [0x42, ...signed(BigInt.asIntN(64, BigInt(word(first))))];
-    case 'f64.const':
-      return [0x44, ...new Uint8Array(Float64Array.of(Number(word(first))).buffer)];
-    case 'v128.const':
-      return [0xfd, 12, ...rest.map((lane) => Number(word(lane)) & 0xff)];
-    case 'i8x16.shuffle':
-      return [...operands(16), 0xfd, 13, ...rest.slice(0, 16).map((lane) => Number(word(lane)))];
-    case 'i64x2.extract_lane':
-      return [...operands(1), 0xfd, 29, Number(word(first))];
-    case 'i32x4.extract_lane':
-      return [...operands(1), 0xfd, 27, Number(word(first))];
-    case 'v128.load': {
-      const { offset, from } = offsetOf(rest);
-      return [...operands(from), 0xfd, 0, 0, ...unsigned(offset)];
+  constructor(scope: Scope) {
+    this.#scope = scope;
+  }
+
+  /** All of a list from an index on. */
+  code(nodes: readonly Node[], from = 0): void {
+    for (let i = from; i < nodes.length; i += 1) {
+      const node = nodes[i];
+      if (typeof node === 'string' || node === undefined) {
+        throw new Error(`not in parentheses: ${node}`);
+      }
+      this.#instruction(node);
     }
   }
-  return plain(op, rest, operands);
-}
 
-/** "offset=4", when it is there, and where the operands begin. */
-function offsetOf([first]: readonly Node[]): { readonly offset: number; readonly from: number } {
-  const isOffset = typeof first === 'string';
-  return { offset: isOffset ? Number(first.replace('offset=', '')) : 0, from: isOffset ? 1 : 0 };
-}
-
-function plain(
-  op: string,
-  rest: readonly Node[],
-  operands: (from: number) => readonly number[],
-): readonly number[] {
-  const memory = MEMORY[op];
-  if (memory !== undefined) {
-    const { offset, from } = offsetOf(rest);
-    return [...operands(from), memory, 0, ...unsigned(offset)];
+  #instruction(list: readonly Node[]): void {
+    const op = word(list[0]);
+    const indexed = INDEXED[op];
+    if (indexed !== undefined) {
+      const [opcode, space] = indexed;
+      const names = space === 'labels' ? this.#labels : this.#scope[space];
+      this.code(list, 2);
+      this.bytes.push(opcode, ...unsigned(indexIn(names, list[1])));
+      return;
+    }
+    switch (op) {
+      case 'block':
+      case 'loop':
+        this.bytes.push(op === 'block' ? 0x02 : 0x03, VOID);
+        this.#within(word(list[1]), list, 2);
+        this.bytes.push(0x0b);
+        return;
+      case 'if':
+        this.#choice(list);
+        return;
+      case 'i32.const':
+        this.bytes.push(0x41, ...signed(BigInt.asIntN(32, BigInt(word(list[1])))));
+        return;
+      case 'i64.const':
+        this.bytes.push(0x42, ...signed(BigInt.asIntN(64, BigInt(word(list[1])))));
+        return;
+      case 'f64.const':
+        this.bytes.push(0x44, ...new Uint8Array(Float64Array.of(Number(word(list[1]))).buffer));
+        return;
+      default:
+        this.#other(op, list);
+    }
   }
-  const vector = VECTOR[op];
-  if (vector !== undefined) return [...operands(0), 0xfd, ...unsigned(vector)];
-  const opcode = OPS[op];
-  if (opcode === undefined) throw new Error(`unknown instruction: ${op}`);
-  return [...operands(0), opcode];
+
+  #within(label: string, list: readonly Node[], from: number): void {
+    this.#labels.unshift(label);
+    this.code(list, from);
+    this.#labels.shift();
+  }
+
+  /** (if CONDITION (then ...) (else ...)?) */
+  #choice([, condition, then, otherwise]: readonly Node[]): void {
+    if (!isList(condition) || !isList(then)) throw new Error('an if without condition or then');
+    this.#instruction(condition);
+    this.bytes.push(0x04, VOID);
+    this.#within('', then, 1);
+    if (isList(otherwise)) {
+      this.bytes.push(0x05);
+      this.#within('', otherwise, 1);
+    }
+    this.bytes.push(0x0b);
+  }
+
+  #other(op: string, list: readonly Node[]): void {
+    const vector = VECTOR[op];
+    const memory = MEMORY[op];
+    const plain = OPS[op];
+    if (vector !== undefined) {
+      const lanes = LANES[op] ?? 0;
+      this.code(list, 1 + lanes);
+      this.bytes.push(0xfd, ...unsigned(vector));
+      for (const lane of list.slice(1, 1 + lanes)) this.bytes.push(Number(word(lane)) & 0xff);
+    } else if (memory !== undefined) {
+      const [, first] = list;
+      const isOffset = typeof first === 'string';
+      this.code(list, isOffset ? 2 : 1);
+      const offset = isOffset ? Number(first.replace('offset=', '')) : 0;
+      this.bytes.push(...memory, 0, ...unsigned(offset));
+    } else {
+      if (plain === undefined) throw new Error(`unknown instruction: ${op}`);
+      this.code(list, 1);
+      this.bytes.push(plain);
+    }
+  }
 }
 
-/** (if (result i32)? CONDITION (then ...) (else ...)?) */
-function choice(
-  parts: readonly Node[],
-  scope: Scope,
-  labels: readonly string[],
-): readonly number[] {
-  const isNamed = (node: Node | undefined, name: string): node is readonly Node[] =>
-    Array.isArray(node) && node[0] === name;
-  const [first] = parts;
-  const type = isNamed(first, 'result') ? typeOf(first[1]) : VOID;
-  const inner = ['', ...labels];
-  const condition = parts.filter(
-    (node) => !['result', 'then', 'else'].some((name) => isNamed(node, name)),
-  );
-  const body = (name: string): readonly number[] =>
-    parts.flatMap((node) => (isNamed(node, name) ? code(node.slice(1), scope, inner) : []));
-  const otherwise = body('else');
-  return [
-    ...code(condition, scope, labels),
-    0x04,
-    type,
-    ...body('then'),
-    ...(otherwise.length > 0 ? [0x05, ...otherwise] : []),
-    0x0b,
-  ];
+function isList(node: Node | undefined): node is readonly Node[] {
+  return Array.isArray(node);
 }
 
 interface Signature {
@@ -311,12 +321,11 @@ export function assemble(source: string): Uint8Array<ArrayBuffer> {
   ]);
   const bodies = functions.map((f) => {
     const locals = [...f.params, ...f.locals].map(([name]) => name);
-    const bytes = [
-      ...counted(f.locals.map(([, type]) => [1, type])),
-      ...code(f.body, { ...scope, locals }, []),
-      0x0b,
-    ];
-    return [...unsigned(bytes.length), ...bytes];
+    const coder = new Coder({ ...scope, locals });
+    coder.bytes.push(...counted(f.locals.map(([, type]) => [1, type])));
+    coder.code(f.body);
+    coder.bytes.push(0x0b);
+    return [...unsigned(coder.bytes.length), ...coder.bytes];
   });
   const zero = (type: number): readonly number[] => [type === I32 ? 0x41 : 0x42, 0, 0x0b];
   const exported = (name: string): readonly number[] => text(name.replace('$', ''));
