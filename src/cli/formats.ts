@@ -18,6 +18,11 @@ export const SPTE_FORMATS = ['text', 'json', 'svg'] as const;
 
 export type SpteFormat = (typeof SPTE_FORMATS)[number];
 
+/** What `audit` can print. */
+export const AUDIT_FORMATS = ['text', 'json', 'jsonl', 'csv', 'sarif', 'perfetto', 'svg'] as const;
+
+export type AuditFormat = (typeof AUDIT_FORMATS)[number];
+
 /** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
@@ -29,6 +34,9 @@ export const SCHEMA_NAMES = [
   'doctor',
   'fleet',
   'spte',
+
+  'audit',
+  'audit-region',
   'conform',
   'rule',
   'policies',

@@ -1,3 +1,4 @@
+import { auditSchema, regionSchema } from '../../report/audit/schema.ts';
 import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
 import { diffSchema } from '../../report/diff/schema.ts';
 
@@ -21,6 +22,8 @@ const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   matrix: matrixSchema,
   doctor: doctorSchema,
   fleet: fleetSchema,
+  audit: auditSchema,
+  'audit-region': regionSchema,
   capture: captureSchema,
   spte: spteSchema,
   conform: conformSchema,

@@ -1,0 +1,246 @@
+import { printable, refuse } from '../../base/diagnostic.ts';
+import { type TraceSource as Opened, openTrace, readTraceText } from '../../host/trace-source.ts';
+import type { Damage, TraceSource } from '../../report/audit/document.ts';
+import type { EventBatch } from '../../trace/batch.ts';
+import { type ByteSource, bytesSource } from '../../trace/binary/source.ts';
+import type { BinaryTrace } from '../../trace/binary/trace.ts';
+import { PROBLEM_KINDS, type ProblemKind } from '../../trace/problems.ts';
+import { type ScanTally, TextScanner } from '../../trace/scan.ts';
+import { binaryOf, rangesOf } from './binary.ts';
+import { eventLine } from './event-line.ts';
+import { LinePicker, type Mark, markBefore } from './trace-lines.ts';
+
+/** An event that is to be shown. */
+export interface Wanted {
+  readonly place: number;
+  /** Part of its text, which tells it from others at the same place. */
+  readonly mark: string | null;
+}
+
+/** A trace that was read. */
+export interface ReadTrace {
+  readonly source: TraceSource;
+  /** The text of events, in the order in which they were asked for; null: it was not kept. */
+  readonly textOf: (wanted: readonly Wanted[]) => readonly (string | null)[];
+  readonly close: () => void;
+}
+
+export type Take = (batch: EventBatch) => void;
+
+const PIECE = 1 << 20;
+/** Of what cannot be read again so much is kept, for the lines of findings. */
+const KEPT_MAX = 64 * 2 ** 20;
+/** A binary trace that cannot be read in ranges is taken into memory. */
+const MEMORY_MAX = 2 ** 30;
+
+const WORDS: Readonly<Record<ProblemKind, string>> = {
+  unreadable: 'events whose fields could not be read',
+  interleaved: 'lines in which two writers are mixed',
+  raw: 'events printed with the trace options raw or hex, which lose the fields',
+  garbage: 'lines with bytes that no text has',
+  long: 'lines longer than any event',
+  unended: 'line without an end, so that a number may be cut',
+  noise: 'lines that are no event',
+};
+const NO_LOSS: ReadonlySet<ProblemKind> = new Set(['noise', 'unended', 'unreadable']);
+
+// ---- text -------------------------------------------------------------------------------------
+
+function damageOf({ problems }: ScanTally): readonly Damage[] {
+  return PROBLEM_KINDS.flatMap((kind) => {
+    const count = problems.count(kind);
+    if (count === 0) return [];
+    const first = problems.first
+      .filter((p) => p.kind === kind)
+      .map(({ line, column, text }) => ({ place: line, column, text: printable(text) }));
+    return [{ what: WORDS[kind], count, isLoss: !NO_LOSS.has(kind), first }];
+  });
+}
+
+function pickFrom(file: ByteSource, marks: readonly Mark[], line: number): string | null {
+  const mark = markBefore(marks, line);
+  const picker = new LinePicker(new Set([line]), mark.line);
+  for (let at = mark.offset; at < file.size && !picker.isDone; at += PIECE)
+    picker.push(file.read(at, PIECE));
+  picker.end();
+  return picker.found.get(line) ?? null;
+}
+
+/** The bytes of a pipe, or of what is packed, as far as they are kept. */
+async function* keeping(
+  chunks: AsyncIterable<Uint8Array>,
+  kept: Uint8Array[],
+): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size <= KEPT_MAX) kept.push(chunk.slice());
+    yield chunk;
+  }
+}
+
+function refuseNoTrace({ path }: Opened, { events, problems, lines }: ScanTally): void {
+  // With the trace option raw it is a trace, and says nothing.
+  if (events.size > 0 || problems.total === 0 || problems.count('raw') > 0) return;
+  const name = path === '-' ? 'standard input' : printable(path);
+  const count = lines === 1 ? 'its line is no event' : `none of its ${lines} lines is an event`;
+  refuse(
+    `${name} is no trace: ${count}`,
+    'give the text of ftrace, trace-cmd report or perf script, or a trace.dat or perf.data',
+  );
+}
+
+async function readText(opened: Opened, take: Take): Promise<ReadTrace> {
+  const { fd, size } = opened;
+  const marks: Mark[] = [];
+  const kept: Uint8Array[] = [];
+  const source = fd === null ? { ...opened, chunks: keeping(opened.chunks, kept) } : opened;
+  const tally = await readTraceText(source, {
+    take,
+    progress: (offset, lines) => {
+      if (fd !== null) marks.push({ line: lines + 1, offset });
+    },
+  });
+  refuseNoTrace(opened, tally);
+  const ranges = fd !== null && size !== null ? rangesOf(fd, size) : null;
+  return {
+    source: {
+      file: opened.path,
+      form: 'text',
+      unit: 'line',
+      bytes: tally.bytes,
+      lines: tally.lines,
+      about: [],
+      damaged: damageOf(tally),
+    },
+    textOf(wanted) {
+      if (ranges !== null) return wanted.map(({ place }) => pickFrom(ranges, marks, place));
+      const picker = new LinePicker(new Set(wanted.map(({ place }) => place)));
+      for (const piece of kept) picker.push(piece);
+      return wanted.map(({ place }) => picker.found.get(place) ?? null);
+    },
+    close: opened.close,
+  };
+}
+
+// ---- binary -----------------------------------------------------------------------------------
+
+function aboutOf({ about }: BinaryTrace): readonly string[] {
+  const { recorder, system, clock, isSeconds, cpus, buffers, compression } = about;
+  const ticks = isSeconds ? '' : ', which counts ticks and not seconds';
+  const names = buffers.map((name) => printable(name === '' ? 'top' : name)).join(' ');
+  return [
+    ...(recorder === null ? [] : [`recorded by ${printable(recorder)}`]),
+    ...(system === null ? [] : [`on ${printable(system)}`]),
+    `${cpus} CPUs${clock === null ? '' : `, clock ${printable(clock)}${ticks}`}`,
+    ...(buffers.length > 1 ? [`buffers: ${names}`] : []),
+    ...(compression === null ? [] : [`compressed with ${compression}`]),
+  ];
+}
+
+function binaryDamage({ problems, counts }: BinaryTrace): readonly Damage[] {
+  const many = (what: string, count: number): readonly Damage[] =>
+    count === 0 ? [] : [{ what, count, isLoss: true, first: [] }];
+  return [
+    ...problems.list.map(({ offset, message }) => ({
+      what: message,
+      count: 1,
+      isLoss: true,
+      first: [{ place: offset, column: 1, text: '' }],
+    })),
+    ...many('further problems', problems.unlisted),
+    ...many('records whose event is not described', counts.unknown),
+  ];
+}
+
+/** Events as lines: the trace is read once more, until all are found. */
+function eventsAt(source: ByteSource, wanted: readonly Wanted[]): readonly (string | null)[] {
+  const places = new Set(wanted.map(({ place }) => place));
+  const found: (string | null)[] = wanted.map(() => null);
+  let open = wanted.length;
+  for (const batch of open === 0 ? [] : (binaryOf(source)?.batches() ?? [])) {
+    for (let i = 0; i < batch.count && open > 0; i += 1) {
+      if (!places.has(batch.place[i] ?? -1)) continue;
+      const line = eventLine(batch, i);
+      wanted.forEach(({ place, mark }, n) => {
+        if (found[n] !== null || place !== batch.place[i]) return;
+        if (mark !== null && !line.includes(mark)) return;
+        found[n] = line;
+        open -= 1;
+      });
+    }
+    if (open === 0) break;
+  }
+  return found;
+}
+
+async function bytesOf({ path, fd, size, chunks }: Opened): Promise<ByteSource> {
+  if (fd !== null && size !== null) return rangesOf(fd, size);
+  const all: Uint8Array[] = [];
+  let sum = 0;
+  for await (const chunk of chunks) {
+    sum += chunk.length;
+    if (sum > MEMORY_MAX)
+      refuse(
+        `${printable(path)} is a binary trace of more than 1 GiB that cannot be read in ranges`,
+        'give it as a file that is not packed',
+      );
+    all.push(chunk.slice());
+  }
+  return bytesSource(Buffer.concat(all));
+}
+
+async function readBinary(opened: Opened, take: Take): Promise<ReadTrace> {
+  const bytes = await bytesOf(opened);
+  const trace = binaryOf(bytes);
+  if (trace === null) return refuse(`${printable(opened.path)} is damaged at its begin`);
+  for (const batch of trace.batches()) take(batch);
+  // A latency tracer writes text into the file; what is in it counts as well.
+  for (const part of trace.texts) {
+    const scanner = new TextScanner({ emit: take });
+    for (const piece of part.pieces()) scanner.push(piece);
+    scanner.end();
+  }
+  const { format, version } = trace.about;
+  return {
+    source: {
+      file: opened.path,
+      form: `${format} ${version}`.trim(),
+      unit: 'offset',
+      bytes: bytes.size,
+      lines: null,
+      about: aboutOf(trace),
+      damaged: binaryDamage(trace),
+    },
+    textOf: (wanted) => eventsAt(bytes, wanted),
+    close: opened.close,
+  };
+}
+
+// ---- either -----------------------------------------------------------------------------------
+
+/**
+ * Reads a trace and hands on its events.
+ *
+ * @param path "-": standard input
+ * @param take gets each batch, valid until it returns
+ * @throws InputError when it cannot be read, or is no trace
+ */
+export async function readTrace(path: string, take: Take): Promise<ReadTrace> {
+  const opened = await openTrace(path);
+  try {
+    const read = await (opened.form === 'text' ? readText(opened, take) : readBinary(opened, take));
+    if (opened.packing === null) return read;
+    const { source } = read;
+    const why = opened.cut();
+    const cut: readonly Damage[] =
+      why === null
+        ? []
+        : [{ what: `end that cannot be unpacked (${why})`, count: 1, isLoss: true, first: [] }];
+    const form = `${source.form}, ${opened.packing}`;
+    return { ...read, source: { ...source, form, damaged: [...source.damaged, ...cut] } };
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
+}
