@@ -78,9 +78,12 @@ export function useProgram(module: object | undefined): void {
 const OWN_KINDS = new Uint8Array(16);
 for (const { kind } of OWN) OWN_KINDS[kind] = 1;
 
-function instantiate(): { readonly buffer: ArrayBuffer; readonly exports: Exports | null } {
+function instantiate(isFast: boolean): {
+  readonly buffer: ArrayBuffer;
+  readonly exports: Exports | null;
+} {
   // An engine may be told to make no machine code (node --jitless): then all lines are read the slow way.
-  if (typeof WebAssembly === 'undefined') {
+  if (typeof WebAssembly === 'undefined' || !isFast) {
     return { buffer: new ArrayBuffer(PAGES * 65536), exports: null };
   }
   const memory = new WebAssembly.Memory({ initial: PAGES });
@@ -104,8 +107,9 @@ export class FastLines {
   readonly #view: DataView;
   readonly #skipped: Uint8Array;
 
-  constructor(skipped: Uint8Array) {
-    const { buffer, exports } = instantiate();
+  /** @param isFast false: it knows no line */
+  constructor(skipped: Uint8Array, isFast: boolean) {
+    const { buffer, exports } = instantiate(isFast);
     this.#exports = exports;
     this.#bytes = new Uint8Array(buffer);
     this.#view = new DataView(buffer);
