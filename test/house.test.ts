@@ -23,6 +23,18 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   conform: ['base', 'cite', 'x86', 'linux', 'peers', 'kvm'],
   compare: ['base', 'cite', 'facts', 'x86', 'linux', 'platform', 'kvm', 'resolve'],
   doctor: ['base', 'cite', 'facts', 'x86', 'linux', 'platform', 'kvm', 'resolve', 'trace'],
+  audit: [
+    'base',
+    'cite',
+    'facts',
+    'x86',
+    'linux',
+    'platform',
+    'kvm',
+    'trace',
+    'resolve',
+    'compare',
+  ],
   report: [
     'base',
     'cite',
@@ -34,6 +46,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'resolve',
     'compare',
     'doctor',
+    'audit',
   ],
   host: ['base', 'doctor', 'linux', 'kvm'],
   cli: [
@@ -52,6 +65,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'report',
     'host',
     'trace',
+    'audit',
   ],
 };
 

@@ -28,6 +28,8 @@ export const KIND = {
   lost: 13,
   /** An event of this list whose fields could not be read: key the index of its name */
   unreadable: 14,
+  /** What a program wrote to trace_marker (tracing_mark_write, print): key the index of its text */
+  mark: 15,
 } as const;
 export type Kind = (typeof KIND)[keyof typeof KIND];
 
@@ -58,7 +60,7 @@ export interface EventColumns {
   readonly beforeLo: Uint32Array;
 }
 
-/** Events in the order of the trace. Names of `other` and `unreadable` events are in `names`, by index. */
+/** Events in the order of the trace. `names` has the names of `other` and `unreadable` events and the texts of marks, by index. */
 export interface EventBatch extends EventColumns {
   readonly names: readonly string[];
 }

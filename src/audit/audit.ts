@@ -1,0 +1,279 @@
+import type { KernelVersion } from '../linux/version.ts';
+import { type EventBatch, KIND } from '../trace/batch.ts';
+import type { MtrrType } from '../x86/types.ts';
+import { frameOf, HostJoin, type HostPages, type JoinRow } from './host-pages.ts';
+import { leafType, typeMask, WORD } from './leaf-word.ts';
+import { type AuditPaging, PagingVotes } from './paging.ts';
+import type { EmulatedWrites, Installs, VmState } from './vm.ts';
+import { momentAt } from './vm.ts';
+import type { Moment, Region } from './vm-map.ts';
+import { type ToldBy, type VmId, VmSorter, type VmSources } from './vms.ts';
+
+export interface AuditOptions extends VmSources {
+  /** Null or absent: inferred from the entries. */
+  readonly paging?: AuditPaging | null;
+  readonly kernel?: KernelVersion | null;
+  /** What the host knows of its page frames; null or absent: it was not asked. */
+  readonly host?: HostPages | null;
+}
+
+/** Leaves that kvm_mmu_set_spte printed as present. */
+export interface AuditCount {
+  readonly paging: AuditPaging | null;
+  /** Null: of NPT and shadow paging, and a reserved type. */
+  readonly memtype: MtrrType | null;
+  readonly ipat: boolean | null;
+  /** Of NPT and shadow paging; 0 in every kernel. */
+  readonly patIndex: number | null;
+  readonly level: number;
+  readonly installs: number;
+  readonly first: Moment;
+  readonly firstGfn: number;
+  readonly last: Moment;
+}
+
+export interface AuditRegion {
+  readonly gfnStart: number;
+  /** The first page behind it. */
+  readonly gfnEnd: number;
+  /** 1: system management mode. */
+  readonly asId: number;
+  readonly memtype: MtrrType | null;
+  readonly ipat: boolean | null;
+  readonly patIndex: number | null;
+  readonly level: number;
+  readonly writable: boolean;
+  /** False: events were lost since, it may have changed. */
+  readonly sure: boolean;
+  readonly since: Moment;
+  readonly until: Moment;
+  readonly changes: number;
+  readonly before: { readonly memtype: MtrrType | null; readonly ipat: boolean | null } | null;
+}
+
+/** Events that the kernel lost, or that are not there. */
+export interface Gap extends Moment {
+  /** Null: the kernel does not say how many. */
+  readonly lost: number | null;
+}
+
+export interface AuditVm {
+  readonly id: VmId;
+  readonly events: number;
+  readonly sptes: number;
+  readonly threads: number;
+  readonly counts: readonly AuditCount[];
+  readonly regions: readonly AuditRegion[];
+  readonly state: VmState;
+  readonly join: readonly JoinRow[];
+  readonly emulated: EmulatedWrites | null;
+}
+
+/** What is in a trace. */
+export interface AuditResult {
+  readonly events: number;
+  readonly sptes: number;
+  readonly paging: AuditPaging | null;
+  readonly votes: PagingVotes;
+  readonly told: ToldBy;
+  readonly ambiguous: number;
+  readonly vms: readonly AuditVm[];
+  /** Of all VMs. */
+  readonly counts: readonly AuditCount[];
+  readonly gaps: readonly Gap[];
+  /** All of them; `gaps` has the first ones. */
+  readonly gapCount: number;
+  readonly lost: number;
+  readonly unreadable: readonly Unreadable[];
+  readonly unreadableCount: number;
+  /** Names of other events, with how many there were. */
+  readonly others: ReadonlyMap<string, number>;
+  /** Bytes of the maps. */
+  readonly bytes: number;
+  /** The clock went backwards: several buffers were put one behind the other, or it is not one clock. */
+  readonly backwards: { readonly times: number; readonly first: Moment } | null;
+  readonly joined: boolean;
+}
+
+export interface Unreadable extends Moment {
+  readonly name: string;
+}
+
+/** Gaps and unreadable events that are kept with their place; all are counted. */
+export const PLACES_MAX = 64;
+/** Names of other events that are kept. */
+const NAMES_MAX = 1024;
+/** A step back by less is two CPUs that print at the same time. */
+const CLOCK_SLACK = 0.01;
+
+function isVmEvent(kind: number): boolean {
+  return kind <= KIND.exit;
+}
+
+/** Takes batches in the order of the trace; memory grows with the guests, not with the trace. */
+export class Audit {
+  readonly #votes: PagingVotes;
+  readonly #sorter: VmSorter;
+  readonly #joins = new Map<VmState, HostJoin>();
+  readonly #host: HostPages | null;
+  readonly #gaps: Gap[] = [];
+  readonly #unreadable: Unreadable[] = [];
+  readonly #others = new Map<string, number>();
+  #events = 0;
+  #gapCount = 0;
+  #lost = 0;
+  #unreadableCount = 0;
+  #time = Number.NEGATIVE_INFINITY;
+  #backwards: { times: number; first: Moment } | null = null;
+
+  constructor(options: AuditOptions = {}) {
+    this.#votes = new PagingVotes(options.paging ?? null, options.kernel ?? null);
+    this.#sorter = new VmSorter(this.#votes, options);
+    this.#host = options.host ?? null;
+  }
+
+  push(batch: EventBatch): void {
+    for (let i = 0; i < batch.count; i += 1) {
+      const kind = batch.kind[i] ?? 0;
+      this.#events += 1;
+      this.#clock(batch, i);
+      if (!isVmEvent(kind)) {
+        this.#aside(batch, i, kind);
+        continue;
+      }
+      const vm = this.#sorter.vmOf(batch, i);
+      if (vm === null) continue;
+      vm.take(batch, i);
+      if (kind === KIND.set && this.#host !== null) this.#join(vm, this.#host, batch, i);
+    }
+  }
+
+  #join(vm: VmState, host: HostPages, batch: EventBatch, i: number): void {
+    let join = this.#joins.get(vm);
+    if (join === undefined) {
+      join = new HostJoin(host);
+      this.#joins.set(vm, join);
+    }
+    const frame = frameOf(batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0, batch.level[i] ?? 1);
+    join.take(frame, batch, i);
+  }
+
+  #clock(batch: EventBatch, i: number): void {
+    const time = batch.time[i] ?? Number.NaN;
+    if (time < this.#time - CLOCK_SLACK) {
+      const first = this.#backwards?.first ?? momentAt(batch, i);
+      this.#backwards = { times: (this.#backwards?.times ?? 0) + 1, first };
+    }
+    if (!Number.isNaN(time)) this.#time = time;
+  }
+
+  #aside(batch: EventBatch, i: number, kind: number): void {
+    const key = batch.key[i] ?? 0;
+    if (kind === KIND.lost) {
+      this.#gapCount += 1;
+      const lost = key < 0 ? null : key;
+      this.#lost += lost ?? 0;
+      if (this.#gaps.length < PLACES_MAX) this.#gaps.push({ ...momentAt(batch, i), lost });
+      for (const vm of this.#sorter.vms.values()) vm.doubt();
+    } else if (kind === KIND.unreadable) {
+      this.#unreadableCount += 1;
+      const name = batch.names[key] ?? '';
+      if (this.#unreadable.length < PLACES_MAX)
+        this.#unreadable.push({ ...momentAt(batch, i), name });
+    } else if (kind === KIND.other) {
+      const name = batch.names[key] ?? '';
+      const before = this.#others.get(name);
+      if (before !== undefined || this.#others.size < NAMES_MAX)
+        this.#others.set(name, (before ?? 0) + 1);
+    }
+  }
+
+  result(): AuditResult {
+    const paging = this.#votes.paging;
+    const isEpt = this.#votes.isEpt ?? true;
+    const vms = [...this.#sorter.vms]
+      .filter(([, state]) => state.events > 0)
+      .sort(([a], [b]) => (a ?? -1) - (b ?? -1))
+      .map(([id, state]) => this.#vm(id, state, paging, isEpt));
+    return {
+      events: this.#events,
+      sptes: vms.reduce((sum, vm) => sum + vm.sptes, 0),
+      paging,
+      votes: this.#votes,
+      told: this.#sorter.told,
+      ambiguous: this.#sorter.ambiguous,
+      vms,
+      counts: merged(vms.flatMap((vm) => vm.counts)),
+      gaps: this.#gaps,
+      gapCount: this.#gapCount,
+      lost: this.#lost,
+      unreadable: this.#unreadable,
+      unreadableCount: this.#unreadableCount,
+      others: this.#others,
+      bytes: vms.reduce((sum, vm) => sum + vm.state.maps.reduce((n, map) => n + map.bytes, 0), 0),
+      backwards: this.#backwards,
+      joined: this.#host !== null,
+    };
+  }
+
+  #vm(id: VmId, state: VmState, paging: AuditPaging | null, isEpt: boolean): AuditVm {
+    return {
+      id,
+      events: state.events,
+      sptes: state.sptes,
+      threads: state.threads.size,
+      counts: merged(state.installs.map((row) => countOf(row, paging, isEpt))),
+      regions: state.maps.flatMap((map, asId) =>
+        map.regions(typeMask(isEpt)).map((region) => regionOf(region, asId, isEpt)),
+      ),
+      state,
+      join: this.#joins.get(state)?.rows(isEpt) ?? [],
+      emulated: state.emulated,
+    };
+  }
+}
+
+function regionOf(region: Region, asId: number, isEpt: boolean): AuditRegion {
+  const { gfnStart, gfnEnd, level, word, since, until, changes, before } = region;
+  return {
+    gfnStart,
+    gfnEnd,
+    asId,
+    ...leafType(word, isEpt),
+    level,
+    writable: (word & WORD.writable) !== 0,
+    sure: (word & WORD.unsure) === 0,
+    since,
+    until,
+    changes,
+    before: before === null ? null : leafType(before, isEpt),
+  };
+}
+
+function countOf(row: Installs, paging: AuditPaging | null, isEpt: boolean): AuditCount {
+  const { level, word, installs, first, firstGfn, last } = row;
+  return { paging, ...leafType(word, isEpt), level, installs, first, firstGfn, last };
+}
+
+function earlier(a: AuditCount, b: AuditCount): AuditCount {
+  return a.first.place <= b.first.place ? a : b;
+}
+
+/** One row for each kind of leaf, by type, IPAT and level. */
+function merged(counts: readonly AuditCount[]): readonly AuditCount[] {
+  const rows = new Map<string, AuditCount>();
+  for (const count of counts) {
+    const { memtype, ipat, patIndex, level } = count;
+    const key = `${memtype} ${ipat} ${patIndex} ${level}`;
+    const before = rows.get(key);
+    if (before === undefined) {
+      rows.set(key, count);
+      continue;
+    }
+    const { first, firstGfn } = earlier(before, count);
+    const last = before.last.place >= count.last.place ? before.last : count.last;
+    const installs = before.installs + count.installs;
+    rows.set(key, { ...before, installs, first, firstGfn, last });
+  }
+  return [...rows.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+}

@@ -1,0 +1,106 @@
+import type { EventBatch } from '../trace/batch.ts';
+import type { PatType } from '../x86/types.ts';
+import { leafType, leafWord, SPTE, spteClass, typeMask } from './leaf-word.ts';
+import { momentOf } from './paging.ts';
+import type { Moment } from './vm-map.ts';
+
+/** What the host knows of a page frame. `device`: no page, and no RAM by the firmware's list. */
+export interface PageKind {
+  readonly kind: 'ram' | 'reserved' | 'device' | 'hidden-ram';
+  /** The type that the host tracks for it; null: not known. */
+  readonly memtype: PatType | null;
+}
+
+/** Asked once for each entry that is installed. Null: not known. */
+export interface HostPages {
+  readonly kindOf: (pfn: number) => PageKind | null;
+  /** Whether all frames of a huge page are alike; null: not known. */
+  readonly alike?: (pfn: number, pages: number) => boolean | null;
+}
+
+/** Page frame of a leaf; with SME or SEV the encryption bit is part of it. */
+export function frameOf(hi: number, lo: number, level: number): number {
+  const pfn = (hi & 0xf_ffff) * 2 ** 20 + Math.floor(lo / 4096);
+  return pfn - (pfn % 512 ** (level - 1));
+}
+
+/** Guest pages of one kind on the host and with one type in KVM's entry. */
+export interface JoinRow {
+  readonly host: PageKind;
+  readonly word: number;
+  readonly memtype: ReturnType<typeof leafType>['memtype'];
+  readonly ipat: boolean | null;
+  readonly patIndex: number | null;
+  readonly installs: number;
+  readonly first: JoinExample;
+  /** Huge pages over frames that are not alike. */
+  readonly mixed: number;
+  readonly firstMixed: JoinExample | null;
+}
+
+export interface JoinExample extends Moment {
+  readonly gfn: number;
+  readonly pfn: number;
+  readonly level: number;
+}
+
+interface Row {
+  readonly host: PageKind;
+  readonly word: number;
+  installs: number;
+  readonly first: JoinExample;
+  mixed: number;
+  firstMixed: JoinExample | null;
+}
+
+/** The entries of one VM beside what the host knows of their frames; bounded by the kinds there are. */
+export class HostJoin {
+  readonly #host: HostPages;
+  readonly #rows = new Map<string, Row>();
+
+  constructor(host: HostPages) {
+    this.#host = host;
+  }
+
+  take(pfn: number, batch: EventBatch, i: number): void {
+    const lo = batch.valueLo[i] ?? 0;
+    const level = batch.level[i] ?? 1;
+    if (spteClass(batch.valueHi[i] ?? 0, lo, level, false) !== SPTE.leaf) return;
+    const host = this.#host.kindOf(pfn);
+    if (host === null) return;
+    const word = leafWord(lo, level);
+    const key = `${host.kind} ${host.memtype} ${word} ${level > 1}`;
+    const gfn = batch.key[i] ?? 0;
+    const moment = momentOf(batch.place[i] ?? 0, batch.time[i] ?? Number.NaN);
+    let row = this.#rows.get(key);
+    if (row === undefined) {
+      const first = { ...moment, gfn, pfn, level };
+      row = { host, word, installs: 0, first, mixed: 0, firstMixed: null };
+      this.#rows.set(key, row);
+    }
+    row.installs += 1;
+    if (level === 1 || this.#host.alike?.(pfn, 512 ** (level - 1)) !== false) return;
+    row.mixed += 1;
+    row.firstMixed ??= { ...moment, gfn, pfn, level };
+  }
+
+  rows(isEpt: boolean): readonly JoinRow[] {
+    const groups = new Map<string, JoinRow>();
+    for (const row of this.#rows.values()) {
+      const { host, installs, first, mixed, firstMixed } = row;
+      const word = row.word & typeMask(isEpt);
+      const key = `${host.kind} ${host.memtype} ${word}`;
+      const before = groups.get(key);
+      groups.set(key, {
+        host,
+        word,
+        ...leafType(word, isEpt),
+        installs: installs + (before?.installs ?? 0),
+        first: before !== undefined && before.first.place < first.place ? before.first : first,
+        mixed: mixed + (before?.mixed ?? 0),
+        firstMixed: before?.firstMixed ?? firstMixed,
+      });
+    }
+    return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
+  }
+}

@@ -1,0 +1,329 @@
+import { WORD } from './leaf-word.ts';
+
+/** Where something stands in a trace, and when it was. */
+export interface Moment {
+  /** Number of a line, or offset of a record. */
+  readonly place: number;
+  /** Seconds in the clock of the trace; null: not printed, or not kept. */
+  readonly time: number | null;
+}
+
+/** Neighbouring guest pages that are mapped alike. */
+export interface Region {
+  readonly gfnStart: number;
+  /** The first page behind it. */
+  readonly gfnEnd: number;
+  readonly level: number;
+  /** See `WORD`; what does not tell types apart is masked out, but for writable and unsure. */
+  readonly word: number;
+  /** The first and the last installation of its pages. */
+  readonly since: Moment;
+  readonly until: Moment;
+  /** Most often that one of its entries was installed anew or changed its type; counted up to 255. */
+  readonly changes: number;
+  /** What was there before the last of these changes; null: nothing, or it differs within the region. */
+  readonly before: number | null;
+}
+
+const ENTRIES = 512;
+const LEVELS = 3;
+const CHANGES_MAX = 255;
+
+/** Entries whose time is kept, 8 MiB: of those that come later only the place is. */
+export const TIMED_ENTRIES = 1 << 20;
+
+/** Entries of one page-table page. 5 bytes each; 2 more once one of them changes, 8 more with times. */
+interface Block {
+  readonly words: Uint8Array;
+  places: Uint32Array | Float64Array;
+  readonly times: Float64Array | null;
+  before: Uint8Array | null;
+  changes: Uint8Array | null;
+  used: number;
+  epoch: number;
+}
+
+/**
+ * What is mapped of one guest-physical address space. Memory grows with the guest: a page of 4 KiB costs 5
+ * bytes, 7 when something in its 2 MiB was changed, a huge page the same; so 64 GiB in 4-KiB pages are 80 to
+ * 112 MiB. Places past 2^32 cost 4 bytes more, the first `TIMED_ENTRIES` 8 for their time.
+ */
+export class GuestMap {
+  /** By level, by number of the page-table page. */
+  readonly #blocks: readonly Map<number, Block>[] = Array.from(
+    { length: LEVELS + 1 },
+    () => new Map(),
+  );
+  readonly #lastKey = new Float64Array(LEVELS + 1).fill(-1);
+  readonly #last: (Block | null)[] = Array.from({ length: LEVELS + 1 }, () => null);
+  #timed = 0;
+  #epoch = 0;
+  #bytes = 0;
+
+  /** Bytes of what is kept, without what the engine adds. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Entries that are present. */
+  get entries(): number {
+    let sum = 0;
+    for (const level of this.#blocks) for (const block of level.values()) sum += block.used;
+    return sum;
+  }
+
+  /** The word of the entry of that level at a page; 0: none. */
+  at(level: number, gfn: number): number {
+    const block = this.#find(level, gfn);
+    return block === null ? 0 : (block.words[slotOf(level, gfn)] ?? 0);
+  }
+
+  /** The leaf that maps a page, of whatever level; 0: none. */
+  lookup(gfn: number): number {
+    for (let level = 1; level <= LEVELS; level += 1) {
+      const word = this.at(level, gfn);
+      if (word !== 0) return word;
+    }
+    return 0;
+  }
+
+  /**
+   * Installs a leaf.
+   *
+   * @param mask of the bits that tell types apart
+   * @returns the word that was there
+   */
+  set(level: number, gfn: number, word: number, mask: number, place: number, time: number): number {
+    if (level > LEVELS) return 0;
+    const block = this.#find(level, gfn) ?? this.#add(level, gfn);
+    this.#refresh(block);
+    const slot = slotOf(level, gfn);
+    const old = block.words[slot] ?? 0;
+    block.words[slot] = word;
+    if (old === 0) this.#displace(level, gfn, place);
+    if (old !== 0 && ((old ^ word) & mask) === 0) return old;
+    const isFirst = old === 0 && block.places[slot] === 0;
+    if (old === 0) block.used += 1;
+    if (!isFirst) this.#changed(block, slot, old);
+    this.#setPlace(block, slot, place);
+    if (block.times !== null) block.times[slot] = time;
+    return old;
+  }
+
+  /** Takes an entry away. Returns the word that was there. */
+  remove(level: number, gfn: number): number {
+    const block = this.#find(level, gfn);
+    if (block === null) return 0;
+    this.#refresh(block);
+    const slot = slotOf(level, gfn);
+    const old = block.words[slot] ?? 0;
+    if (old === 0) return 0;
+    block.words[slot] = 0;
+    block.used -= 1;
+    this.#changed(block, slot, old);
+    return old;
+  }
+
+  /** Takes away all that a page-table page of this level holds: its entries, and those below them. */
+  removeTable(level: number, gfn: number): number {
+    let removed = 0;
+    const top = Math.min(level, LEVELS);
+    const first = gfn - (gfn % ENTRIES ** level);
+    const end = first + ENTRIES ** level;
+    for (let below = 1; below <= top; below += 1) removed += this.#removeRange(below, first, end);
+    return removed;
+  }
+
+  /** Takes all entries away. */
+  clear(): number {
+    let removed = 0;
+    for (const level of this.#blocks)
+      for (const block of level.values()) removed += this.#empty(block);
+    return removed;
+  }
+
+  /** Events were lost: what is mapped may no longer be so. */
+  doubt(): void {
+    this.#epoch += 1;
+  }
+
+  /** A huge page became a table of smaller ones of the same type, which the kernel does not print. */
+  split(level: number, gfn: number, mask: number, place: number, time: number): void {
+    const word = this.remove(level, gfn);
+    if (word === 0 || level < 2) return;
+    const step = ENTRIES ** (level - 2);
+    for (let i = 0; i < ENTRIES; i += 1)
+      this.set(level - 1, gfn + i * step, word, mask, place, time);
+  }
+
+  /** Neighbours that are alike, by gfn; where levels overlap, the larger page first. */
+  regions(mask: number): readonly Region[] {
+    return this.#blocks
+      .flatMap((_, level) => this.#regionsOf(level, mask | WORD.writable | WORD.unsure))
+      .sort((a, b) => a.gfnStart - b.gfnStart || b.level - a.level);
+  }
+
+  #regionsOf(level: number, mask: number): readonly Region[] {
+    const found: Region[] = [];
+    const blocks = [...(this.#blocks[level] ?? [])].sort(([a], [b]) => a - b);
+    let open: Open | null = null;
+    for (const [key, block] of blocks) {
+      if (block.used === 0) continue;
+      this.#refresh(block);
+      for (let slot = 0; slot < ENTRIES; slot += 1) {
+        const word = (block.words[slot] ?? 0) & mask;
+        if (word === 0) continue;
+        const gfn = (key * ENTRIES + slot) * ENTRIES ** (level - 1);
+        if (open === null || open.gfnEnd !== gfn || open.word !== word) {
+          if (open !== null) found.push(finished(open));
+          open = opened(gfn, level, word);
+        }
+        extend(open, block, slot);
+      }
+    }
+    if (open !== null) found.push(finished(open));
+    return found;
+  }
+
+  #find(level: number, gfn: number): Block | null {
+    const key = Math.floor(gfn / ENTRIES ** level);
+    if (this.#lastKey[level] === key) return this.#last[level] ?? null;
+    const block = this.#blocks[level]?.get(key);
+    if (block === undefined) return null;
+    this.#lastKey[level] = key;
+    this.#last[level] = block;
+    return block;
+  }
+
+  #add(level: number, gfn: number): Block {
+    const isTimed = this.#timed < TIMED_ENTRIES;
+    const block: Block = {
+      words: new Uint8Array(ENTRIES),
+      places: new Uint32Array(ENTRIES),
+      times: isTimed ? new Float64Array(ENTRIES) : null,
+      before: null,
+      changes: null,
+      used: 0,
+      epoch: this.#epoch,
+    };
+    if (isTimed) this.#timed += ENTRIES;
+    this.#bytes += ENTRIES * (isTimed ? 13 : 5);
+    const key = Math.floor(gfn / ENTRIES ** level);
+    this.#blocks[level]?.set(key, block);
+    this.#lastKey[level] = key;
+    this.#last[level] = block;
+    return block;
+  }
+
+  /** What this block has was installed before events were lost. */
+  #refresh(block: Block): void {
+    if (block.epoch === this.#epoch) return;
+    block.epoch = this.#epoch;
+    for (let i = 0; i < ENTRIES; i += 1) {
+      const word = block.words[i] ?? 0;
+      if (word !== 0) block.words[i] = word | WORD.unsure;
+    }
+  }
+
+  #changed(block: Block, slot: number, old: number): void {
+    if (block.before === null || block.changes === null) {
+      block.before = new Uint8Array(ENTRIES);
+      block.changes = new Uint8Array(ENTRIES);
+      this.#bytes += 2 * ENTRIES;
+    }
+    if (old === 0) return;
+    block.before[slot] = old;
+    const changes = block.changes[slot] ?? 0;
+    if (changes < CHANGES_MAX) block.changes[slot] = changes + 1;
+  }
+
+  #setPlace(block: Block, slot: number, place: number): void {
+    if (place >= 2 ** 32 && block.places instanceof Uint32Array) {
+      block.places = Float64Array.from(block.places);
+      this.#bytes += 4 * ENTRIES;
+    }
+    block.places[slot] = place;
+  }
+
+  /** A new entry takes the place of smaller ones below it, and of a huge one above. */
+  #displace(level: number, gfn: number, place: number): void {
+    for (let above = level + 1; above <= LEVELS; above += 1)
+      if (this.at(above, gfn) !== 0) this.remove(above, gfn - (gfn % ENTRIES ** (above - 1)));
+    if (level === 1 || place < 0) return;
+    const end = gfn + ENTRIES ** (level - 1);
+    for (let below = 1; below < level; below += 1) this.#removeRange(below, gfn, end);
+  }
+
+  #removeRange(level: number, first: number, end: number): number {
+    const size = ENTRIES ** level;
+    const blocks = this.#blocks[level];
+    if (blocks === undefined) return 0;
+    let removed = 0;
+    if ((end - first) / size > blocks.size) {
+      for (const [key, block] of blocks)
+        if (key * size >= first && key * size < end) removed += this.#empty(block);
+      return removed;
+    }
+    for (let at = first; at < end; at += size) {
+      const block = blocks.get(Math.floor(at / size));
+      if (block !== undefined) removed += this.#empty(block);
+    }
+    return removed;
+  }
+
+  #empty(block: Block): number {
+    if (block.used === 0) return 0;
+    let removed = 0;
+    for (let slot = 0; slot < ENTRIES; slot += 1) {
+      const old = block.words[slot] ?? 0;
+      if (old === 0) continue;
+      block.words[slot] = 0;
+      this.#changed(block, slot, old);
+      removed += 1;
+    }
+    block.used = 0;
+    return removed;
+  }
+}
+
+function slotOf(level: number, gfn: number): number {
+  return level === 1 ? gfn & 511 : Math.floor(gfn / ENTRIES ** (level - 1)) & 511;
+}
+
+// ---- regions ----------------------------------------------------------------------------------
+
+interface Open {
+  readonly gfnStart: number;
+  gfnEnd: number;
+  readonly level: number;
+  readonly word: number;
+  first: Moment;
+  last: Moment;
+  changes: number;
+  /** -1: not looked at yet; -2: they differ. */
+  before: number;
+}
+
+function opened(gfn: number, level: number, word: number): Open {
+  const first = { place: Number.POSITIVE_INFINITY, time: null };
+  const last = { place: -1, time: null };
+  return { gfnStart: gfn, gfnEnd: gfn, level, word, first, last, changes: 0, before: -1 };
+}
+
+function extend(open: Open, block: Block, slot: number): void {
+  open.gfnEnd += ENTRIES ** (open.level - 1);
+  const place = block.places[slot] ?? 0;
+  const time = block.times?.[slot] ?? Number.NaN;
+  const moment = { place, time: Number.isNaN(time) ? null : time };
+  if (place < open.first.place) open.first = moment;
+  if (place > open.last.place) open.last = moment;
+  open.changes = Math.max(open.changes, block.changes?.[slot] ?? 0);
+  const before = block.before?.[slot] ?? 0;
+  open.before = open.before === -1 || open.before === before ? before : -2;
+}
+
+function finished(open: Open): Region {
+  const { gfnStart, gfnEnd, level, word, first, last, changes, before } = open;
+  const shown = before > 0 ? before : null;
+  return { gfnStart, gfnEnd, level, word, since: first, until: last, changes, before: shown };
+}
