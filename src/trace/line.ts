@@ -16,6 +16,8 @@ const BLANK = 32;
 const COLON = 58;
 const DASH = 45;
 const CLOSE = 93;
+/** In brackets of more digits is a time: latency format with the trace option verbose. */
+const CPU_DIGITS = 5;
 
 function isDigit(code: number): boolean {
   return code >= 48 && code <= 57;
@@ -46,7 +48,8 @@ function afterCpu(line: string): number {
   for (let open = line.indexOf('['); open >= 0; open = line.indexOf('[', open + 1)) {
     let i = open + 1;
     while (isDigit(line.charCodeAt(i))) i += 1;
-    if (i > open + 1 && line.charCodeAt(i) === CLOSE) return i + 1;
+    const digits = i - open - 1;
+    if (digits > 0 && digits <= CPU_DIGITS && line.charCodeAt(i) === CLOSE) return i + 1;
   }
   return -1;
 }

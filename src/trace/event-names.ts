@@ -1,0 +1,78 @@
+import { KIND, type Kind } from './batch.ts';
+
+/** The events that are read, and what they become. All others are `KIND.other`. */
+const KINDS: readonly (readonly [string, Kind])[] = [
+  ['kvm_mmu_set_spte', KIND.set],
+  ['kvm_tdp_mmu_spte_changed', KIND.changed],
+  ['kvm_mmu_spte_requested', KIND.requested],
+  ['mark_mmio_spte', KIND.mmioMarked],
+  ['handle_mmio_page_fault', KIND.mmioFault],
+  ['kvm_mmu_prepare_zap_page', KIND.zapPage],
+  ['kvm_mmu_zap_all_fast', KIND.zapAll],
+  ['kvm_msr', KIND.msr],
+  ['kvm_cr', KIND.cr],
+  ['kvm_page_fault', KIND.pageFault],
+  ['kvm_exit', KIND.exit],
+];
+
+/** Names past these are counted as one: no kernel has so many events, garbage may. */
+const NAMES_MAX = 4096;
+const NAME_BYTES_MAX = 100;
+export const OTHER_NAMES = '(other names)';
+
+const BUCKETS = 1 << 13;
+
+/** Names of events as numbers, found by their bytes. */
+export class EventNames {
+  readonly names: string[] = [];
+  /** By index of the name. */
+  readonly kinds: Kind[] = [];
+  /** How often each was seen, by index of the name. */
+  readonly seen: number[] = [];
+  readonly #bytes: Uint8Array[] = [];
+  /** Index of a name plus 1, by the hash of its bytes; the next slot is tried when it is another. */
+  readonly #buckets = new Uint16Array(BUCKETS);
+
+  constructor() {
+    for (const [name, kind] of KINDS) this.#add(name, kind);
+    this.#add(OTHER_NAMES, KIND.other);
+  }
+
+  /** The index of the name between two offsets. */
+  indexOf(bytes: Uint8Array, start: number, end: number): number {
+    const length = end - start;
+    if (length > NAME_BYTES_MAX) return KINDS.length;
+    let slot = hashOf(bytes, start, end);
+    for (;;) {
+      const index = (this.#buckets[slot] ?? 0) - 1;
+      if (index < 0) break;
+      const known = this.#bytes[index];
+      if (known !== undefined && known.length === length) {
+        let i = 0;
+        while (i < length && known[i] === bytes[start + i]) i += 1;
+        if (i === length) return index;
+      }
+      slot = (slot + 1) & (BUCKETS - 1);
+    }
+    if (this.names.length >= NAMES_MAX) return KINDS.length;
+    return this.#add(String.fromCharCode(...bytes.subarray(start, end)), KIND.other);
+  }
+
+  #add(name: string, kind: Kind): number {
+    const bytes = Uint8Array.from(name, (c) => c.charCodeAt(0));
+    let slot = hashOf(bytes, 0, bytes.length);
+    while ((this.#buckets[slot] ?? 0) !== 0) slot = (slot + 1) & (BUCKETS - 1);
+    const index = this.names.push(name) - 1;
+    this.kinds.push(kind);
+    this.seen.push(0);
+    this.#bytes.push(bytes);
+    this.#buckets[slot] = index + 1;
+    return index;
+  }
+}
+
+function hashOf(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = start; i < end; i += 1) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193);
+  return (hash ^ (hash >>> 15)) & (BUCKETS - 1);
+}
