@@ -1,3 +1,4 @@
+import type { U64 } from '../base/u64.ts';
 import type { KernelVersion } from '../linux/version.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import type { MtrrType } from '../x86/types.ts';
@@ -29,6 +30,7 @@ export interface AuditCount {
   readonly installs: number;
   readonly first: Moment;
   readonly firstGfn: number;
+  readonly firstSpte: U64;
   readonly last: Moment;
 }
 
@@ -251,8 +253,8 @@ function regionOf(region: Region, asId: number, isEpt: boolean): AuditRegion {
 }
 
 function countOf(row: Installs, paging: AuditPaging | null, isEpt: boolean): AuditCount {
-  const { level, word, installs, first, firstGfn, last } = row;
-  return { paging, ...leafType(word, isEpt), level, installs, first, firstGfn, last };
+  const { level, word, installs, first, firstGfn, firstSpte, last } = row;
+  return { paging, ...leafType(word, isEpt), level, installs, first, firstGfn, firstSpte, last };
 }
 
 function earlier(a: AuditCount, b: AuditCount): AuditCount {
@@ -270,10 +272,10 @@ function merged(counts: readonly AuditCount[]): readonly AuditCount[] {
       rows.set(key, count);
       continue;
     }
-    const { first, firstGfn } = earlier(before, count);
+    const { first, firstGfn, firstSpte } = earlier(before, count);
     const last = before.last.place >= count.last.place ? before.last : count.last;
     const installs = before.installs + count.installs;
-    rows.set(key, { ...before, installs, first, firstGfn, last });
+    rows.set(key, { ...before, installs, first, firstGfn, firstSpte, last });
   }
   return [...rows.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
 }

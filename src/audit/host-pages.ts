@@ -1,3 +1,4 @@
+import { type U64, u64 } from '../base/u64.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { PatType } from '../x86/types.ts';
 import { leafType, leafWord, SPTE, spteClass, typeMask } from './leaf-word.ts';
@@ -42,6 +43,7 @@ export interface JoinExample extends Moment {
   readonly gfn: number;
   readonly pfn: number;
   readonly level: number;
+  readonly spte: U64;
 }
 
 interface Row {
@@ -71,17 +73,18 @@ export class HostJoin {
     const word = leafWord(lo, level);
     const key = `${host.kind} ${host.memtype} ${word} ${level > 1}`;
     const gfn = batch.key[i] ?? 0;
+    const spte = u64(batch.valueHi[i] ?? 0, lo);
     const moment = momentOf(batch.place[i] ?? 0, batch.time[i] ?? Number.NaN);
     let row = this.#rows.get(key);
     if (row === undefined) {
-      const first = { ...moment, gfn, pfn, level };
+      const first = { ...moment, gfn, pfn, level, spte };
       row = { host, word, installs: 0, first, mixed: 0, firstMixed: null };
       this.#rows.set(key, row);
     }
     row.installs += 1;
     if (level === 1 || this.#host.alike?.(pfn, 512 ** (level - 1)) !== false) return;
     row.mixed += 1;
-    row.firstMixed ??= { ...moment, gfn, pfn, level };
+    row.firstMixed ??= { ...moment, gfn, pfn, level, spte };
   }
 
   rows(isEpt: boolean): readonly JoinRow[] {
@@ -103,4 +106,50 @@ export class HostJoin {
     }
     return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
   }
+}
+
+// ---- ranges -----------------------------------------------------------------------------------
+
+/** Page frames of one kind. */
+export interface FrameRange extends PageKind {
+  readonly start: number;
+  /** The first frame behind it. */
+  readonly end: number;
+}
+
+/** Index of the range that holds a frame, or -1. */
+function rangeAt(ranges: readonly FrameRange[], pfn: number): number {
+  let low = 0;
+  let high = ranges.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((ranges[middle]?.end ?? 0) <= pfn) low = middle + 1;
+    else high = middle;
+  }
+  const found = ranges[low];
+  return found !== undefined && found.start <= pfn ? low : -1;
+}
+
+/**
+ * A host whose frames are known by ranges that do not overlap.
+ *
+ * @param rest what every other frame is; null: not known
+ */
+export function hostOfRanges(list: readonly FrameRange[], rest: PageKind | null): HostPages {
+  const ranges = [...list].sort((a, b) => a.start - b.start);
+  const kindOf = (pfn: number): PageKind | null => ranges[rangeAt(ranges, pfn)] ?? rest;
+  return {
+    kindOf,
+    alike: (pfn, pages) => {
+      const first = kindOf(pfn);
+      const inside = ranges.filter((r) => r.start < pfn + pages && r.end > pfn);
+      const covered = inside.reduce(
+        (sum, r) => sum + Math.min(r.end, pfn + pages) - Math.max(r.start, pfn),
+        0,
+      );
+      if (first === null || (rest === null && covered < pages)) return null;
+      const kinds = covered < pages && rest !== null ? [...inside, rest] : inside;
+      return kinds.every((k) => k.kind === first.kind && k.memtype === first.memtype);
+    },
+  };
 }

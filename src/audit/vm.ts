@@ -1,4 +1,4 @@
-import { u64 } from '../base/u64.ts';
+import { type U64, u64 } from '../base/u64.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import { GuestState } from './guest-state.ts';
 import { leafWord, SPTE, spteClass, typeMask, WORD } from './leaf-word.ts';
@@ -18,6 +18,7 @@ export interface Installs {
   readonly installs: number;
   readonly first: Moment;
   readonly firstGfn: number;
+  readonly firstSpte: U64;
   readonly last: Moment;
 }
 
@@ -39,7 +40,7 @@ export class VmState {
   readonly guest: GuestState = new GuestState();
   readonly threads = new Set<number>();
   readonly #counts = new Float64Array(LEVELS * WORDS);
-  readonly #firsts = new Map<number, Moment & { gfn: number }>();
+  readonly #firsts = new Map<number, Moment & { gfn: number; spte: U64 }>();
   readonly #lastPlace = new Float64Array(LEVELS * WORDS);
   readonly #lastTime = new Float64Array(LEVELS * WORDS);
   readonly #tables = new Map<string, number>();
@@ -86,10 +87,18 @@ export class VmState {
       const first = this.#firsts.get(i);
       if (installs === 0 || first === undefined) continue;
       const last = momentOf(this.#lastPlace[i] ?? 0, this.#lastTime[i] ?? Number.NaN);
-      const { place, time, gfn } = first;
+      const { place, time, gfn, spte } = first;
       const level = Math.floor(i / WORDS);
       const word = i % WORDS;
-      found.push({ level, word, installs, first: { place, time }, firstGfn: gfn, last });
+      found.push({
+        level,
+        word,
+        installs,
+        first: { place, time },
+        firstGfn: gfn,
+        firstSpte: spte,
+        last,
+      });
     }
     return found;
   }
@@ -155,7 +164,7 @@ export class VmState {
     const word = leafWord(lo, level);
     const index = level * WORDS + word;
     if ((this.#counts[index] ?? 0) === 0)
-      this.#firsts.set(index, { ...momentOf(place, time), gfn });
+      this.#firsts.set(index, { ...momentOf(place, time), gfn, spte: u64(hi, lo) });
     this.#lastPlace[index] = place;
     this.#lastTime[index] = time;
     this.#counts[index] = (this.#counts[index] ?? 0) + 1;

@@ -53,6 +53,12 @@ export const LINUX_SOURCES = {
     'check_memory_type_self_snoop_errata',
     'Linux 5.9 to 7.3',
   ),
+  'linux/print_trace_line': code(
+    'kernel/trace/trace.c',
+    'print_trace_line',
+    'archived copies of Linux',
+    'archive',
+  ),
   'linux/kpageflags': code('fs/proc/page.c', 'stable_page_flags', TREES),
   'linux/ttm_pool': code('drivers/gpu/drm/ttm/ttm_pool.c', 'ttm_pool_apply_caching', TREES),
   'linux/amdgpu_ttm': code(
