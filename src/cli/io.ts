@@ -8,6 +8,10 @@ export interface Io {
   readonly error: (text: string) => void;
   /** Somebody watches stderr, and stdout goes elsewhere. */
   readonly watched?: boolean;
+  /** Nobody reads stdout any more. */
+  readonly isAbandoned?: () => boolean;
+  /** Size of the terminal that stdout is; null: it is none. */
+  readonly terminal?: () => { readonly columns: number; readonly rows: number } | null;
 }
 
 /** The output cannot be written: not the fault of the program, nor of its input. */
@@ -49,6 +53,12 @@ export const PROCESS_IO: Io = {
   write: (text) => put(1, text),
   error: (text) => put(2, text),
   watched: isatty(2) && !isatty(1),
+  isAbandoned: () => abandoned.has(1),
+  terminal() {
+    if (!isatty(1)) return null;
+    const { columns = 80, rows = 24 } = process.stdout;
+    return { columns, rows };
+  },
 };
 
 /** Prints what is wrong with an input. */

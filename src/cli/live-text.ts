@@ -1,0 +1,78 @@
+import type { Audit } from '../audit/audit.ts';
+import { processOf } from '../host/vmm-threads.ts';
+import type { EventBatch } from '../trace/batch.ts';
+import { LINE_MAX, type ScanTally, TextScanner } from '../trace/scan.ts';
+
+const LINE_FEED = 10;
+/** Threads whose process is kept; when there are more it begins anew. */
+const THREADS_MAX = 1 << 16;
+
+/** The text of a recording on its way into an audit. */
+export class LiveText {
+  /** The trace has the numbers of processes that /proc has. */
+  ownNumbers = false;
+  readonly #scanner: TextScanner;
+  readonly #processes = new Map<number, number>();
+  #rest = new Uint8Array(0);
+
+  constructor(audit: Audit) {
+    this.#scanner = new TextScanner({
+      emit: (batch) => {
+        this.#tellProcesses(batch);
+        audit.push(batch);
+        return batch;
+      },
+    });
+  }
+
+  push(bytes: Uint8Array): void {
+    const end = bytes.lastIndexOf(LINE_FEED) + 1;
+    if (end > 0) {
+      if (this.#rest.length > 0) this.#scanner.push(this.#rest);
+      this.#scanner.push(bytes.subarray(0, end));
+      this.#rest = bytes.slice(end);
+    } else if (this.#rest.length < LINE_MAX) this.#rest = Buffer.concat([this.#rest, bytes]);
+    else {
+      // No line of a kernel: the scanner says so.
+      this.#scanner.push(this.#rest);
+      this.#rest = bytes.slice();
+    }
+  }
+
+  /** Hands the audit all whole lines. */
+  flush(): void {
+    // No line is begun: it hands over what it holds, and goes on.
+    this.#scanner.end();
+  }
+
+  end(): void {
+    this.#scanner.push(this.#rest);
+    this.#rest = new Uint8Array(0);
+    this.#scanner.end();
+  }
+
+  get tally(): ScanTally {
+    return this.#scanner.tally;
+  }
+
+  /**
+   * The kernel learns the process of a thread when it is scheduled in; before that a line has "(-------)", and
+   * would be of no VM.
+   */
+  #tellProcesses({ count, tid, tgid }: EventBatch): void {
+    const known = this.#processes;
+    for (let i = 0; i < count; i += 1) {
+      const thread = tid[i] ?? -1;
+      const process = tgid[i] ?? -1;
+      if (process >= 0) {
+        if (known.size >= THREADS_MAX) known.clear();
+        known.set(thread, process);
+      } else if (thread > 0) {
+        const found = known.get(thread) ?? (this.ownNumbers ? processOf(thread) : -1);
+        if (found < 0) continue;
+        known.set(thread, found);
+        tgid[i] = found;
+      }
+    }
+  }
+}
