@@ -61,18 +61,25 @@ export class LiveText {
    */
   #tellProcesses({ count, tid, tgid }: EventBatch): void {
     const known = this.#processes;
+    let untold = 0;
     for (let i = 0; i < count; i += 1) {
       const thread = tid[i] ?? -1;
       const process = tgid[i] ?? -1;
-      if (process >= 0) {
-        if (known.size >= THREADS_MAX) known.clear();
-        known.set(thread, process);
-      } else if (thread > 0) {
-        const found = known.get(thread) ?? (this.ownNumbers ? processOf(thread) : -1);
-        if (found < 0) continue;
-        known.set(thread, found);
-        tgid[i] = found;
-      }
+      if (process < 0) untold += 1;
+      else if (known.get(thread) !== process) this.#know(thread, process);
     }
+    for (let i = 0; i < count && untold > 0; i += 1) {
+      const thread = tid[i] ?? -1;
+      if (thread <= 0 || (tgid[i] ?? -1) >= 0) continue;
+      const found = known.get(thread) ?? (this.ownNumbers ? processOf(thread) : -1);
+      if (found < 0) continue;
+      this.#know(thread, found);
+      tgid[i] = found;
+    }
+  }
+
+  #know(thread: number, process: number): void {
+    if (this.#processes.size >= THREADS_MAX) this.#processes.clear();
+    this.#processes.set(thread, process);
   }
 }

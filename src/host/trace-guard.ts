@@ -6,7 +6,7 @@ cd /
 read -r _
 i=0
 while [ -d "$1" ] && [ $i -lt 50 ]; do
-  echo 0 >"$1/tracing_on"
+  [ -e "$1/tracing_on" ] && echo 0 >"$1/tracing_on"
   rmdir "$1"
   [ -d "$1" ] && sleep 0.2
   i=$((i + 1))

@@ -30,7 +30,7 @@ function heard(vm: AuditVm): readonly (readonly [string, number | string])[] {
 }
 
 function rowsOfVm(vm: AuditVm): readonly FollowRow[] {
-  const of = vm.id === null ? 'VM' : `VM ${vm.id}`;
+  const of = vm.id === null ? 'VM ?' : `VM ${vm.id}`;
   const { removals, zapAll, mmioMarked } = vm.state;
   const rows: readonly (readonly [string, number | string])[] = [
     ...vm.counts.map((count) => [leafName(count), count.installs] as const),
@@ -45,9 +45,16 @@ function rowsOfVm(vm: AuditVm): readonly FollowRow[] {
     .map(([what, value]) => ({ key: `${of} ${what}`, of, what, value }));
 }
 
-function rowOfFinding({ code, severity, title, vm, count }: AuditFinding): FollowRow {
-  const of = vm === null ? 'all' : `VM ${vm}`;
-  return { key: `${of} ${code}`, of, what: `${severity} ${code}: ${title}`, value: count };
+/** One row for each code and VM. */
+function rowsOfFindings(findings: readonly AuditFinding[]): readonly FollowRow[] {
+  const rows = new Map<string, FollowRow & { readonly value: number }>();
+  for (const { code, severity, title, vm, count } of findings) {
+    const of = vm === null ? 'all' : `VM ${vm}`;
+    const key = `${of} ${code}`;
+    const value = (rows.get(key)?.value ?? 0) + count;
+    rows.set(key, { key, of, what: `${severity} ${code}: ${title}`, value });
+  }
+  return [...rows.values()];
 }
 
 /** What can be said at this moment, a row each; always in the same order. */
@@ -65,7 +72,7 @@ export function followRows(result: AuditResult): readonly FollowRow[] {
       .filter(([, value]) => value !== 0)
       .map(([what, value]) => ({ key: what, of: 'all', what, value })),
     ...result.vms.flatMap(rowsOfVm),
-    ...auditFindings(result).map(rowOfFinding),
+    ...rowsOfFindings(auditFindings(result)),
   ];
 }
 
