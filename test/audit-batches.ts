@@ -28,7 +28,10 @@ function fill(line: string, number: number, columns: Mutable, i: number, names: 
     columns.valueLo[i] = value?.lo ?? 0;
     return true;
   };
-  const name = (text: string): number => names.push(text) - 1;
+  const name = (text: string): number => {
+    const known = names.indexOf(text);
+    return known < 0 ? names.push(text) - 1 : known;
+  };
   const lost = LOST.exec(line)?.[1];
   if (lost !== undefined) return put(KIND.lost, Number(lost));
   const reading = readTraceLine(line, number);

@@ -48,7 +48,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'doctor',
     'audit',
   ],
-  host: ['base', 'doctor', 'linux', 'kvm'],
+  host: ['base', 'doctor', 'linux', 'kvm', 'trace'],
   cli: [
     'base',
     'cite',

@@ -13,6 +13,8 @@ const { exampleCommand, pageCitations, rulePages } = await import(
 const { VERDICTS } = await import(`${ROOT}dist/resolve/verdicts/index.js`);
 const { DOCTOR_FINDINGS } = await import(`${ROOT}dist/doctor/findings.js`);
 const FINDINGS = Object.values(DOCTOR_FINDINGS);
+const { AUDIT_FINDINGS, hasExampleFacts } = await import(`${ROOT}dist/audit/kinds.js`);
+const OF_TRACES = Object.values(AUDIT_FINDINGS);
 
 const EXAMPLE_LINES = 10;
 /** As far as the verdict goes, and what stands in front of it. */
@@ -23,7 +25,18 @@ function linesWith(code, lines) {
   return first + 1 + rest;
 }
 
+/** The trace of an example, and the facts beside it. */
+function traceBlocks(v) {
+  const block = (name, language) => {
+    const text = readFileSync(`${ROOT}docs/examples/${name}`, 'utf8').trimEnd();
+    return [`[docs/examples/${name}](../examples/${name}):`, '', `\`\`\`${language}`, text, '```'];
+  };
+  const facts = hasExampleFacts(v.code) ? ['', ...block(`${v.code}.facts.yaml`, 'yaml')] : [];
+  return [v.example, '', ...block(`${v.code}.txt`, 'text'), ...facts];
+}
+
 function exampleBlock(v) {
+  if (OF_TRACES.includes(v)) return traceBlocks(v);
   const command = exampleCommand(v);
   const args = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map((m) => m[1] ?? m[2]).slice(1);
   const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, ...args], {
@@ -80,7 +93,7 @@ function index() {
     '',
     '| code | title |',
     '|---|---|',
-    ...[...VERDICTS, ...FINDINGS].map(
+    ...[...VERDICTS, ...FINDINGS, ...OF_TRACES].map(
       (v) => `| [${v.code}](${v.code}.md) | ${v.title} (${v.severity}) |`,
     ),
     '',
@@ -158,7 +171,7 @@ const check = process.argv.includes('--check');
 const pages = [
   ['../cases.md', casesPage()],
   ['README.md', index()],
-  ...[...VERDICTS, ...FINDINGS].map((v) => [`${v.code}.md`, verdictPage(v)]),
+  ...[...VERDICTS, ...FINDINGS, ...OF_TRACES].map((v) => [`${v.code}.md`, verdictPage(v)]),
 ];
 mkdirSync(`${ROOT}docs/rules`, { recursive: true });
 let stale = 0;

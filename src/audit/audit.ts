@@ -6,7 +6,7 @@ import { frameOf, HostJoin, type HostPages, type JoinRow } from './host-pages.ts
 import { leafType, typeMask, WORD } from './leaf-word.ts';
 import { type AuditPaging, PagingVotes } from './paging.ts';
 import type { EmulatedWrites, Installs, VmState } from './vm.ts';
-import { momentAt } from './vm.ts';
+import { momentAt, ROLE, rolesOf } from './vm.ts';
 import type { Moment, Region } from './vm-map.ts';
 import { type ToldBy, type VmId, VmSorter, type VmSources } from './vms.ts';
 
@@ -135,18 +135,35 @@ export class Audit {
   }
 
   push(batch: EventBatch): void {
+    const roles = rolesOf(batch.names);
+    const others = new Float64Array(batch.names.length);
     for (let i = 0; i < batch.count; i += 1) {
       const kind = batch.kind[i] ?? 0;
       this.#events += 1;
       this.#clock(batch, i);
       if (!isVmEvent(kind)) {
-        this.#aside(batch, i, kind);
+        if (kind === KIND.other) {
+          const key = batch.key[i] ?? 0;
+          others[key] = (others[key] ?? 0) + 1;
+          const role = roles[key] ?? ROLE.none;
+          if (role !== ROLE.none) this.#sorter.known(batch, i)?.aside(batch.tid[i] ?? -1, role);
+        } else this.#aside(batch, i, kind);
         continue;
       }
       const vm = this.#sorter.vmOf(batch, i);
       if (vm === null) continue;
       vm.take(batch, i);
       if (kind === KIND.set && this.#host !== null) this.#join(vm, this.#host, batch, i);
+    }
+    this.#countOthers(batch.names, others);
+  }
+
+  #countOthers(names: readonly string[], counts: Float64Array): void {
+    for (const [key, name] of names.entries()) {
+      const count = counts[key] ?? 0;
+      const before = this.#others.get(name);
+      if (count === 0 || (before === undefined && this.#others.size >= NAMES_MAX)) continue;
+      this.#others.set(name, (before ?? 0) + count);
     }
   }
 
@@ -182,15 +199,12 @@ export class Audit {
       const name = batch.names[key] ?? '';
       if (this.#unreadable.length < PLACES_MAX)
         this.#unreadable.push({ ...momentAt(batch, i), name });
-    } else if (kind === KIND.other) {
-      const name = batch.names[key] ?? '';
-      const before = this.#others.get(name);
-      if (before !== undefined || this.#others.size < NAMES_MAX)
-        this.#others.set(name, (before ?? 0) + 1);
     }
   }
 
+  /** What the trace has shown up to here. */
   result(): AuditResult {
+    for (const state of this.#sorter.vms.values()) state.settle();
     const paging = this.#votes.paging;
     const isEpt = this.#votes.isEpt ?? true;
     const vms = [...this.#sorter.vms]

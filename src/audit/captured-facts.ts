@@ -126,5 +126,6 @@ export function capturedFacts({ meta, regions }: CapturedFiles): PredictFacts {
     },
     changes: [],
     vm: null,
+    host: null,
   };
 }

@@ -1,10 +1,11 @@
 import { u64ToHex } from '../base/u64.ts';
+import type { SpteLayout } from '../kvm/spte.ts';
 import type { Severity, VerdictCode } from '../resolve/verdict.ts';
 import type { AuditCount, AuditRegion, AuditResult, AuditVm } from './audit.ts';
 import type { JoinRow } from './host-pages.ts';
 import { isPossible, patState } from './infer.ts';
 import { AUDIT_FINDINGS, type AuditFindingName } from './kinds.ts';
-import type { Prediction } from './predict.ts';
+import type { Prediction, Standing } from './predict.ts';
 import type { Moment } from './vm-map.ts';
 import type { VmId } from './vms.ts';
 
@@ -129,9 +130,9 @@ function withHost(vm: AuditVm, paging: AuditResult['paging']): readonly AuditFin
 
 // ---- by themselves ----------------------------------------------------------------------------
 
-function impossible(vm: AuditVm): readonly AuditFinding[] {
+function impossible(vm: AuditVm, layouts: readonly SpteLayout[]): readonly AuditFinding[] {
   return vm.counts
-    .filter((count) => !isPossible(count))
+    .filter((count) => !isPossible(count, layouts))
     .map((count) => {
       const text = `${entries(count.installs)} at level ${count.level} with ${leafWords(count)}; the first maps gfn ${hex(count.firstGfn)}.`;
       const mark = printed(count.firstSpte);
@@ -238,7 +239,8 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
     const text = 'Types are read as those of EPT.';
     found.push(finding('twoModes', { count: 1, at: later, text, agents: ['the trace'] }));
   }
-  if (result.sptes === 0) found.push(nothing(result));
+  const changed = result.vms.some((vm) => vm.state.changedLeaves > 0);
+  if (result.sptes === 0 && !changed) found.push(nothing(result));
   return found;
 }
 
@@ -278,16 +280,35 @@ function ofPrediction(prediction: Prediction): readonly AuditFinding[] {
   return found;
 }
 
+/** Installed under facts that no longer hold. */
+function ofStanding(standing: readonly Standing[]): readonly AuditFinding[] {
+  return standing.map(({ slot, installed, expected, pages, first }) => {
+    const text =
+      `${plural(pages, 'page')} of ${slot} still mapped ${installed}, the first of them gfn ${hex(first.gfn)}; ` +
+      `by the facts as they are at the end it would be ${expected.join(' or ')}.`;
+    const mark = `gfn ${first.gfn.toString(16)}`;
+    const at = { place: first.place, time: first.time };
+    return finding('staleEntries', {
+      count: pages,
+      at,
+      mark,
+      text,
+      agents: ['guest CPU', 'device'],
+    });
+  });
+}
+
 const RANK: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
 
 /** All findings, the gravest first. */
 export function auditFindings(
   result: AuditResult,
   prediction: Prediction | null = null,
+  standing: readonly Standing[] = [],
 ): readonly AuditFinding[] {
   const ofVms = result.vms.flatMap((vm) => [
     ...withHost(vm, result.paging),
-    ...impossible(vm),
+    ...(result.votes.isMixed ? [] : impossible(vm, result.votes.possible)),
     ...stale(vm),
     ...emulated(vm),
     ...contradicted(vm),
@@ -296,6 +317,7 @@ export function auditFindings(
   const all = [
     ...ofVms,
     ...(prediction === null ? [] : ofPrediction(prediction)),
+    ...ofStanding(standing),
     ...ofTrace(result),
   ];
   return all.sort(

@@ -1,4 +1,9 @@
 import { type U64, u64 } from '../base/u64.ts';
+import {
+  decodePageFlags,
+  type KernelVersion,
+  type PageFlagRange,
+} from '../linux/text/kpageflags.ts';
 import type { EventBatch } from '../trace/batch.ts';
 import type { PatType } from '../x86/types.ts';
 import { leafType, leafWord, SPTE, spteClass, typeMask } from './leaf-word.ts';
@@ -152,4 +157,21 @@ export function hostOfRanges(list: readonly FrameRange[], rest: PageKind | null)
       return kinds.every((k) => k.kind === first.kind && k.memtype === first.memtype);
     },
   };
+}
+
+/**
+ * The frames that /proc/kpageflags gives a type other than WB: RAM that a driver changed.
+ *
+ * @param ranges as a capture lists them
+ */
+export function framesOfFlags(
+  ranges: readonly PageFlagRange[],
+  kernel: KernelVersion,
+): readonly FrameRange[] {
+  return ranges.map(({ startPfn, endPfn, flags }) => ({
+    start: startPfn,
+    end: endPfn,
+    kind: 'ram',
+    memtype: decodePageFlags(flags, kernel).memtype,
+  }));
 }

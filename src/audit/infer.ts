@@ -55,10 +55,10 @@ export function possibleSpans(result: AuditResult): readonly Span[] {
   return SPANS.filter((span) => hasLayout(span, layouts) && canInstall(span, kinds));
 }
 
-/** Whether any kernel installs such a leaf. */
-export function isPossible(count: AuditCount): boolean {
+/** Whether any kernel whose software bits stand so installs such a leaf. */
+export function isPossible(count: AuditCount, layouts: readonly SpteLayout[]): boolean {
   if (count.patIndex !== null) return count.patIndex === 0;
-  return SPANS.some((span) => canInstall(span, [wordsOf(count)]));
+  return SPANS.some((span) => hasLayout(span, layouts) && canInstall(span, [wordsOf(count)]));
 }
 
 /** A type that only guest MTRRs bring. */
@@ -137,7 +137,7 @@ function ofVm(vm: AuditVm): readonly Inference[] {
   if (pat !== null) {
     const state = pat.ignored
       ? 'set: the guest PAT is ignored'
-      : 'clear: the guest PAT is honoured';
+      : 'clear: the guest PAT is honoured (non-coherent DMA, the quirk disabled, or TDX)';
     found.push({
       about: 'guest PAT',
       text: `${vmWords(vm)}IPAT of the last entry of RAM is ${state}`,
@@ -169,7 +169,10 @@ function ofKernel(result: AuditResult): readonly Inference[] {
   if (first === undefined || last === undefined)
     return [{ about: 'kernel', text: 'no kernel that is known installs all of these', proofs: [] }];
   const eras = [...new Set(spans.flatMap((span) => span.rules.map((rules) => rules.vmx.id)))];
-  const end = last.to === null ? 'the newest that was read' : `before ${last.to.text}`;
+  const ends = result.votes.possible.map((layout) => END_OF[layout]);
+  const limit = ends.includes(null) ? null : (ends.at(-1) ?? null);
+  const until = last.to?.text ?? limit;
+  const end = until === null ? 'the newest that was read' : `before ${until}`;
   const which = result.paging === 'ept' ? ` (${eras.join(' ')})` : '';
   return [
     {

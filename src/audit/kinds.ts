@@ -17,7 +17,7 @@ export const AUDIT_FINDINGS = {
       "host's own mapping of the page has another type.",
     fix: 'Have KVM honour the guest PAT: see MT201.',
     sources: ['kvm/vmx_get_mt_mask', 'linux/kpageflags', 'lab/ept-traces', 'lab/vgem-wc'],
-    example: 'gfn 49000H, frame 64c9H which is WC, SPTE 6000000064c9b77H: WB+IPAT.',
+    example: 'gfn 49000H, frame 597cH which is WC, SPTE 860000000597cb77H: WB+IPAT.',
   },
   uncachedRam: {
     code: 'MT702',
@@ -91,12 +91,12 @@ export const AUDIT_FINDINGS = {
     title: 'Stores of the guest were carried out by KVM',
     room: 'kvm',
     cause:
-      'The host has the page read-only and the guest wrote to it: no new entry followed the fault. KVM ' +
-      "emulates the store through the VMM's mapping, or hands it to the VMM where the memslot is read-only.",
+      'The host has the page write-protected and the guest wrote to it: no entry followed the fault, and KVM ' +
+      "fetched the instruction to emulate it through the VMM's mapping. (drm shmem does so from 7.1 on.)",
     consequence: "Such a store has the type of the VMM's mapping, not of the guest's, and is slow.",
     fix: 'Have the VMM write each page once before the guest does: see MT605.',
     sources: ['linux/hva_to_pfn_remapped', 'mail/shmem-mkwrite'],
-    example: 'A page that was read first is mapped r-x; then a store faults, and faults no more.',
+    example: 'Linux 7.3.4 and a vgem buffer: fault for writing, walk of the page tables, no entry.',
   },
   lostEvents: {
     code: 'MT708',
@@ -214,3 +214,17 @@ export const AUDIT_FINDINGS = {
 } as const satisfies Readonly<Record<string, VerdictKind>>;
 
 export type AuditFindingName = keyof typeof AUDIT_FINDINGS;
+
+/** Findings that take facts to be made: docs/examples/CODE.facts.yaml. */
+const WITH_FACTS: ReadonlySet<string> = new Set([
+  'MT701',
+  'MT702',
+  'MT703',
+  'MT706',
+  'MT711',
+  'MT715',
+]);
+
+export function hasExampleFacts(code: string): boolean {
+  return WITH_FACTS.has(code);
+}

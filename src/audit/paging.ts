@@ -5,11 +5,6 @@ import type { Moment } from './vm-map.ts';
 /** `pages`: page-table entries as the CPU has them: NPT, or shadow paging of either vendor. */
 export type AuditPaging = 'ept' | 'npt' | 'shadow' | 'pages';
 
-/** An event that shows something. */
-export interface Proof extends Moment {
-  readonly text: string;
-}
-
 const EPT_WRITABLE_B = 0x0600_0000;
 const EPT_WRITABLE_C = 0x00a0_0000;
 const NX_OR_VE = 0x8000_0000;
@@ -28,10 +23,12 @@ export class PagingVotes {
   readonly layouts = new Map<SpteLayout, Moment>();
   #eptVotes = 0;
   #pageVotes = 0;
+  #older: boolean;
   readonly #known: { readonly paging: AuditPaging | null; readonly layout: SpteLayout | null };
 
   constructor(paging: AuditPaging | null, kernel: KernelVersion | null) {
     const layouts = kernel === null ? [] : spteLayouts(kernel);
+    this.#older = layouts.length === 1 && layouts[0] === 'A';
     this.#known = { paging, layout: layouts.length === 1 ? (layouts[0] ?? null) : null };
   }
 
@@ -57,10 +54,9 @@ export class PagingVotes {
     return this.#eptVotes > 0 && this.#pageVotes > 0;
   }
 
+  /** Bit 11 does not say "present". */
   get olderLayout(): boolean {
-    const { layout } = this.#known;
-    if (layout !== null) return layout === 'A';
-    return this.layouts.size === 1 && this.layouts.has('A');
+    return this.#older;
   }
 
   /** The layouts that are possible by what was seen. */
@@ -81,12 +77,27 @@ export class PagingVotes {
       this.#pageVotes += 1;
       this.pages ??= momentOf(place, time);
     }
-    if (this.layouts.size === 0) this.#layout(hi, lo, isEpt, place, time);
+    if (this.layouts.size > 0) return;
+    this.#layout(hi, lo, isEpt, place, time);
+    if (this.#known.layout === null) this.#older = this.layouts.size === 1 && this.layouts.has('A');
+  }
+
+  /** A table: A is bit 8 under EPT, bit 5 in a page table. Asked as long as nothing is told. */
+  table(lo: number, place: number, time: number): void {
+    if ((lo & 0x120) === 0x100) {
+      this.#eptVotes += 1;
+      this.ept ??= momentOf(place, time);
+    } else if ((lo & 0x125) === 0x25) {
+      this.#pageVotes += 1;
+      this.pages ??= momentOf(place, time);
+    }
   }
 
   frozen(lo: number, place: number, time: number): void {
     const layout = lo === 0x1a0 ? 'C' : 'B';
-    if (!this.layouts.has(layout)) this.layouts.set(layout, momentOf(place, time));
+    if (this.layouts.has(layout)) return;
+    this.layouts.set(layout, momentOf(place, time));
+    if (this.#known.layout === null) this.#older = false;
   }
 
   /** A page of page tables was zapped: that of a direct map stands at a multiple of its size. */

@@ -4,6 +4,7 @@ import type { FactValues } from '../facts/facts.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
 import type { MtrrType } from '../x86/types.ts';
+import type { AuditRegion } from './audit.ts';
 import { leafType, leafWord } from './leaf-word.ts';
 import type { FactSet } from './predict-facts.ts';
 
@@ -16,6 +17,8 @@ export class Missing extends Error {
     this.fact = fact;
   }
 }
+
+type Leaf = Pick<AuditRegion, 'memtype' | 'ipat' | 'patIndex'>;
 
 /** Everything that a prediction for one entry looks at. */
 export interface Point {
@@ -45,7 +48,12 @@ export function leafOf(rules: KvmRules, point: Point): string {
 
 /** The same words for what a trace has. */
 export function installedWords(lo: number, level: number, way: SweepWay): string {
-  const { memtype, ipat, patIndex } = leafType(leafWord(lo, level), way === 'ept');
+  return leafWords(leafType(leafWord(lo, level), way === 'ept'), way);
+}
+
+/** The words for a type of leaf. */
+export function leafWords(leaf: Leaf, way: SweepWay): string {
+  const { memtype, ipat, patIndex } = leaf;
   if (patIndex === null) return `EPT ${memtype ?? 'reserved type'}${ipat === true ? '+IPAT' : ''}`;
   const name = way === 'npt' ? 'NPT' : 'shadow PTE';
   return patIndex === 0 ? `${name} WB` : `${name} PAT index ${patIndex}`;

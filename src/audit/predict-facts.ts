@@ -8,6 +8,7 @@ import { rulesFor } from '../kvm/timeline.ts';
 import { BACKINGS, backingClass } from '../linux/backing.ts';
 import { type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { at, complain, type Word } from '../resolve/entries.ts';
+import { PAT_TYPES, type PatType } from '../x86/types.ts';
 import {
   asList,
   asMap,
@@ -19,6 +20,7 @@ import {
   spotOf,
   wordOf,
 } from './facts-tree.ts';
+import { type FrameRange, type HostPages, hostOfRanges } from './host-pages.ts';
 
 /** What is known of one page, one VM or one host, by the names of the facts. */
 export type FactSet = { readonly [K in SweepInput]?: FactValues[K] };
@@ -61,11 +63,14 @@ export interface PredictFacts {
   readonly changes: readonly Change[];
   /** The process whose VM it is; null: the trace has one VM. */
   readonly vm: number | null;
+  /** Page frames of the host; null: nothing is said of them. */
+  readonly host: HostPages | null;
 }
 
 export const EVERYWHERE = { gfnStart: 0, gfnEnd: Number.POSITIVE_INFINITY } as const;
 const MAXPHYADDR = 46;
 const PAGE = 4096;
+const WB: PatType = 'WB';
 
 /** The facts of a class of backing, as the rules ask for them. */
 export function backingFacts(name: string): FactSet | null {
@@ -187,6 +192,48 @@ function elsewhereOf(map: FactsMap): Slot | null {
   return { name: 'elsewhere', ...EVERYWHERE, facts: backingOf(word), isMmio: null };
 }
 
+// ---- page frames ------------------------------------------------------------------------------
+
+const FRAME_KEYS = ['pfn', 'count', 'kind', 'memtype'] as const;
+const FRAME_KINDS = ['ram', 'reserved', 'device', 'hidden-ram'] as const;
+
+function kindOf(word: Word | null): (typeof FRAME_KINDS)[number] {
+  if (word === null) return 'ram';
+  const kind = FRAME_KINDS.find((k) => k === word.text);
+  return kind ?? complain(word, `unknown kind of frame "${word.text}"`, FRAME_KINDS.join(' '));
+}
+
+function memtypeOf(word: Word | null): PatType | null {
+  if (word === null) return null;
+  const type = PAT_TYPES.find((t) => t === word.text);
+  return type ?? complain(word, `not a memory type: "${word.text}"`, PAT_TYPES.join(' '));
+}
+
+function frameOf(node: FactsNode): FrameRange {
+  const map = asMap(node, 'a range of frames');
+  factsOf(map, FRAME_KEYS);
+  const pfn = wordOf(map, 'pfn');
+  const count = wordOf(map, 'count');
+  if (pfn === null) return complain(spotOf(map), 'a range of frames needs pfn');
+  const start = countOf(pfn, 'a page frame number');
+  const end = start + (count === null ? 1 : countOf(count, 'a number of frames'));
+  return {
+    start,
+    end,
+    kind: kindOf(wordOf(map, 'kind')),
+    memtype: memtypeOf(wordOf(map, 'memtype')),
+  };
+}
+
+function hostOf(map: FactsMap): HostPages | null {
+  const frames = nodeOf(map, 'frames');
+  const other = wordOf(map, 'other-frames');
+  if (frames === null && other === null) return null;
+  const rest =
+    other === null ? null : { kind: kindOf(other), memtype: other.text === 'ram' ? WB : null };
+  return hostOfRanges(frames === null ? [] : asList(frames, 'frames').map(frameOf), rest);
+}
+
 // ---- the whole --------------------------------------------------------------------------------
 
 const CHANGE_KEYS = ['line', 'offset', 'time', 'memslots'] as const;
@@ -247,6 +294,8 @@ const TOP_KEYS = [
   'elsewhere',
   'changes',
   'vm',
+  'frames',
+  'other-frames',
 ] as const;
 
 function cpuOf(map: FactsMap): 'intel' | 'amd' | null {
@@ -278,5 +327,6 @@ export function parsePredictFacts(node: FactsNode): PredictFacts {
     elsewhere: elsewhereOf(map),
     changes: changes === null ? [] : asList(changes, 'changes').map(changeOf),
     vm: vm === null ? null : countOf(vm, 'a process'),
+    host: hostOf(map),
   };
 }

@@ -1,12 +1,13 @@
 import { type U64, u64 } from '../base/u64.ts';
 import { isMmioAt } from '../compare/access.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
+import type { AuditRegion } from './audit.ts';
 import { explainDifference } from './difference.ts';
 import { GuestState } from './guest-state.ts';
 import { SPTE, spteClass } from './leaf-word.ts';
 import { markedSlot, readMark } from './marks.ts';
 import { momentOf } from './paging.ts';
-import { installedWords, leafOf, Missing, type Point, readerOf } from './point.ts';
+import { installedWords, leafOf, leafWords, Missing, type Point, readerOf } from './point.ts';
 import type { Change, FactSet, PredictFacts, Slot } from './predict-facts.ts';
 import { momentAt } from './vm.ts';
 import type { Moment } from './vm-map.ts';
@@ -54,6 +55,15 @@ export interface Unknown {
   /** Name of the fact; "memslot": the gfn lies in none. */
   readonly fact: string;
   readonly entries: number;
+  readonly first: Moment & { readonly gfn: number };
+}
+
+/** Pages that were installed under other facts and are still mapped so. */
+export interface Standing {
+  readonly slot: string;
+  readonly installed: string;
+  readonly expected: readonly string[];
+  readonly pages: number;
   readonly first: Moment & { readonly gfn: number };
 }
 
@@ -127,6 +137,36 @@ export class Predictor {
     };
   }
 
+  /**
+   * What is mapped and is no longer what the facts give as they are now: KVM did not zap it when they
+   * changed. Pages of SMM and those that events were lost of are passed over.
+   */
+  standing(regions: readonly AuditRegion[]): readonly Standing[] {
+    const found = new Map<string, { -readonly [K in keyof Standing]: Standing[K] }>();
+    for (const region of regions) {
+      if (region.asId !== 0 || !region.sure) continue;
+      const step = 512 ** (region.level - 1);
+      const installed = leafWords(region, this.#facts.way);
+      for (let gfn = region.gfnStart; gfn < region.gfnEnd; gfn += step) {
+        const slot = this.#slotAt(gfn);
+        const expected = slot === null ? null : this.#expectedOr(slot, gfn, null);
+        if (slot === null || expected === null || expected.includes(installed)) continue;
+        const key = rowKey({ slot: slot.name, installed });
+        const before = found.get(key);
+        if (before !== undefined) before.pages += step;
+        else
+          found.set(key, {
+            slot: slot.name,
+            installed,
+            expected,
+            pages: step,
+            first: { ...region.since, gfn },
+          });
+      }
+    }
+    return [...found.values()];
+  }
+
   #advance(place: number, time: number): void {
     for (;;) {
       const [next, ...rest] = this.#changes;
@@ -182,14 +222,8 @@ export class Predictor {
       return;
     }
     const installed = installedWords(lo, level, way);
-    let expected: readonly string[];
-    try {
-      expected = this.#expected(slot, gfn);
-    } catch (error) {
-      if (!(error instanceof Missing)) throw error;
-      this.#missing(error.fact, gfn, moment);
-      return;
-    }
+    const expected = this.#expectedOr(slot, gfn, moment);
+    if (expected === null) return;
     const isRight = expected.includes(installed);
     this.#count(slot.name, installed, !isRight);
     if (isRight && expected.length === 1) this.#predicted += 1;
@@ -209,6 +243,16 @@ export class Predictor {
         expected,
         reasons,
       });
+    }
+  }
+
+  #expectedOr(slot: Slot, gfn: number, moment: Moment | null): readonly string[] | null {
+    try {
+      return this.#expected(slot, gfn);
+    } catch (error) {
+      if (!(error instanceof Missing)) throw error;
+      if (moment !== null) this.#missing(error.fact, gfn, moment);
+      return null;
     }
   }
 

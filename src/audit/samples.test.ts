@@ -5,7 +5,11 @@ import { describe, expect, test } from 'vitest';
 import { batchesOf } from '../../test/audit-batches.ts';
 import { readFactsTree } from '../cli/facts-tree.ts';
 import { rulesOfPolicy } from '../kvm/policies.ts';
+import { parsePageFlagRanges } from '../linux/text/kpageflags.ts';
+import { Audit } from './audit.ts';
 import { capturedFacts } from './captured-facts.ts';
+import { auditFindings } from './findings.ts';
+import { framesOfFlags, hostOfRanges } from './host-pages.ts';
 import { type Prediction, Predictor } from './predict.ts';
 import type { PredictFacts } from './predict-facts.ts';
 
@@ -72,5 +76,38 @@ describe.skipIf(folder === '')('every leaf SPTE of real kernels', () => {
   test('is not predicted by the rules of another kernel', () => {
     const older = (facts: PredictFacts): PredictFacts => ({ ...facts, rules: rulesOfPolicy('E5') });
     expect(predictAll(older).wrong.length).toBeGreaterThan(20);
+  });
+});
+
+const FLAGS = 'host/kpageflags_with_memtype_bits';
+
+describe.skipIf(folder === '')('what is found in traces of real kernels', () => {
+  test('the founding bug, where KVM ignores the guest PAT under EPT or shadow paging', () => {
+    const found = SCENARIOS.filter(({ run }) => existsSync(join(real, run, FLAGS))).flatMap(
+      ({ run, scenario }) => {
+        const { kernel, way } = factsOf(run);
+        const list = parsePageFlagRanges(text(join(real, run, FLAGS)), FLAGS).value.ranges;
+        const frames = kernel === null ? [] : framesOfFlags(list, kernel);
+        const paging = way === 'ept' || way === 'npt' ? way : 'shadow';
+        const audit = new Audit({ kernel, paging, host: hostOfRanges(frames, null) });
+        for (const batch of batchesOf(text(join(real, run, `trace-${scenario}.txt`))))
+          audit.push(batch);
+        return auditFindings(audit.result())
+          .filter((f) => f.severity === 'error' || f.code === 'MT705')
+          .map((f) => ({ run, code: f.code, count: f.count }));
+      },
+    );
+    const sums: Record<string, number> = {};
+    for (const { run, code, count } of found) {
+      const key = `${code} ${run.split('-').slice(0, 2).join('-')}`;
+      sums[key] = (sums[key] ?? 0) + count;
+    }
+    // None under NPT, where the guest PAT rules; stale: CR0.CD was set after the guest's tables were mapped.
+    expect(sums).toEqual({
+      'MT701 bochs-ept': 69,
+      'MT701 bochs-shadow': 14,
+      'MT701 qemu-shadow': 22,
+      'MT705 bochs-ept': 5,
+    });
   });
 });

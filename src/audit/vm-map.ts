@@ -27,10 +27,16 @@ export interface Region {
 
 const ENTRIES = 512;
 const LEVELS = 3;
+/** 4-KiB pages behind an entry of level n+1, and behind a whole table of level n. */
+const PAGES: readonly number[] = [1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36, 2 ** 45];
 const CHANGES_MAX = 255;
 
 /** Entries whose time is kept, 8 MiB: of those that come later only the place is. */
 export const TIMED_ENTRIES = 1 << 20;
+
+function pagesOf(level: number): number {
+  return PAGES[level] ?? 0;
+}
 
 /** Entries of one page-table page. 5 bytes each; 2 more once one of them changes, 8 more with times. */
 interface Block {
@@ -81,6 +87,7 @@ export class GuestMap {
   /** The leaf that maps a page, of whatever level; 0: none. */
   lookup(gfn: number): number {
     for (let level = 1; level <= LEVELS; level += 1) {
+      if (!this.#hasLevel(level)) continue;
       const word = this.at(level, gfn);
       if (word !== 0) return word;
     }
@@ -128,8 +135,8 @@ export class GuestMap {
   removeTable(level: number, gfn: number): number {
     let removed = 0;
     const top = Math.min(level, LEVELS);
-    const first = gfn - (gfn % ENTRIES ** level);
-    const end = first + ENTRIES ** level;
+    const first = gfn - (gfn % pagesOf(level));
+    const end = first + pagesOf(level);
     for (let below = 1; below <= top; below += 1) removed += this.#removeRange(below, first, end);
     return removed;
   }
@@ -151,7 +158,7 @@ export class GuestMap {
   split(level: number, gfn: number, mask: number, place: number, time: number): void {
     const word = this.remove(level, gfn);
     if (word === 0 || level < 2) return;
-    const step = ENTRIES ** (level - 2);
+    const step = pagesOf(level - 2);
     for (let i = 0; i < ENTRIES; i += 1)
       this.set(level - 1, gfn + i * step, word, mask, place, time);
   }
@@ -173,7 +180,7 @@ export class GuestMap {
       for (let slot = 0; slot < ENTRIES; slot += 1) {
         const word = (block.words[slot] ?? 0) & mask;
         if (word === 0) continue;
-        const gfn = (key * ENTRIES + slot) * ENTRIES ** (level - 1);
+        const gfn = (key * ENTRIES + slot) * pagesOf(level - 1);
         if (open === null || open.gfnEnd !== gfn || open.word !== word) {
           if (open !== null) found.push(finished(open));
           open = opened(gfn, level, word);
@@ -185,8 +192,12 @@ export class GuestMap {
     return found;
   }
 
+  #hasLevel(level: number): boolean {
+    return (this.#blocks[level]?.size ?? 0) > 0;
+  }
+
   #find(level: number, gfn: number): Block | null {
-    const key = Math.floor(gfn / ENTRIES ** level);
+    const key = Math.floor(gfn / pagesOf(level));
     if (this.#lastKey[level] === key) return this.#last[level] ?? null;
     const block = this.#blocks[level]?.get(key);
     if (block === undefined) return null;
@@ -208,7 +219,7 @@ export class GuestMap {
     };
     if (isTimed) this.#timed += ENTRIES;
     this.#bytes += ENTRIES * (isTimed ? 13 : 5);
-    const key = Math.floor(gfn / ENTRIES ** level);
+    const key = Math.floor(gfn / pagesOf(level));
     this.#blocks[level]?.set(key, block);
     this.#lastKey[level] = key;
     this.#last[level] = block;
@@ -248,14 +259,15 @@ export class GuestMap {
   /** A new entry takes the place of smaller ones below it, and of a huge one above. */
   #displace(level: number, gfn: number, place: number): void {
     for (let above = level + 1; above <= LEVELS; above += 1)
-      if (this.at(above, gfn) !== 0) this.remove(above, gfn - (gfn % ENTRIES ** (above - 1)));
+      if (this.#hasLevel(above) && this.at(above, gfn) !== 0)
+        this.remove(above, gfn - (gfn % pagesOf(above - 1)));
     if (level === 1 || place < 0) return;
-    const end = gfn + ENTRIES ** (level - 1);
+    const end = gfn + pagesOf(level - 1);
     for (let below = 1; below < level; below += 1) this.#removeRange(below, gfn, end);
   }
 
   #removeRange(level: number, first: number, end: number): number {
-    const size = ENTRIES ** level;
+    const size = pagesOf(level);
     const blocks = this.#blocks[level];
     if (blocks === undefined) return 0;
     let removed = 0;
@@ -287,7 +299,7 @@ export class GuestMap {
 }
 
 function slotOf(level: number, gfn: number): number {
-  return level === 1 ? gfn & 511 : Math.floor(gfn / ENTRIES ** (level - 1)) & 511;
+  return level === 1 ? gfn & 511 : Math.floor(gfn / pagesOf(level - 1)) & 511;
 }
 
 // ---- regions ----------------------------------------------------------------------------------
@@ -311,7 +323,7 @@ function opened(gfn: number, level: number, word: number): Open {
 }
 
 function extend(open: Open, block: Block, slot: number): void {
-  open.gfnEnd += ENTRIES ** (open.level - 1);
+  open.gfnEnd += pagesOf(open.level - 1);
   const place = block.places[slot] ?? 0;
   const time = block.times?.[slot] ?? Number.NaN;
   const moment = { place, time: Number.isNaN(time) ? null : time };

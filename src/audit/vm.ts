@@ -1,3 +1,4 @@
+import { own } from '../base/own.ts';
 import { type U64, u64 } from '../base/u64.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import { GuestState } from './guest-state.ts';
@@ -10,6 +11,7 @@ const READ_ONLY_MAX = 65_536;
 const WRITE_FAULT = 2;
 const LEVELS = 4;
 const WORDS = 256;
+const CERTAIN = WORD.present | WORD.unsure;
 
 /** Leaves of one kind that kvm_mmu_set_spte printed. */
 export interface Installs {
@@ -31,6 +33,23 @@ export interface EmulatedWrites {
 
 interface Fault extends Moment {
   readonly gfn: number;
+  /** KVM went through the guest's page tables since: it fetched the instruction, to emulate it. */
+  walked: boolean;
+}
+
+/** What other events say of a fault. */
+export const ROLE = { none: 0, walk: 1, mmio: 2 } as const;
+
+const ROLES: Readonly<Record<string, number>> = {
+  kvm_mmu_pagetable_walk: ROLE.walk,
+  kvm_emulate_insn: ROLE.walk,
+  kvm_mmio: ROLE.mmio,
+  vcpu_match_mmio: ROLE.mmio,
+};
+
+/** The role of each name of a batch. */
+export function rolesOf(names: readonly string[]): Uint8Array {
+  return Uint8Array.from(names, (name) => own(ROLES, name) ?? ROLE.none);
 }
 
 /** What is kept of one VM while a trace is read. */
@@ -43,15 +62,22 @@ export class VmState {
   readonly #firsts = new Map<number, Moment & { gfn: number; spte: U64 }>();
   readonly #lastPlace = new Float64Array(LEVELS * WORDS);
   readonly #lastTime = new Float64Array(LEVELS * WORDS);
-  readonly #tables = new Map<string, number>();
+  readonly #tables = new Map<number, number>();
   readonly #readOnly = new Set<number>();
   readonly #writeFaults = new Map<number, Fault>();
   /** A thread takes away tables that belong to an address space no longer in use. */
   readonly #foreign = new Map<number, { readonly first: number; readonly end: number }>();
   readonly #votes: PagingVotes;
-  #lastChanged: { gfn: number; level: number; asId: number } = { gfn: -1, level: 0, asId: 0 };
+  readonly #lastChanged: { gfn: number; level: number; asId: number } = {
+    gfn: -1,
+    level: 0,
+    asId: 0,
+  };
+  #lastTid = -1;
   events = 0;
   sptes = 0;
+  /** Leaves that kvm_tdp_mmu_spte_changed printed. */
+  changedLeaves = 0;
   mmioMarked = 0;
   mmioFaults = 0;
   removals = 0;
@@ -114,7 +140,10 @@ export class VmState {
   take(batch: EventBatch, i: number): void {
     this.events += 1;
     const tid = batch.tid[i] ?? -1;
-    if (tid >= 0) this.threads.add(tid);
+    if (tid !== this.#lastTid) {
+      this.#lastTid = tid;
+      if (tid >= 0) this.threads.add(tid);
+    }
     const kind: number = batch.kind[i] ?? 0;
     switch (kind) {
       case KIND.set:
@@ -131,9 +160,11 @@ export class VmState {
         break;
       case KIND.mmioMarked:
         this.mmioMarked += 1;
+        this.#writeFaults.delete(tid);
         break;
       case KIND.mmioFault:
         this.mmioFaults += 1;
+        this.#writeFaults.delete(tid);
         break;
       case KIND.msr:
         if ((batch.flags[i] ?? 0) === 1 && GuestState.keeps(batch.key[i] ?? 0))
@@ -175,13 +206,15 @@ export class VmState {
   }
 
   #installed(gfn: number, hi: number, lo: number, tid: number): void {
-    if (this.#writeFaults.get(tid)?.gfn === gfn) this.#writeFaults.delete(tid);
+    if (this.#writeFaults.size > 0 && this.#writeFaults.get(tid)?.gfn === gfn)
+      this.#writeFaults.delete(tid);
     const isHostWritable =
       (lo & 2) !== 0 ||
       (this.#votes.isEpt === true ? (hi & 0x0220_0000) !== 0 : (lo & 0x200) !== 0) ||
       (this.#votes.olderLayout && (lo & 0x400) !== 0);
-    if (isHostWritable) this.#readOnly.delete(gfn);
-    else if (this.#readOnly.size < READ_ONLY_MAX) this.#readOnly.add(gfn);
+    if (isHostWritable) {
+      if (this.#readOnly.size > 0) this.#readOnly.delete(gfn);
+    } else if (this.#readOnly.size < READ_ONLY_MAX) this.#readOnly.add(gfn);
   }
 
   #change(batch: EventBatch, i: number): void {
@@ -196,14 +229,18 @@ export class VmState {
     const now = spteClass(hi, lo, level, older);
     if (now === SPTE.frozen) this.#votes.frozen(lo, place, time);
     const was = spteClass(batch.beforeHi[i] ?? 0, batch.beforeLo[i] ?? 0, level, older);
+    if (this.#votes.isEpt === null) this.#vote(batch, i, now, was);
     const asId = batch.flags[i] ?? 0;
     const map = this.map(asId);
     if (now === SPTE.leaf) {
+      this.changedLeaves += 1;
       if (was === SPTE.table) map.removeTable(level - 1, gfn);
       const old = map.set(level, gfn, leafWord(lo, level), this.mask, place, time);
-      if (was === SPTE.empty && (old & (WORD.present | WORD.unsure)) === WORD.present)
+      if (was === SPTE.empty && (old & CERTAIN) === WORD.present)
         this.#contradicted(momentOf(place, time));
-      this.#lastChanged = { gfn, level, asId };
+      this.#lastChanged.gfn = gfn;
+      this.#lastChanged.level = level;
+      this.#lastChanged.asId = asId;
       return;
     }
     if (now === SPTE.table) {
@@ -212,6 +249,19 @@ export class VmState {
       return;
     }
     this.#removed(batch, i, was, map);
+  }
+
+  /** Nothing told the paging mode yet: what is taken away may. */
+  #vote(batch: EventBatch, i: number, now: number, was: number): void {
+    const place = batch.place[i] ?? 0;
+    const time = batch.time[i] ?? Number.NaN;
+    const hi = batch.valueHi[i] ?? 0;
+    const lo = batch.valueLo[i] ?? 0;
+    const beforeLo = batch.beforeLo[i] ?? 0;
+    if (now === SPTE.leaf) this.#votes.leaf(hi, lo, place, time);
+    else if (was === SPTE.leaf) this.#votes.leaf(batch.beforeHi[i] ?? 0, beforeLo, place, time);
+    else if (now === SPTE.table) this.#votes.table(lo, place, time);
+    else if (was === SPTE.table) this.#votes.table(beforeLo, place, time);
   }
 
   /** The page was taken away, or frozen while it is. */
@@ -262,15 +312,32 @@ export class VmState {
     this.#readOnly.clear();
   }
 
+  /** Another event of this thread, which says what became of its fault. */
+  aside(tid: number, role: number): void {
+    const fault = this.#writeFaults.get(tid);
+    if (fault === undefined) return;
+    if (role === ROLE.walk) fault.walked = true;
+    if (role === ROLE.mmio) this.#writeFaults.delete(tid);
+  }
+
   #fault(batch: EventBatch, i: number, tid: number): void {
     const gfn = Math.floor((batch.key[i] ?? 0) / 4096);
-    const pending = this.#writeFaults.get(tid);
-    this.#writeFaults.delete(tid);
-    // The same fault again: KVM had it tried anew.
-    if (pending !== undefined && pending.gfn !== gfn) this.#emulated(pending);
-    if (((batch.valueLo[i] ?? 0) & WRITE_FAULT) === 0 || !this.#readOnly.has(gfn)) return;
-    if (this.map(0).at(1, gfn) === 0) return;
-    this.#writeFaults.set(tid, { gfn, ...momentAt(batch, i) });
+    if (this.#writeFaults.size > 0) {
+      const pending = this.#writeFaults.get(tid);
+      this.#writeFaults.delete(tid);
+      if (pending?.walked === true) this.#emulated(pending);
+    }
+    if (((batch.valueLo[i] ?? 0) & WRITE_FAULT) === 0) return;
+    // Shadow paging goes through the tables of the guest at every fault.
+    if (this.#votes.shadow !== null || this.#votes.tdp === null) return;
+    if (this.map(0).lookup(gfn) !== 0 && !this.#readOnly.has(gfn)) return;
+    this.#writeFaults.set(tid, { gfn, ...momentAt(batch, i), walked: false });
+  }
+
+  /** At the end of the trace: faults that were on the way to be emulated. */
+  settle(): void {
+    for (const fault of this.#writeFaults.values()) if (fault.walked) this.#emulated(fault);
+    this.#writeFaults.clear();
   }
 
   #emulated({ gfn, place, time }: Fault): void {
@@ -293,8 +360,8 @@ function valueAt(batch: EventBatch, i: number): { hi: number; lo: number } {
   return u64(batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0);
 }
 
-function tableKey(asId: number, level: number, gfn: number): string {
-  return `${asId} ${level} ${gfn}`;
+function tableKey(asId: number, level: number, gfn: number): number {
+  return gfn * 16 + (asId & 1) * 8 + level;
 }
 
 /** Bits 51 to 12 of an entry. */

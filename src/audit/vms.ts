@@ -92,6 +92,11 @@ export class VmSorter {
     return vm;
   }
 
+  /** The VM of an event that makes none known. */
+  known(batch: EventBatch, i: number): VmState | null {
+    return this.vms.get(this.#idOf(batch.tid[i] ?? -1, batch.tgid[i] ?? -1)) ?? null;
+  }
+
   #idOf(tid: number, tgid: number): VmId {
     if (this.#owners !== null)
       return this.#owners.get(tgid) ?? this.#owners.get(tid) ?? (tgid >= 0 ? tgid : -1);

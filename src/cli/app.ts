@@ -12,6 +12,7 @@ import type { DoctorOptions } from './commands/doctor.ts';
 import { DOCTOR_FORMATS, SCHEMA_NAMES } from './formats.ts';
 import type { Io } from './io.ts';
 import { act, type Context, format, optionalWord, type TextOrJson, word } from './route.ts';
+import { audit } from './routes/audit.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
 import { packageVersion } from './version.ts';
@@ -177,7 +178,7 @@ const schema = buildCommand<Record<never, never>, [string], Context>({
 });
 
 const routes = buildRouteMap({
-  routes: { doctor, capture, explain, diff, conform, rule, policies, sources, schema },
+  routes: { doctor, capture, audit, explain, diff, conform, rule, policies, sources, schema },
   docs: {
     brief:
       "which x86 memory type a guest's access under KVM really gets, why, and is that coherent",

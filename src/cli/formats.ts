@@ -13,6 +13,11 @@ export const DIFF_FORMATS = ['text', 'md', 'mail', 'json', 'svg', 'html'] as con
 
 export type DiffFormat = (typeof DIFF_FORMATS)[number];
 
+/** What `audit` can print. */
+export const AUDIT_FORMATS = ['text', 'json', 'jsonl', 'csv', 'sarif', 'perfetto', 'svg'] as const;
+
+export type AuditFormat = (typeof AUDIT_FORMATS)[number];
+
 /** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
@@ -23,6 +28,8 @@ export const SCHEMA_NAMES = [
   'matrix',
   'doctor',
   'fleet',
+  'audit',
+  'audit-region',
   'conform',
   'rule',
   'policies',

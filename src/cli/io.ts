@@ -182,23 +182,32 @@ export function readText(path: string, reading: Reading = CASE): string {
   }
 }
 
+const PIECE = 64 * 1024;
+
+/**
+ * The bytes of a file of any length as they come, "-" for standard input. A piece is valid until the next.
+ *
+ * @throws InputError when it cannot be read
+ */
+export function* piecesOf(path: string, size: number = PIECE): Generator<Uint8Array> {
+  let fd: number | null = null;
+  const buffer = Buffer.alloc(size);
+  try {
+    fd = path === '-' ? 0 : openSync(path, 'r');
+    for (let n = readSome(fd, buffer); n > 0; n = readSome(fd, buffer)) yield buffer.subarray(0, n);
+  } catch (error) {
+    throw error instanceof InputError ? error : unreadable(path, error);
+  } finally {
+    if (fd !== null && fd !== 0) closeSync(fd);
+  }
+}
+
 /**
  * The text of a file of any length as it comes, "-" for standard input. What is not UTF-8 becomes U+FFFD.
  *
  * @throws InputError when it cannot be read
  */
 export function* chunksOf(path: string): Generator<string> {
-  let fd: number | null = null;
   const decoder = new TextDecoder();
-  const buffer = Buffer.alloc(64 * 1024);
-  try {
-    fd = path === '-' ? 0 : openSync(path, 'r');
-    for (let n = readSome(fd, buffer); n > 0; n = readSome(fd, buffer)) {
-      yield decoder.decode(buffer.subarray(0, n), { stream: true });
-    }
-  } catch (error) {
-    throw error instanceof InputError ? error : unreadable(path, error);
-  } finally {
-    if (fd !== null && fd !== 0) closeSync(fd);
-  }
+  for (const piece of piecesOf(path)) yield decoder.decode(piece, { stream: true });
 }

@@ -1,35 +1,14 @@
 import type { Outcome } from '../doctor/diagnosis/exit-code.ts';
 import { DOCTOR_FINDINGS, type DoctorFinding } from '../doctor/findings.ts';
 import type { FleetRow } from '../doctor/fleet/fleet.ts';
-import type { Severity, VerdictKind } from '../resolve/verdict.ts';
+import type { VerdictKind } from '../resolve/verdict.ts';
 import { VERDICTS } from '../resolve/verdicts/index.ts';
-
-/** OASIS, Static Analysis Results Interchange Format 2.1.0. */
-const VERSION = '2.1.0';
-const SCHEMA =
-  'https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json';
+import { LEVEL, ruleOf, sarifHead, sarifTail, uriOf } from './sarif-parts.ts';
 
 const KINDS: readonly VerdictKind[] = [...VERDICTS, ...Object.values(DOCTOR_FINDINGS)];
 /** The rules of results that are no verdict. */
 const OPEN = 'undetermined';
 const UNREAD = 'unreadable';
-
-const LEVEL: Readonly<Record<Severity, string>> = {
-  error: 'error',
-  warning: 'warning',
-  info: 'note',
-};
-
-function ruleOf(kind: VerdictKind): object {
-  return {
-    id: kind.code,
-    shortDescription: { text: kind.title },
-    fullDescription: { text: `${kind.cause} ${kind.consequence}` },
-    help: { text: `${kind.fix} See: memtype rule ${kind.code}` },
-    defaultConfiguration: { level: LEVEL[kind.severity] },
-    properties: { room: kind.room },
-  };
-}
 
 const OTHER_RULES: readonly object[] = [
   {
@@ -47,12 +26,6 @@ const OTHER_RULES: readonly object[] = [
 const INDEX = new Map<string, number>(
   [...KINDS.map((k) => k.code), OPEN, UNREAD].map((id, i) => [id, i]),
 );
-
-/** A URI reference of a path: what RFC 3986 does not allow in a path is escaped. */
-function uriOf(path: string): string {
-  const escaped = path.split('/').map((part) => encodeURIComponent(part));
-  return (path.startsWith('/') ? 'file://' : '') + escaped.join('/');
-}
 
 function artifact(file: string | null): object {
   return file === null ? {} : { physicalLocation: { artifactLocation: { uri: uriOf(file) } } };
@@ -110,10 +83,7 @@ export class SarifLog {
 
   /** @param version of memtype */
   head(version: string): string {
-    const rules = [...KINDS.map(ruleOf), ...OTHER_RULES];
-    const driver = { name: 'memtype', semanticVersion: version, rules };
-    const tool = JSON.stringify({ driver });
-    return `{"$schema":"${SCHEMA}","version":"${VERSION}","runs":[{"tool":${tool},\n"results":[`;
+    return sarifHead(version, [...KINDS.map(ruleOf), ...OTHER_RULES]);
   }
 
   row(row: FleetRow): string {
@@ -130,7 +100,7 @@ export class SarifLog {
   }
 
   tail(): string {
-    return '\n]}]}\n';
+    return sarifTail();
   }
 
   #lines(results: readonly object[]): string {

@@ -1,3 +1,4 @@
+import { AUDIT_FINDINGS, hasExampleFacts } from '../audit/kinds.ts';
 import { allRules, type Rule } from '../cite/rule.ts';
 import { cite, type SourceId } from '../cite/sources.ts';
 import { DOCTOR_FINDINGS } from '../doctor/findings.ts';
@@ -136,11 +137,20 @@ function backingPages(): readonly RulePage[] {
 
 /** The command that shows a verdict. */
 export function exampleCommand(v: VerdictKind): string {
+  if (Object.values(AUDIT_FINDINGS).some((f) => f.code === v.code)) {
+    const facts = hasExampleFacts(v.code) ? ` --predict docs/examples/${v.code}.facts.yaml` : '';
+    return `memtype audit docs/examples/${v.code}.txt${facts}`;
+  }
   const isOfDoctor = Object.values(DOCTOR_FINDINGS).some((f) => f.code === v.code);
   return `memtype ${isOfDoctor ? `doctor docs/examples/${v.code}.yaml` : `explain ${v.example}`}`;
 }
 
-function kindPage(v: VerdictKind, title: string, host: string | null): RulePage {
+function kindPage(
+  v: VerdictKind,
+  title: string,
+  host: string | null,
+  what: string = 'host of the example',
+): RulePage {
   return {
     id: v.code,
     kind: 'verdict',
@@ -150,7 +160,7 @@ function kindPage(v: VerdictKind, title: string, host: string | null): RulePage 
       { name: 'consequence', text: v.consequence },
       { name: 'fix', text: v.fix },
       { name: 'example', text: exampleCommand(v) },
-      ...(host === null ? [] : [{ name: 'host of the example', text: host }]),
+      ...(host === null ? [] : [{ name: what, text: host }]),
     ],
     sources: v.sources,
   };
@@ -161,6 +171,9 @@ function verdictPages(): readonly RulePage[] {
     ...VERDICTS.map((v) => kindPage(v, `${v.title} (${v.severity})`, null)),
     ...Object.values(DOCTOR_FINDINGS).map((f) =>
       kindPage(f, `${f.title} (${f.severity}, of doctor)`, f.example),
+    ),
+    ...Object.values(AUDIT_FINDINGS).map((f) =>
+      kindPage(f, `${f.title} (${f.severity}, of audit)`, f.example, 'trace of the example'),
     ),
   ];
 }

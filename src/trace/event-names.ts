@@ -22,6 +22,11 @@ export const OTHER_NAMES = '(other names)';
 
 const BUCKETS = 1 << 13;
 
+/** The index of the name of a kind that is read. */
+export function indexOfKind(kind: Kind): number {
+  return KINDS.findIndex(([, own]) => own === kind);
+}
+
 /** Names of events as numbers, found by their bytes. */
 export class EventNames {
   readonly names: string[] = [];
@@ -36,6 +41,11 @@ export class EventNames {
   constructor() {
     for (const [name, kind] of KINDS) this.#add(name, kind);
     this.#add(OTHER_NAMES, KIND.other);
+  }
+
+  /** A known name, by its index. */
+  bytesOf(index: number): Uint8Array {
+    return this.#bytes[index] ?? new Uint8Array();
   }
 
   /** The index of the name between two offsets. */

@@ -78,6 +78,7 @@ export class Fields {
       case KIND.exit:
         this.#exit(bytes, payload, end);
         return true;
+      case KIND.mark:
       case KIND.zapAll:
       case KIND.other:
       case KIND.lost:

@@ -175,7 +175,9 @@ export class Head {
       while (last < stop && isDigit(byteAt(bytes, last))) last += 1;
       const digits = last - dot - 1;
       if (last === stop && digits > 0 && digits <= 9) {
-        this.time = whole + amount(bytes, dot + 1, last) / 10 ** digits;
+        // One rounding: the same number as when all digits are read at once.
+        const scale = 10 ** digits;
+        this.time = (whole * scale + amount(bytes, dot + 1, last)) / scale;
       }
     }
   }

@@ -55,9 +55,7 @@ function scan(bytes: Uint8Array, pieces: readonly number[] = [1 << 20]): Scanned
   const scanner = new TextScanner({
     emit: (batch) => {
       rows.push(...rowsOf(batch));
-      names = batch.names;
-      // Filled again: what was handed out is not looked at any more.
-      return batch;
+      ({ names } = batch);
     },
   });
   for (let at = 0, i = 0; at < bytes.length; i += 1) {
@@ -365,7 +363,6 @@ describe('what is no event', () => {
     const scanner = new TextScanner({
       emit: (batch) => {
         seen.push(...batch.place.subarray(0, batch.count));
-        return batch;
       },
     });
     for (let i = 0; i < 64; i += 1) scanner.push(piece);

@@ -1,5 +1,4 @@
-import { KIND, type Kind } from './batch.ts';
-import { BatchWriter, type Emit } from './batch-writer.ts';
+import { type EventBatch, KIND, type Kind } from './batch.ts';
 import { EventNames } from './event-names.ts';
 import { type ProblemKind, Problems } from './problems.ts';
 import { Fields } from './scan-fields.ts';
@@ -13,6 +12,8 @@ import {
   lostEvents,
   secondHead,
 } from './scan-other.ts';
+import { FastLines } from './wasm/fast-lines.ts';
+import { BATCH_EVENTS } from './wasm/layout.ts';
 
 const LINE_FEED = 10;
 const RETURN = 13;
@@ -24,7 +25,7 @@ export const LINE_MAX = 1 << 16;
 export interface ScanTally {
   readonly lines: number;
   readonly bytes: number;
-  /** By name: every event that was recognised, also those that were not handed on or could not be read. */
+  /** By name, in the order of names: every event that was recognised, also when it was not handed on or read. */
   readonly events: ReadonlyMap<string, number>;
   /** Blank lines, comments, headers of tools, stacks: nothing is lost with them. */
   readonly passed: number;
@@ -34,7 +35,8 @@ export interface ScanTally {
 }
 
 export interface ScanOptions {
-  readonly emit: Emit;
+  /** Takes a batch. Its columns are filled again afterwards: use them up, or copy them. */
+  readonly emit: (batch: EventBatch) => void;
   /** Kinds that are counted by name and not handed on. */
   readonly skip?: readonly Kind[];
 }
@@ -42,18 +44,22 @@ export interface ScanOptions {
 /**
  * Reads the text of a trace, as ftrace, trace-cmd report and perf script print it, out of bytes as they come:
  * a piece may end anywhere. Memory does not grow with the text.
+ *
+ * Lines go through `FastLines` as long as it knows them, all others through `Head` and `Fields`; both make the
+ * same of a line.
  */
 export class TextScanner {
+  readonly #emit: ScanOptions['emit'];
   readonly #names = new EventNames();
-  readonly #writer: BatchWriter;
   readonly #skipped = new Uint8Array(16);
   readonly #head = new Head();
   readonly #fields = new Fields();
-  readonly #problems = new Problems();
-  /** The begin of a line whose end has not come yet. */
-  readonly #carry = new Uint8Array(LINE_MAX);
-  #carried = 0;
-  /** Bytes of the line that is being read that were dropped because it is too long. */
+  #problems = new Problems();
+  readonly #fast: FastLines;
+  readonly #window: Uint8Array;
+  /** Bytes in the window: the begin of a line whose end has not come yet. */
+  #held = 0;
+  /** The line in the window is too long; so many bytes of it are gone. */
   #dropped = 0;
   #lines = 0;
   #bytes = 0;
@@ -61,20 +67,25 @@ export class TextScanner {
   #lost = 0;
 
   constructor({ emit, skip = [] }: ScanOptions) {
-    this.#writer = new BatchWriter(this.#names.names, emit);
+    this.#emit = emit;
     for (const kind of skip) this.#skipped[kind] = 1;
+    this.#fast = new FastLines(this.#skipped);
+    this.#window = this.#fast.window;
   }
 
   get tally(): ScanTally {
+    this.#fast.addSeen(this.#names);
     const { names, seen } = this.#names;
     return {
       lines: this.#lines,
       bytes: this.#bytes,
       events: new Map(
-        names.flatMap((name, i) => {
-          const count = seen[i] ?? 0;
-          return count === 0 ? [] : [[name, count] as const];
-        }),
+        names
+          .flatMap((name, i) => {
+            const count = seen[i] ?? 0;
+            return count === 0 ? [] : [[name, count] as const];
+          })
+          .sort(([a], [b]) => (a < b ? -1 : 1)),
       ),
       passed: this.#passed,
       lost: this.#lost,
@@ -82,80 +93,128 @@ export class TextScanner {
     };
   }
 
-  push(bytes: Uint8Array): void {
-    let start = 0;
-    if (this.#carried > 0) {
-      const end = bytes.indexOf(LINE_FEED);
-      this.#hold(bytes, 0, end < 0 ? bytes.length : end);
-      if (end < 0) return;
-      this.#heldLine(1);
-      start = end + 1;
+  /**
+   * The tally since the begin or the last call. Numbers of lines and offsets begin anew: for a text that is read
+   * in pieces of whole lines, each of them ended with `end`.
+   */
+  take(): ScanTally {
+    const { tally } = this;
+    this.#lines = 0;
+    this.#bytes = 0;
+    this.#passed = 0;
+    this.#lost = 0;
+    this.#problems = new Problems();
+    this.#names.seen.fill(0);
+    return tally;
+  }
+
+  /** Where the next bytes may be put, for `filled`: a file is read into it without a copy. Never empty. */
+  get room(): Uint8Array {
+    return this.#window.subarray(this.#held);
+  }
+
+  /** So many bytes were put into `room`. */
+  filled(length: number): void {
+    const window = this.#window;
+    const end = this.#held + length;
+    const last = window.lastIndexOf(LINE_FEED, end - 1) + 1;
+    if (last <= this.#held) {
+      this.#held = end;
+    } else {
+      let start = 0;
+      if (this.#dropped > 0) start = this.#longLine();
+      this.#block(start, last);
+      this.#fast.addSeen(this.#names);
+      window.copyWithin(0, last, end);
+      this.#held = end - last;
     }
-    const last = bytes.lastIndexOf(LINE_FEED) + 1;
-    if (last > start) this.#block(bytes, start, last);
-    if (Math.max(start, last) < bytes.length) {
-      this.#hold(bytes, Math.max(start, last), bytes.length);
+    if (this.#held > LINE_MAX) {
+      this.#dropped += this.#held - LINE_MAX;
+      this.#held = LINE_MAX;
+    }
+  }
+
+  push(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const { room } = this;
+      const piece = bytes.subarray(at, at + room.length);
+      room.set(piece);
+      this.filled(piece.length);
+      at += piece.length;
     }
   }
 
   /** There is no more. */
   end(): void {
-    if (this.#carried > 0) {
-      this.#problem('unended', this.#carry, 0, this.#carried, this.#carried);
-      this.#heldLine(0);
+    const end = this.#held;
+    if (end > 0 && this.#dropped > 0) {
+      this.#problem('long', 0, LINE_MAX, 0);
+      this.#next(end + this.#dropped);
+    } else if (end > 0) {
+      this.#problem('unended', 0, end, end);
+      this.#line(0, end);
+      this.#next(end);
     }
-    this.#writer.flush();
+    this.#held = 0;
+    this.#flush();
   }
 
-  /** Keeps a part of a line until the rest of it comes. */
-  #hold(bytes: Uint8Array, start: number, end: number): void {
-    const room = Math.min(end - start, LINE_MAX - this.#carried);
-    this.#carry.set(bytes.subarray(start, start + room), this.#carried);
-    this.#carried += room;
-    this.#dropped += end - start - room;
-  }
-
-  #heldLine(feed: 0 | 1): void {
-    const length = this.#carried;
-    const dropped = this.#dropped;
-    this.#carried = 0;
+  /** Ends a line whose begin is in the window and whose middle was dropped; where the next one begins. */
+  #longLine(): number {
+    const stop = this.#window.indexOf(LINE_FEED, LINE_MAX);
+    this.#problem('long', 0, LINE_MAX, 0);
+    this.#next(stop + 1 + this.#dropped);
     this.#dropped = 0;
-    if (dropped > 0) this.#problem('long', this.#carry, 0, length, 0);
-    else this.#line(this.#carry, 0, length);
-    this.#lines += 1;
-    this.#bytes += length + dropped + feed;
+    return stop + 1;
   }
 
   /** Whole lines. */
-  #block(bytes: Uint8Array, start: number, end: number): void {
-    for (let at = start; at < end; ) {
-      const stop = bytes.indexOf(LINE_FEED, at);
-      if (stop - at > LINE_MAX) this.#problem('long', bytes, at, stop, 0);
-      else this.#line(bytes, at, stop);
-      this.#lines += 1;
-      this.#bytes += stop + 1 - at;
-      at = stop + 1;
+  #block(start: number, end: number): void {
+    let at = start;
+    while (at < end) {
+      const next = this.#fast.run(at, end, this.#lines + 1);
+      this.#lines += next.lines;
+      this.#bytes += next.at - at;
+      at = next.at;
+      if (this.#fast.count === BATCH_EVENTS) this.#flush();
+      else if (at < end) {
+        const stop = this.#window.indexOf(LINE_FEED, at);
+        if (stop - at > LINE_MAX) this.#problem('long', at, at + LINE_MAX, 0);
+        else this.#line(at, stop);
+        this.#next(stop + 1 - at);
+        at = stop + 1;
+      }
     }
   }
 
-  #line(bytes: Uint8Array, start: number, stop: number): void {
-    const end = stop > start && bytes[stop - 1] === RETURN ? stop - 1 : stop;
-    if (isComment(bytes, start, end)) this.#passed += 1;
-    else if (this.#head.read(bytes, start, end)) this.#event(bytes, start, end);
-    else if (!this.#gap(bytes, start, end)) this.#noEvent(bytes, start, end);
+  /** The line of so many bytes, with its end, is done. */
+  #next(bytes: number): void {
+    this.#lines += 1;
+    this.#bytes += bytes;
   }
 
-  #event(bytes: Uint8Array, start: number, end: number): void {
+  #line(start: number, stop: number): void {
+    const bytes = this.#window;
+    const end = stop > start && bytes[stop - 1] === RETURN ? stop - 1 : stop;
+    if (isComment(bytes, start, end)) this.#passed += 1;
+    else if (this.#head.read(bytes, start, end)) this.#event(start, end);
+    else if (!this.#gap(start, end)) this.#noEvent(start, end);
+  }
+
+  #event(start: number, end: number): void {
+    const bytes = this.#window;
     const { nameStart, nameEnd, payload, context } = this.#head;
     const index = this.#names.indexOf(bytes, nameStart, nameEnd);
     const kind = this.#names.kinds[index] ?? KIND.other;
     if (kind === KIND.other && context < 0 && isRaw(bytes, start, nameStart)) {
-      this.#problem('raw', bytes, start, end, 0);
+      this.#problem('raw', start, end, 0);
       return;
     }
+    this.#fast.learn(this.#head, start, index, this.#names);
     this.#names.seen[index] = (this.#names.seen[index] ?? 0) + 1;
-    if (this.#head.isTorn) this.#problem('interleaved', bytes, start, end, 0);
+    if (this.#head.isTorn) this.#problem('interleaved', start, end, 0);
     if (this.#skipped[kind] === 1) return;
+    this.#fields.clear();
     if (kind === KIND.other) {
       this.#write(kind, index);
       return;
@@ -165,58 +224,67 @@ export class TextScanner {
       this.#write(kind, this.#fields.key);
       return;
     }
-    if (second < 0) this.#problem('unreadable', bytes, start, end, payload - start);
-    else if (isNop(bytes, payload, end)) this.#problem('raw', bytes, start, end, payload - start);
-    else this.#problem('interleaved', bytes, start, end, second - start);
+    if (second < 0) this.#problem('unreadable', start, end, payload - start);
+    else if (isNop(bytes, payload, end)) this.#problem('raw', start, end, payload - start);
+    else this.#problem('interleaved', start, end, second - start);
     this.#fields.clear();
     this.#write(KIND.unreadable, index);
   }
 
   #write(kind: Kind, key: number): void {
-    const { columns, count } = this.#writer;
+    const { columns, count } = this.#fast;
     const { tid, tgid, cpu, time } = this.#head;
     const { level, flags, value, before } = this.#fields;
-    const isOther = kind === KIND.other || kind === KIND.lost;
     columns.kind[count] = kind;
-    columns.level[count] = isOther ? 0 : level;
-    columns.flags[count] = isOther ? 0 : flags;
+    columns.level[count] = level;
+    columns.flags[count] = flags;
     columns.cpu[count] = cpu;
     columns.tid[count] = tid;
     columns.tgid[count] = tgid;
     columns.time[count] = time;
     columns.place[count] = this.#lines + 1;
     columns.key[count] = key;
-    columns.valueHi[count] = isOther ? 0 : value.hi;
-    columns.valueLo[count] = isOther ? 0 : value.lo;
-    columns.beforeHi[count] = isOther ? 0 : before.hi;
-    columns.beforeLo[count] = isOther ? 0 : before.lo;
-    this.#writer.next();
+    columns.valueHi[count] = value.hi;
+    columns.valueLo[count] = value.lo;
+    columns.beforeHi[count] = before.hi;
+    columns.beforeLo[count] = before.lo;
+    this.#fast.count += 1;
+    if (this.#fast.count === BATCH_EVENTS) this.#flush();
+  }
+
+  #flush(): void {
+    const { columns, count } = this.#fast;
+    if (count === 0) return;
+    this.#emit({ ...columns, count, names: this.#names.names });
+    this.#fast.count = 0;
   }
 
   /** A line that says that events were lost. */
-  #gap(bytes: Uint8Array, start: number, end: number): boolean {
-    const lost = lostEvents(bytes, start, end);
+  #gap(start: number, end: number): boolean {
+    const lost = lostEvents(this.#window, start, end);
     if (lost === -2) return false;
     this.#lost += 1;
-    this.#head.readCpu(bytes, start, end);
+    this.#head.readCpu(this.#window, start, end);
+    this.#fields.clear();
     this.#write(KIND.lost, lost);
     return true;
   }
 
-  #noEvent(bytes: Uint8Array, start: number, end: number): void {
+  #noEvent(start: number, end: number): void {
+    const bytes = this.#window;
     if (isPassed(bytes, start, end)) {
       this.#passed += 1;
       return;
     }
     const garbage = garbageAt(bytes, start, end);
-    if (garbage >= 0) this.#problem('garbage', bytes, start, end, garbage - start);
-    else this.#problem(isRaw(bytes, start, end) ? 'raw' : 'noise', bytes, start, end, 0);
+    if (garbage >= 0) this.#problem('garbage', start, end, garbage - start);
+    else this.#problem(isRaw(bytes, start, end) ? 'raw' : 'noise', start, end, 0);
   }
 
   /** @param at where in the line it is, from 0 */
-  #problem(kind: ProblemKind, bytes: Uint8Array, start: number, end: number, at: number): void {
+  #problem(kind: ProblemKind, start: number, end: number, at: number): void {
     const line = this.#lines + 1;
     const problem = { kind, line, offset: this.#bytes, column: at + 1 };
-    this.#problems.add(problem, bytes, start, end);
+    this.#problems.add(problem, this.#window, start, end);
   }
 }

@@ -1,3 +1,4 @@
+import { auditSchema, regionSchema } from '../../report/audit/schema.ts';
 import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
 import { diffSchema } from '../../report/diff/schema.ts';
 
@@ -20,6 +21,8 @@ const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   matrix: matrixSchema,
   doctor: doctorSchema,
   fleet: fleetSchema,
+  audit: auditSchema,
+  'audit-region': regionSchema,
   capture: captureSchema,
   conform: conformSchema,
   rule: ruleSchema,

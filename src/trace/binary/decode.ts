@@ -44,7 +44,7 @@ const PLANS: ReadonlyMap<string, Plan> = new Map<string, Plan>([
       before: ['old_spte'],
       level: ['level'],
       flags: ['as_id'],
-      needs: ['key', 'value', 'level'],
+      needs: ['key', 'value', 'before', 'level'],
     },
   ],
   [
@@ -83,7 +83,12 @@ const PLANS: ReadonlyMap<string, Plan> = new Map<string, Plan>([
   ],
   [
     'kvm_page_fault',
-    { kind: KIND.pageFault, key: ['fault_address'], value: ['error_code'], needs: ['key'] },
+    {
+      kind: KIND.pageFault,
+      key: ['fault_address'],
+      value: ['error_code'],
+      needs: ['key', 'value'],
+    },
   ],
   ['kvm_exit', { kind: KIND.exit, key: ['exit_reason'], needs: ['key'] }],
 ]);

@@ -90,6 +90,7 @@ export class CpuRecords {
   readonly #clock: Clock;
   #lostBefore = 0;
   #isOpen = false;
+  #isEnded = false;
   #wentBack = false;
 
   constructor(pages: Pages, layout: PageLayout, cpu: number, clock: Clock, problems: Problems) {
@@ -101,7 +102,9 @@ export class CpuRecords {
   }
 
   #load(): boolean {
+    if (this.#isEnded) return false;
     const isPage = this.#pages.next();
+    this.#isEnded = !isPage;
     if (this.#pages.isGap) this.#lostBefore = -1;
     if (!isPage) return false;
     this.#reader.load(this.#pages.view, this.#pages.start, this.#pages.size);

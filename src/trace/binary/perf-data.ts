@@ -4,7 +4,7 @@ import type { EventFormat } from './format.ts';
 import { readEventFormats, readFtraceFormats, readHeaderInfo } from './metadata.ts';
 import { idKey, type PerfAttr, readAttr } from './perf-attr.ts';
 import { type PerfData, PerfEvents } from './perf-events.ts';
-import { PerfRecords, RECORD } from './perf-records.ts';
+import { aligned, PerfRecords, RECORD } from './perf-records.ts';
 import { Problems } from './problems.ts';
 import { type ByteSource, bytesSource, type Codecs, Cursor, Damaged } from './source.ts';
 import { type BinaryTrace, noCounts, sayLacking, type TraceAbout } from './trace.ts';
@@ -159,7 +159,7 @@ function takeHeadRecord(file: PerfFile, records: PerfRecords): void {
       takeFeature(file, cursor.u64(), cursor);
     } else if (type === RECORD.tracingData && size >= 12) {
       const length = view.getUint32(at + 8, true);
-      const from = records.skip((length + 7) & ~7);
+      const from = records.skip(aligned(length));
       file.formats = readTracingData(new Cursor(file.source, from), file.problems);
     }
   });

@@ -10,7 +10,7 @@ import {
   readTrailer,
   type Sample,
 } from './perf-attr.ts';
-import { PerfRecords, RECORD } from './perf-records.ts';
+import { aligned, PerfRecords, RECORD } from './perf-records.ts';
 import type { Problems } from './problems.ts';
 import type { ByteSource, Codecs } from './source.ts';
 import type { TraceCounts } from './trace.ts';
@@ -145,7 +145,7 @@ export class PerfEvents {
       this.#takeLost(records, view.getUint32(at + 8, true));
     } else if (type === RECORD.auxtrace && size >= 16) records.skip(view.getUint32(at + 8, true));
     else if (type === RECORD.tracingData && size >= 12) {
-      records.skip((view.getUint32(at + 8, true) + 7) & ~7);
+      records.skip(aligned(view.getUint32(at + 8, true)));
     }
   }
 

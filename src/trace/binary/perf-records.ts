@@ -19,6 +19,11 @@ const HEAD = 8;
 const WINDOW = 1 << 20;
 const NOTHING: DataView = new DataView(new ArrayBuffer(0));
 
+/** Up to a multiple of eight; not by bits, as lengths of damaged files have all 32 of them. */
+export function aligned(length: number): number {
+  return Math.ceil(length / 8) * 8;
+}
+
 /** One record after another of the data of a perf.data, decompressed where it is compressed. */
 export class PerfRecords {
   type = 0;

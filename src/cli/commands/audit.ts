@@ -1,0 +1,121 @@
+import { Audit } from '../../audit/audit.ts';
+import { auditFindings } from '../../audit/findings.ts';
+import { inferences } from '../../audit/infer.ts';
+import type { AuditPaging } from '../../audit/paging.ts';
+import { Predictor } from '../../audit/predict.ts';
+import type { PredictFacts } from '../../audit/predict-facts.ts';
+import { InputError, refuse } from '../../base/diagnostic.ts';
+import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosis/exit-code.ts';
+import { parseKernelVersion } from '../../linux/version.ts';
+import { type AuditReport, excerptOf } from '../../report/audit/document.ts';
+import { outcomeOf } from '../../report/audit/outcome.ts';
+import { type HostSide, readHostSide } from '../audit/host-side.ts';
+import { readTrace } from '../audit/input.ts';
+import { readPredictFacts } from '../audit/predict-files.ts';
+import { type Rendering, renderingOf } from '../audit/rendering.ts';
+import type { AuditFormat } from '../formats.ts';
+import { complainTo, type Io } from '../io.ts';
+
+export interface AuditFlags {
+  readonly format: AuditFormat;
+  readonly kernel?: string;
+  readonly paging?: Exclude<AuditPaging, 'pages'>;
+  /** A capture file. */
+  readonly host?: string;
+  /** Files of facts. */
+  readonly predict?: readonly string[];
+  readonly 'fail-on': FailOn;
+}
+
+const USAGE = 2;
+
+/** What is known beside the traces. */
+interface Beside {
+  readonly host: HostSide | null;
+  readonly facts: PredictFacts | null;
+}
+
+async function auditOf(
+  file: string,
+  flags: AuditFlags,
+  { host, facts }: Beside,
+  rendering: Rendering,
+): Promise<AuditReport> {
+  const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
+  const options = {
+    paging: flags.paging ?? host?.paging ?? null,
+    kernel: kernel ?? facts?.kernel ?? host?.kernel ?? null,
+    owners: host?.owners,
+  };
+  const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
+  const predictor = facts === null ? null : new Predictor(facts);
+  const drawn = rendering.begin(file, options);
+  const trace = await readTrace(file, (batch) => {
+    audit.push(batch);
+    predictor?.push(batch);
+    drawn?.(batch);
+  });
+  const result = audit.result();
+  const prediction = predictor?.result() ?? null;
+  const regions = result.vms.flatMap((vm) => vm.regions);
+  const found = auditFindings(result, prediction, predictor?.standing(regions) ?? []);
+  const placed = found.flatMap(({ at, mark }, i) =>
+    at === null ? [] : [{ i, place: at.place, mark }],
+  );
+  const texts = await trace.textOf(placed);
+  const lines = new Map(placed.map(({ i }, n) => [i, texts[n] ?? null]));
+  const findings = found.map((f, i) => {
+    const line = lines.get(i) ?? null;
+    return { ...f, excerpt: line === null ? null : excerptOf(line, f.mark) };
+  });
+  return { source: trace.source, result, findings, inferences: inferences(result), prediction };
+}
+
+/** The gravest of several: a finding, then an open question. */
+function worse(a: number, b: number): number {
+  if (a === 1 || b === 1) return 1;
+  return Math.max(a, b);
+}
+
+/**
+ * `memtype audit`: what KVM installed by traces, and what is wrong with it.
+ *
+ * @param files traces, "-" for standard input; none: standard input
+ * @returns the exit code: 0 nothing wrong, 1 findings, 2 bad input, 3 undetermined
+ */
+export async function runAudit(
+  files: readonly string[],
+  flags: AuditFlags,
+  io: Io,
+): Promise<number> {
+  const names = files.length === 0 ? ['-'] : files;
+  let exit = 0;
+  let isBad = false;
+  try {
+    const isMany = names.length > 1;
+    if (isMany && flags.format === 'svg') refuse('--format svg is of one trace');
+    const rendering = renderingOf(flags.format, isMany, io.write);
+    const beside = {
+      host: flags.host === undefined ? null : await readHostSide(flags.host),
+      facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
+    };
+    for (const file of names) {
+      try {
+        const report = await auditOf(file, flags, beside, rendering);
+        rendering.report(report);
+        const code = exitCodeFor(outcomeOf(report), flags['fail-on'] ?? FAIL_ON_DEFAULT);
+        exit = worse(exit, code);
+      } catch (error) {
+        if (!(error instanceof InputError) || !isMany) throw error;
+        complainTo(io, error.diagnostics);
+        isBad = true;
+      }
+    }
+    rendering.end();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    complainTo(io, error.diagnostics);
+    return USAGE;
+  }
+  return isBad ? USAGE : exit;
+}

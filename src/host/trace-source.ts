@@ -1,0 +1,242 @@
+import {
+  closeSync,
+  createReadStream,
+  fstatSync,
+  openSync,
+  type ReadStream,
+  readSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { Readable, type Transform } from 'node:stream';
+import * as zlib from 'node:zlib';
+import { printable, refuse } from '../base/diagnostic.ts';
+import type { EventBatch, Kind } from '../trace/batch.ts';
+import { type ScanTally, TextScanner } from '../trace/scan.ts';
+import { TraceThreads } from './trace-threads.ts';
+
+/** What a trace is written in. */
+export type TraceForm = 'text' | 'trace.dat' | 'perf.data';
+export type Packing = 'gzip' | 'zstd';
+
+/** A trace that can be read, once. */
+export interface TraceSource {
+  readonly path: string;
+  readonly form: TraceForm;
+  readonly packing: Packing | null;
+  /** Bytes of the file, packed as they are; null of a pipe. */
+  readonly size: number | null;
+  /** The descriptor of a file that is read as it is, and can be read at any offset; else null. */
+  readonly fd: number | null;
+  /** The bytes of the trace, unpacked, from the begin. Ends early where packed data do: see `cut`. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  /** Bytes of the file that were read into `chunks` so far. */
+  readonly taken: () => number;
+  /** Why `chunks` ended before the trace did; null: it did not. */
+  readonly cut: () => string | null;
+  readonly close: () => void;
+}
+
+const CHUNK = 1 << 20;
+
+const MAGIC: readonly (readonly [string, TraceForm | Packing])[] = [
+  ['\u0017\bDtracing', 'trace.dat'],
+  ['PERFILE2', 'perf.data'],
+  ['\u001f\u008b', 'gzip'],
+  ['(\u00b5/\u00fd', 'zstd'],
+];
+const MAGIC_BYTES = 10;
+
+function formOf(start: Uint8Array): TraceForm | Packing {
+  const text = Buffer.from(start.subarray(0, MAGIC_BYTES)).toString('latin1');
+  return MAGIC.find(([magic]) => text.startsWith(magic))?.[1] ?? 'text';
+}
+
+function unpacker(packing: Packing, path: string): Transform {
+  if (packing === 'gzip') return zlib.createGunzip({ chunkSize: CHUNK });
+  const { createZstdDecompress } = zlib as {
+    readonly createZstdDecompress?: (options: { chunkSize: number }) => Transform;
+  };
+  if (createZstdDecompress !== undefined) return createZstdDecompress({ chunkSize: CHUNK });
+  return refuse(
+    `${printable(path)} is packed with zstd, and Node ${process.version} cannot unpack that`,
+    `zstd -dc ${printable(path)} | memtype audit - (or Node 22.15 and later)`,
+  );
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a directory',
+};
+
+function unreadable(path: string, error: unknown): never {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (typeof code !== 'string' || !/^E[A-Z]+$/.test(code)) throw error;
+  return refuse(`cannot read ${printable(path)}: ${REASONS[code] ?? message}`);
+}
+
+/** The chunks of a stream, with the first ones looked at. */
+interface Peeked {
+  readonly start: Uint8Array;
+  readonly chunks: () => AsyncGenerator<Uint8Array>;
+}
+
+async function peek(stream: AsyncIterable<Uint8Array>): Promise<Peeked> {
+  const iterator = stream[Symbol.asyncIterator]();
+  let start: Uint8Array = new Uint8Array();
+  // A pipe may begin with a few bytes.
+  while (start.length < MAGIC_BYTES) {
+    const { value, done } = await iterator.next();
+    if (done === true) break;
+    start = start.length === 0 ? value : Buffer.concat([start, value]);
+  }
+  return {
+    start,
+    chunks: async function* () {
+      if (start.length > 0) yield start;
+      for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+        yield next.value;
+      }
+    },
+  };
+}
+
+async function* counted(
+  open: () => AsyncIterable<Uint8Array>,
+  path: string,
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of open()) {
+      count(chunk.length);
+      yield chunk;
+    }
+  } catch (error) {
+    unreadable(path, error);
+  }
+}
+
+/** The chunks of packed data as far as they can be unpacked. */
+async function* unpacked(
+  packed: AsyncIterable<Uint8Array>,
+  transform: Transform,
+  failed: (reason: string) => void,
+): AsyncGenerator<Uint8Array> {
+  const source = Readable.from(packed);
+  source.on('error', (error) => transform.destroy(error));
+  try {
+    yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    if (!/^(?:Z_|ZSTD|ERR_ZLIB)/.test(code)) throw error;
+    failed(message);
+  }
+}
+
+function openFile(path: string): number {
+  try {
+    const fd = path === '-' ? 0 : openSync(path, 'r');
+    if (fstatSync(fd).isDirectory()) throw Object.assign(new Error(), { code: 'EISDIR' });
+    return fd;
+  } catch (error) {
+    return unreadable(path, error);
+  }
+}
+
+/**
+ * Opens a trace: a file, a pipe, "-" for standard input; plain or packed with gzip or zstd.
+ *
+ * @throws InputError when it cannot be read, or not unpacked
+ */
+export async function openTrace(path: string): Promise<TraceSource> {
+  const fd = openFile(path);
+  const stat = fstatSync(fd);
+  // What tracefs has looks like empty files, and standard input may have been read in part: no offsets there.
+  const isSeekable = path !== '-' && stat.isFile() && stat.size > 0;
+  const size = isSeekable ? stat.size : null;
+  let taken = 0;
+  let cut: string | null = null;
+  let stream: ReadStream | null = null;
+  const open = (): ReadStream => {
+    stream = createReadStream('', {
+      fd,
+      highWaterMark: CHUNK,
+      ...(isSeekable ? { start: 0 } : {}),
+    });
+    return stream;
+  };
+  const close = (): void => {
+    // A stream closes its file by itself.
+    if (stream === null) closeSync(fd);
+    else stream.destroy();
+  };
+  try {
+    const start = Buffer.alloc(MAGIC_BYTES);
+    const isPlainFile =
+      size !== null && formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0))) === 'text';
+    const count = (bytes: number): void => {
+      taken += bytes;
+    };
+    const raw = await peek(isPlainFile ? Readable.from([]) : counted(open, path, count));
+    const outer = isPlainFile ? 'text' : formOf(raw.start);
+    const packing = outer === 'gzip' || outer === 'zstd' ? outer : null;
+    const inner =
+      packing === null
+        ? raw
+        : await peek(
+            unpacked(raw.chunks(), unpacker(packing, path), (reason) => {
+              cut = `${packing}: ${reason}`;
+            }),
+          );
+    const form = packing === null ? outer : formOf(inner.start);
+    if (form === 'gzip' || form === 'zstd') return refuse(`${printable(path)} is packed twice`);
+    const chunks = isPlainFile ? counted(open, path, count) : inner.chunks();
+    return {
+      path,
+      form: form as TraceForm,
+      packing,
+      size,
+      fd: packing === null && size !== null ? fd : null,
+      chunks,
+      taken: () => taken,
+      cut: () => cut,
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+export interface ReadOptions {
+  /** Takes a batch; its columns may be used again afterwards. */
+  readonly take: (batch: EventBatch) => void;
+  /** Kinds that are counted by name and not handed on. */
+  readonly skip?: readonly Kind[];
+  /** Threads at most; as many as there are processors. */
+  readonly threads?: number;
+  /** Called now and then with the bytes of the file that are done. */
+  readonly progress?: (bytes: number) => void;
+}
+
+/** A file below this is read before a second thread has started. */
+const THREADS_FROM = 32 << 20;
+
+/** Reads a trace that is text. Memory does not grow with its length. */
+export async function readTraceText(
+  source: TraceSource,
+  { take, skip = [], threads = availableParallelism(), progress = () => {} }: ReadOptions,
+): Promise<ScanTally> {
+  const { fd, size } = source;
+  if (fd !== null && size !== null) {
+    const most = size < THREADS_FROM ? 1 : threads;
+    return new TraceThreads(fd, size, { take, skip, threads: most, progress }).run();
+  }
+  const scanner = new TextScanner({ skip, emit: take });
+  for await (const chunk of source.chunks) {
+    scanner.push(chunk);
+    progress(source.taken());
+  }
+  scanner.end();
+  return scanner.tally;
+}

@@ -1,0 +1,94 @@
+import type { AuditResult } from '../../audit/audit.ts';
+import type { AuditFinding } from '../../audit/findings.ts';
+import type { Inference } from '../../audit/infer.ts';
+import type { Prediction } from '../../audit/predict.ts';
+import type { Moment } from '../../audit/vm-map.ts';
+import type { VmId } from '../../audit/vms.ts';
+
+/** The file that a trace was read from. */
+export interface TraceSource {
+  /** "-": standard input. */
+  readonly file: string;
+  /** "text", "trace.dat 7". */
+  readonly form: string;
+  /** What the places of events are: numbers of lines, from 1, or offsets. */
+  readonly unit: 'line' | 'offset';
+  readonly bytes: number;
+  /** Null: it has none. */
+  readonly lines: number | null;
+  /** What it says of the system that it was recorded on. */
+  readonly about: readonly string[];
+  /** By what is wrong with them: how many lines or records. */
+  readonly damaged: readonly Damage[];
+}
+
+/** Lines or records that could not be read as they should. */
+export interface Damage {
+  /** In words: "lines with bytes that no text has". */
+  readonly what: string;
+  readonly count: number;
+  /** Events may be missing for it. */
+  readonly isLoss: boolean;
+  /** The first ones. */
+  readonly first: readonly {
+    readonly place: number;
+    readonly column: number;
+    readonly text: string;
+  }[];
+}
+
+/** A line of the trace, or an event as a line, and what to look at in it. */
+export interface Excerpt {
+  readonly text: string;
+  /** From 1. */
+  readonly column: number;
+  readonly length: number;
+}
+
+export interface ShownFinding extends AuditFinding {
+  /** Null: there is no such line, or it was not kept. */
+  readonly excerpt: Excerpt | null;
+}
+
+/** All that is said of one trace. */
+export interface AuditReport {
+  readonly source: TraceSource;
+  readonly result: AuditResult;
+  readonly findings: readonly ShownFinding[];
+  readonly inferences: readonly Inference[];
+  /** Null: no facts were given. */
+  readonly prediction: Prediction | null;
+}
+
+const EVENT = /(?:^|[\s:])((?:kvm|mark_mmio|handle_mmio|tracing_mark|bprint|print)\w*):/;
+
+/** What `mark` is in a line; its event where nothing is to be marked, or is not there. */
+export function excerptOf(text: string, mark: string | null): Excerpt {
+  const at = mark === null ? -1 : text.indexOf(mark);
+  if (at >= 0 && mark !== null) return { text, column: at + 1, length: mark.length };
+  const name = EVENT.exec(text)?.[1];
+  if (name === undefined) return { text, column: 1, length: Math.max(1, text.length) };
+  return { text, column: text.indexOf(name) + 1, length: name.length };
+}
+
+/** "line 371, 16.420133 s", "offset 4f20". */
+export function momentWords({ place, time }: Moment, unit: TraceSource['unit']): string {
+  const where = unit === 'line' ? `line ${place}` : `offset 0x${place.toString(16)}`;
+  return time === null ? where : `${where}, ${time.toFixed(6)} s`;
+}
+
+export function vmName(id: VmId): string {
+  return id === null ? 'the VM' : `VM ${id}`;
+}
+
+/** "WB+IPAT", "UC", "PAT index 0". */
+export function leafName(leaf: {
+  readonly memtype: string | null;
+  readonly ipat: boolean | null;
+  readonly patIndex: number | null;
+}): string {
+  if (leaf.patIndex !== null) return `PAT index ${leaf.patIndex}`;
+  return `${leaf.memtype ?? 'reserved'}${leaf.ipat === true ? '+IPAT' : ''}`;
+}
+
+export const LEVEL_WORDS: readonly string[] = ['', '4K', '2M', '1G'];
