@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
+  copyFileSync,
   existsSync,
   mkdtempSync,
   readdirSync,
@@ -21,7 +22,7 @@ import { ROOT } from './console.ts';
 
 const work = mkdtempSync(join(tmpdir(), 'memtype-live-kvm-'));
 const mountPoint = mkdtempSync(join(tmpdir(), 'memtype-tracefs-'));
-const program = join(work, 'live.mjs');
+const program = join(work, 'dist/bin/live.js');
 
 interface Program {
   readonly child: ChildProcess;
@@ -77,8 +78,8 @@ describe.skipIf(reason !== '')(`a real KVM${reason === '' ? '' : ` (skipped: ${r
   let namespace: Program;
   const inside = (...args: string[]) =>
     start('nsenter', '-t', String(namespace.child.pid), '-m', '--', ...args);
-  const live = (flags: object) =>
-    inside(process.execPath, program, JSON.stringify({ tracefs: mountPoint, ...flags }));
+  const live = (...flags: string[]) =>
+    inside(process.execPath, program, '--live', '--tracefs', mountPoint, ...flags);
   const instances = () =>
     readdirSync(`/proc/${namespace.child.pid}/root${mountPoint}/instances`).filter((name) =>
       name.startsWith('memtype-'),
@@ -100,12 +101,13 @@ describe.skipIf(reason !== '')(`a real KVM${reason === '' ? '' : ` (skipped: ${r
     writeFileSync(
       source,
       `import { PROCESS_IO } from '${ROOT}src/cli/io.ts';
-import { runAuditLive } from '${ROOT}src/cli/commands/audit-live.ts';
-process.exitCode = await runAuditLive(JSON.parse(process.argv[2] ?? ''), PROCESS_IO);`,
+import { runApplication } from '${ROOT}src/cli/app.ts';
+process.exitCode = await runApplication(['audit', ...process.argv.slice(2)], PROCESS_IO);`,
     );
     const bundle = await rolldown({ input: source, platform: 'node', external: [/^node:/] });
-    await bundle.write({ file: program, format: 'esm' });
+    await bundle.write({ dir: join(work, 'dist/bin'), format: 'esm', entryFileNames: 'live.js' });
     await bundle.close();
+    copyFileSync(join(ROOT, 'package.json'), join(work, 'package.json'));
     const script = 'mount -t tracefs none "$0" && echo ready && read -r _; umount "$0"';
     namespace = start('unshare', '-m', 'sh', '-c', script, mountPoint);
     await until(() => namespace.out() === 'ready\n', namespace);
@@ -120,7 +122,7 @@ process.exitCode = await runAuditLive(JSON.parse(process.argv[2] ?? ''), PROCESS
     const vm = await vmReady();
     const other = await vmReady();
     const record = join(work, 'trace.txt');
-    const audit = live({ pid: String(vm.child.pid), record });
+    const audit = live('--pid', String(vm.child.pid), '--record', record);
     await until(() => audit.err().includes('recording'), audit);
     expect(instances()).toEqual([`memtype-${audit.child.pid}`]);
     await ran(other);
@@ -131,7 +133,7 @@ process.exitCode = await runAuditLive(JSON.parse(process.argv[2] ?? ''), PROCESS
     expect(instances()).toEqual([]);
     expect(audit.err()).toContain('the VMM has ended');
     expect(audit.err()).not.toContain('lost');
-    expect(audit.out()).toContain(`VM ${vm.child.pid}  regions: `);
+    expect(audit.out()).toMatch(new RegExp(`^VM ${vm.child.pid}: [^]*\n {2}40000-4003f +64 `, 'm'));
     expect(audit.out()).not.toContain(`VM ${other.child.pid}`);
 
     const pages = new Set<number>();
@@ -145,20 +147,20 @@ process.exitCode = await runAuditLive(JSON.parse(process.argv[2] ?? ''), PROCESS
   });
 
   test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s: nothing is left', async (signal) => {
-    const audit = live({});
+    const audit = live();
     await until(() => audit.err().includes('recording'), audit);
     const vm = await vmReady();
     await ran(vm);
     audit.child.kill(signal);
     expect(await audit.code).toBe(0);
     expect(instances()).toEqual([]);
-    expect(audit.out()).toContain(`VM ${vm.child.pid}  regions: `);
+    expect(audit.out()).toMatch(new RegExp(`^VM ${vm.child.pid}: [^]*\n {2}40000-4003f +64 `, 'm'));
     vm.child.stdin?.end();
     await vm.code;
   });
 
   test('killed: nothing is left either', async () => {
-    const audit = live({});
+    const audit = live();
     await until(() => audit.err().includes('recording'), audit);
     expect(instances().length).toBe(1);
     audit.child.kill('SIGKILL');
@@ -168,8 +170,8 @@ process.exitCode = await runAuditLive(JSON.parse(process.argv[2] ?? ''), PROCESS
 
   test('a reader that goes away: nothing is left', async () => {
     const command = `"$0" "$@" | head -1`;
-    const flags = JSON.stringify({ tracefs: mountPoint, follow: '0.1' });
-    const audit = inside('sh', '-c', command, process.execPath, program, flags);
+    const flags = ['--live', '--tracefs', mountPoint, '--follow', '0.1'];
+    const audit = inside('sh', '-c', command, process.execPath, program, ...flags);
     await until(() => audit.err().includes('recording'), audit);
     // Each changes the summary; the second line finds no reader.
     for (let i = 0; i < 4; i += 1) {
@@ -185,11 +187,7 @@ process.exitCode = await runAuditLive(JSON.parse(process.argv[2] ?? ''), PROCESS
   });
 
   test.each(['SIGINT', 'SIGTERM'] as const)('--print-commands, ended by %s', async (signal) => {
-    const printed = inside(
-      process.execPath,
-      program,
-      JSON.stringify({ tracefs: mountPoint, 'print-commands': true }),
-    );
+    const printed = live('--print-commands');
     expect(await printed.code).toBe(0);
     const path = join(work, 'live.sh');
     writeFileSync(path, printed.out());

@@ -11,7 +11,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { type LiveFlags, type LiveWays, runAuditLive } from '../src/cli/commands/audit-live.ts';
+import type { AuditFlags } from '../src/cli/commands/audit.ts';
+import { type LiveFlags, runAuditLive } from '../src/cli/commands/audit-live.ts';
 import type { Io } from '../src/cli/io.ts';
 import { guard } from '../src/host/trace-guard.ts';
 import { usualBufferKib } from '../src/host/trace-settings.ts';
@@ -47,7 +48,9 @@ afterEach(() => {
   rmSync(work, { recursive: true });
 });
 
-function live(flags: LiveFlags, ways: LiveWays = {}, io: Partial<Io> = {}): Promise<number> {
+type Flags = Partial<AuditFlags & LiveFlags>;
+
+function live(flags: Flags, io: Partial<Io> = {}, files: readonly string[] = []): Promise<number> {
   const all: Io = {
     write(text) {
       written.out += text;
@@ -59,8 +62,25 @@ function live(flags: LiveFlags, ways: LiveWays = {}, io: Partial<Io> = {}): Prom
     isAbandoned: () => abandoned,
     ...io,
   };
-  const { directories } = fake;
-  return runAuditLive({ tracefs: fake.path, ...flags }, all, { directories, ...ways });
+  const given = {
+    format: 'json',
+    'fail-on': 'warning',
+    live: true,
+    'print-commands': false,
+    tracefs: fake.path,
+    ...flags,
+  } as const;
+  return runAuditLive(files, given, all, fake.directories);
+}
+
+/** What `--format json` printed. */
+function printed(): {
+  readonly events: number;
+  readonly sptes: number;
+  readonly vms: readonly { readonly vm: number }[];
+  readonly findings: readonly object[];
+} {
+  return JSON.parse(written.out);
 }
 
 const soon = (job: () => void, ms = 60) => void setTimeout(job, ms);
@@ -69,9 +89,8 @@ describe('a recording', () => {
   test('ends after its time, and is audited', async () => {
     fake.onMake = () => fake.print(TEXT);
     expect(await live({ seconds: '0.2' })).toBe(0);
-    expect(written.out).toBe(
-      'all  events: 3\nall  paging: NPT or shadow paging\nVM 6729  PAT index 0, 4 KiB: 2\nVM 6729  regions: 2\n',
-    );
+    const vms = [{ vm: 6729, events: 3, sptes: 2 }];
+    expect(printed()).toMatchObject({ events: 3, sptes: 2, vms, findings: [] });
     expect(written.err).toContain(`recording 9 events in ${fake.path}/instances/memtype-`);
     expect(written.err).toMatch(/the time is over: 3 events in \d+\.\d s\n/);
     expect(written.err).toContain('4 events were lost, the buffers were full');
@@ -127,27 +146,28 @@ describe('a recording', () => {
         soon(() => fake.print(TEXT.slice(at[i - 1] ?? 0, end)), 40 * (i + 1));
     };
     await live({ seconds: '0.4', follow: '0.001' });
-    expect(written.out).toContain('all  events: 3\nall  paging');
-    expect(written.out).not.toContain('read');
+    expect(printed()).toMatchObject({ events: 3, sptes: 2 });
+    expect(written.err).not.toContain('could not be read');
+  });
+
+  test.each([null, 'trace.txt'])('a finding shows its line (kept in %s)', async (file) => {
+    const line =
+      '            node-6729    (   6729) [001] ...1. 27340.266187: kvm_mmu_set_spte: gfn 1 spte 600000025c4cb57 (rwx) level 1 at 102ac4008';
+    fake.onMake = () => fake.print(`${line.replace('cb57', 'cb77')}\n${line}\n`);
+    const record = file === null ? {} : { record: join(work, file) };
+    expect(await live({ seconds: '0.1', ...record })).toBe(1);
+    const shown = { code: 'MT704', line, column: line.indexOf('600000025c4cb57') + 1 };
+    expect(printed().findings).toContainEqual(expect.objectContaining(shown));
   });
 
   test('is kept in a file that gives the same audit', async () => {
     const record = join(work, 'trace.txt');
     fake.onMake = () => fake.print(TEXT);
-    const tallies: number[] = [];
-    await live(
-      { seconds: '0.1', record },
-      {
-        report: ({ audit, tally }) => {
-          tallies.push(audit.result().sptes, tally.lines, tally.problems.total);
-          return 1;
-        },
-      },
-    );
+    await live({ seconds: '0.1', record });
     const text = readFileSync(record, 'utf8');
     expect(text).toMatch(/^# memtype audit --live: kernel \S+, clock mono\n/);
     expect(text.slice(text.indexOf('\n') + 1)).toBe(TEXT);
-    expect(tallies).toEqual([2, 4, 0]);
+    expect(printed()).toMatchObject({ events: 3, sptes: 2 });
     expect([...batchesOf(text)].reduce((sum, batch) => sum + batch.count, 0)).toBe(3);
   });
 
@@ -175,12 +195,13 @@ describe('--follow', () => {
     const lines: string[] = [];
     fake.onMake = () => fake.print(TEXT);
     const write = (text: string) => {
+      if (abandoned) return;
       times.push(performance.now());
       lines.push(...text.trim().split('\n'));
       if (times.length === 1) soon(() => fake.print(`${LINES[1]}\n`), 300);
       else abandoned = true;
     };
-    await live({ follow: '0.2' }, { report: () => 0 }, { write });
+    await live({ follow: '0.2', format: 'text' }, { write });
     expect(lines.map((line) => line.replace(/^\d+\.\d s {2}/, ''))).toEqual([
       'all  events: 3',
       'all  paging: NPT or shadow paging',
@@ -198,10 +219,11 @@ describe('--follow', () => {
     fake.onMake = () => fake.print(TEXT);
     const terminal = () => ({ columns: 30, rows: 5 });
     const write = (text: string) => {
+      if (abandoned) return;
       texts.push(text.replace(/for \d+ s/, 'for N s'));
       abandoned = texts.length === 3;
     };
-    await live({ follow: '0.1' }, { report: () => 0 }, { terminal, write });
+    await live({ follow: '0.1', format: 'text' }, { terminal, write });
     const shown =
       'recording for N s; Ctrl-C ends\nevents: 3\npaging: NPT or shadow paging\n... and 3 lines more\n';
     const again = `\x1b[4A\r\x1b[J${shown}`;
@@ -242,7 +264,9 @@ describe('nothing is left behind', () => {
     const write = () => {
       throw new Error('the disk is full');
     };
-    await expect(live({ follow: '0.05' }, {}, { write })).rejects.toThrow('the disk is full');
+    await expect(live({ follow: '0.05', format: 'text' }, { write })).rejects.toThrow(
+      'the disk is full',
+    );
     expect(fake.made).toBe(1);
   });
 
@@ -291,10 +315,17 @@ describe('what cannot be recorded', () => {
     [{ buffer: 'x' }, '--buffer x'],
     [{ pid: '0' }, 'not a process number: 0'],
     [{ pid: 'qemu' }, 'not a process number: qemu'],
+    [{ live: false }, 'add --live'],
+    [{ kernel: 'new' }, 'not a kernel version'],
   ])('%j: exit 2', async (flags, message) => {
     expect(await live(flags)).toBe(2);
     expect(written.err).toContain(message);
     expect(fake.made).toBe(0);
+  });
+
+  test('a file beside --live', async () => {
+    expect(await live({}, {}, ['trace.txt'])).toBe(2);
+    expect(written.err).toContain('--live records, and reads no file');
   });
 
   test('where tracefs is', () => {
@@ -350,7 +381,7 @@ const SHELLS = [['sh'], ['dash'], ['busybox', 'sh'], ['bash', '--posix']].filter
 describe.each(SHELLS)('--print-commands under %s %s', (shell, ...words) => {
   const options = words.filter((word) => word !== undefined);
 
-  async function script(flags: LiveFlags): Promise<string> {
+  async function script(flags: Flags): Promise<string> {
     expect(await live({ ...flags, 'print-commands': true })).toBe(0);
     const path = join(work, 'script.sh');
     writeFileSync(path, written.out);

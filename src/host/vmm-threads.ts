@@ -71,3 +71,18 @@ export function holdsVm(pid: number): boolean | null {
     return null;
   }
 }
+
+const MODES = [
+  ['kvm_intel', 'ept'],
+  ['kvm_amd', 'npt'],
+] as const;
+
+/** How this machine's KVM pages; null: neither module says so. */
+export function pagingHere(): 'ept' | 'npt' | 'shadow' | null {
+  for (const [module, mode] of MODES) {
+    const text = textOf(`/sys/module/${module}/parameters/${mode}`)?.trim();
+    if (text === 'Y' || text === '1') return mode;
+    if (text === 'N' || text === '0') return 'shadow';
+  }
+  return null;
+}

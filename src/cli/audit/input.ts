@@ -100,7 +100,8 @@ async function collected(pieces: Pieces, path: string): Promise<Uint8Array> {
 
 // ---- text -------------------------------------------------------------------------------------
 
-function damageOf({ problems }: ScanTally): readonly Damage[] {
+/** What was wrong with a text, in words. */
+export function damageOf({ problems }: ScanTally): readonly Damage[] {
   return PROBLEM_KINDS.flatMap((kind) => {
     const count = problems.count(kind);
     if (count === 0) return [];

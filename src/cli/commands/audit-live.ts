@@ -1,6 +1,5 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
 import { cpus, release } from 'node:os';
-import { Audit, type AuditOptions, type AuditResult } from '../../audit/audit.ts';
+import type { AuditResult } from '../../audit/audit.ts';
 import { InputError, printable, refuse } from '../../base/diagnostic.ts';
 import { liveScript } from '../../host/live-script.ts';
 import {
@@ -13,35 +12,25 @@ import {
 import type { Directories } from '../../host/trace-instance.ts';
 import { BUFFER_RANGE, isBufferKib, usualBufferKib } from '../../host/trace-settings.ts';
 import { findTracefs, LiveRefusal } from '../../host/tracefs.ts';
-import { type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
-import { Follow, followRows, rowWords } from '../../report/audit-follow.ts';
-import type { ScanTally } from '../../trace/scan.ts';
-import { complainTo, type Io } from '../io.ts';
-import { LiveText } from '../live-text.ts';
+import { pagingHere } from '../../host/vmm-threads.ts';
+import { parseKernelVersion } from '../../linux/version.ts';
+import type { EventBatch } from '../../trace/batch.ts';
+import { damageOf, KEPT_MAX, type ReadTrace } from '../audit/input.ts';
+import { Copy, Summaries } from '../audit/live-sinks.ts';
+import { LiveText } from '../audit/live-text.ts';
+import { LinePicker } from '../audit/trace-lines.ts';
+import { complainTo, type Io, piecesOf } from '../io.ts';
+import { type AuditFlags, runAudit } from './audit.ts';
 
 export interface LiveFlags {
+  readonly live: boolean;
   readonly follow?: string | undefined;
   readonly pid?: string | undefined;
   readonly seconds?: string | undefined;
   readonly record?: string | undefined;
   readonly tracefs?: string | undefined;
   readonly buffer?: string | undefined;
-  readonly 'print-commands'?: boolean | undefined;
-}
-
-/** A recording that has ended, for the report of `memtype audit`. */
-export interface Recorded {
-  readonly audit: Audit;
-  readonly tally: ScanTally;
-  readonly result: LiveResult;
-}
-
-export interface LiveWays {
-  /** Of the audit; the kernel is that of this machine. */
-  readonly audit?: AuditOptions;
-  /** Prints what was recorded, and gives the exit code. */
-  readonly report?: (recorded: Recorded, io: Io) => number | Promise<number>;
-  readonly directories?: Directories;
+  readonly 'print-commands': boolean;
 }
 
 const DONE = 0;
@@ -49,8 +38,6 @@ const USAGE = 2;
 const PRIVILEGES_MISSING = 3;
 
 const FOLLOW_SECONDS = 5;
-/** A summary takes time; no more than this part of all. */
-const SUMMARY_SHARE = 10;
 const LARGEST_PID = 2 ** 22;
 
 interface Wanted {
@@ -87,78 +74,12 @@ function wantedOf({ pid, seconds, buffer, follow }: LiveFlags): Wanted {
   };
 }
 
-function thisKernel(): KernelVersion | null {
+/** As --kernel takes it; undefined: a name that tells nothing. */
+function thisKernel(): string | undefined {
   try {
-    return parseKernelVersion(release());
+    return parseKernelVersion(release()).text;
   } catch {
-    return null;
-  }
-}
-
-/** A file that the trace goes into as well; made before anything is recorded. */
-class Copy {
-  readonly #path: string;
-  readonly #fd: number;
-
-  constructor(path: string) {
-    this.#path = path;
-    try {
-      this.#fd = openSync(path, 'w', 0o600);
-    } catch (error) {
-      throw this.#failed(error);
-    }
-  }
-
-  #failed(error: unknown): InputError {
-    const message = `cannot write ${this.#path}: ${(error as Error).message}`;
-    return new InputError([{ severity: 'error', message }]);
-  }
-
-  put(bytes: Uint8Array): void {
-    try {
-      for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-    } catch (error) {
-      throw this.#failed(error);
-    }
-  }
-
-  close(): void {
-    closeSync(this.#fd);
-  }
-}
-
-/** Prints summaries, never faster than every so many seconds. */
-class Summaries {
-  readonly #follow = new Follow();
-  readonly #every: number;
-  readonly #io: Io;
-  #next: number;
-  #lines = 0;
-
-  constructor(every: number, io: Io) {
-    this.#every = every;
-    this.#io = io;
-    this.#next = every;
-  }
-
-  isDue(seconds: number): boolean {
-    return seconds >= this.#next;
-  }
-
-  print(result: () => AuditResult, seconds: number): void {
-    const begun = performance.now();
-    const size = this.#io.terminal?.() ?? null;
-    if (size === null) {
-      const lines = this.#follow.changes(result(), seconds);
-      if (lines.length > 0) this.#io.write(`${lines.join('\n')}\n`);
-    } else {
-      const lines = this.#follow.screen(result(), seconds, size);
-      const back = this.#lines === 0 ? '' : `\x1b[${this.#lines}A\r\x1b[J`;
-      this.#io.write(`${back}${lines.map(printable).join('\n')}\n`);
-      this.#lines = lines.length;
-    }
-    const took = (performance.now() - begun) / 1000;
-    this.#next = seconds + took + Math.max(this.#every, took * SUMMARY_SHARE);
+    return undefined;
   }
 }
 
@@ -193,55 +114,102 @@ function endWords({ end, seconds, overruns, left }: LiveResult, events: number):
   ].join('\n');
 }
 
-/** Without a report of its own: the rows of the last summary. */
-function plainReport({ audit }: Recorded, io: Io): number {
-  const lines = followRows(audit.result()).map((row) => `${row.of}  ${rowWords(row)}`);
-  io.write(lines.map((line) => `${printable(line)}\n`).join(''));
-  return DONE;
+/** The text that findings point into: of the file it was kept in, or of what is kept of it. */
+class Lines {
+  readonly #file: string | undefined;
+  readonly #kept: Uint8Array[] = [];
+  #size = 0;
+
+  constructor(file: string | undefined) {
+    this.#file = file;
+  }
+
+  put(bytes: Uint8Array): void {
+    this.#size += bytes.length;
+    if (this.#file === undefined && this.#size <= KEPT_MAX) this.#kept.push(bytes.slice());
+  }
+
+  textOf(places: readonly number[]): readonly (string | null)[] {
+    const picker = new LinePicker(new Set(places));
+    const pieces = this.#file === undefined ? this.#kept : piecesOf(this.#file);
+    for (const piece of places.length === 0 ? [] : pieces) {
+      picker.push(piece);
+      if (picker.isDone) break;
+    }
+    return places.map((place) => picker.found.get(place) ?? null);
+  }
 }
 
-async function record(flags: LiveFlags, io: Io, ways: LiveWays): Promise<number> {
-  const { pid, seconds, bufferKib, follow } = wantedOf(flags);
+/** Where --follow writes: what is no text must not have it in between. */
+function followIo({ format }: AuditFlags, io: Io): Io {
+  return format === 'text' ? io : { write: io.error, error: io.error };
+}
+
+interface Live {
+  readonly flags: AuditFlags & LiveFlags;
+  readonly io: Io;
+  readonly directories: Directories | undefined;
+}
+
+/** Records a trace, as another would read one. */
+async function record(
+  { flags, io, directories }: Live,
+  take: (batch: EventBatch) => void,
+  soFar: () => AuditResult,
+): Promise<ReadTrace> {
+  const { follow, ...wanted } = wantedOf(flags);
   const tracefs = findTracefs(flags.tracefs);
-  const audit = new Audit({ kernel: thisKernel(), ...ways.audit });
-  const summaries = follow === null ? null : new Summaries(follow, io);
+  const summaries = follow === null ? null : new Summaries(follow, followIo(flags, io));
   const copy = flags.record === undefined ? null : new Copy(flags.record);
-  const text = new LiveText(audit);
+  const lines = new Lines(flags.record);
+  const text = new LiveText(take);
+  let about: readonly string[] = [];
+  const put = (bytes: Uint8Array): void => {
+    copy?.put(bytes);
+    lines.put(bytes);
+    text.push(bytes);
+  };
   const sink: LiveSink = {
     begin(start) {
       text.ownNumbers = start.sameNumbers;
-      const head = `# memtype audit --live: kernel ${release()}, clock ${start.clock}\n`;
-      this.take(Buffer.from(head));
+      about = [`recorded live on ${release()}, clock ${start.clock}`];
+      put(Buffer.from(`# memtype audit --live: kernel ${release()}, clock ${start.clock}\n`));
       io.error(beginWords(start));
     },
-    take(bytes) {
-      copy?.put(bytes);
-      text.push(bytes);
-    },
+    take: put,
     tick(now) {
       if (summaries?.isDue(now) === true) {
         text.flush();
-        summaries.print(() => audit.result(), now);
+        summaries.print(soFar, now);
       }
       return io.isAbandoned?.() !== true;
     },
   };
-  const { directories } = ways;
-  const options = { tracefs, pid, bufferKib, seconds };
+  const where = directories === undefined ? { tracefs } : { tracefs, directories };
   let result: LiveResult;
   try {
-    result = await recordLive(
-      directories === undefined ? options : { ...options, directories },
-      sink,
-    );
+    result = await recordLive({ ...wanted, ...where }, sink);
   } finally {
     copy?.close();
   }
   text.end();
-  const { events } = audit.result();
-  io.error(endWords(result, events));
-  return await (ways.report ?? plainReport)({ audit, tally: text.tally, result }, io);
+  const { tally } = text;
+  io.error(endWords(result, soFar().events));
+  return {
+    source: {
+      file: flags.record ?? LIVE_NAME,
+      form: 'text',
+      unit: 'line',
+      bytes: tally.bytes,
+      lines: tally.lines,
+      about,
+      damaged: damageOf(tally),
+    },
+    textOf: (asked) => Promise.resolve(lines.textOf(asked.map(({ place }) => place))),
+  };
 }
+
+const LIVE_NAME = 'live';
 
 function script(flags: LiveFlags, io: Io): number {
   const { pid, seconds, bufferKib } = wantedOf(flags);
@@ -250,17 +218,41 @@ function script(flags: LiveFlags, io: Io): number {
   return DONE;
 }
 
+async function run(files: readonly string[], live: Live): Promise<number> {
+  const { flags, io } = live;
+  if (files.length > 0)
+    refuse('--live records, and reads no file', 'leave out the file, or the flags of --live');
+  if (flags['print-commands']) return script(flags, io);
+  if (!flags.live)
+    refuse('this is an option of a live recording', 'add --live; without it a trace is read');
+  const kernel = flags.kernel ?? thisKernel();
+  const paging = flags.paging ?? pagingHere();
+  const all = {
+    ...flags,
+    ...(kernel === undefined ? {} : { kernel }),
+    ...(paging === null ? {} : { paging }),
+  };
+  return await runAudit([flags.record ?? LIVE_NAME], all, io, (_, take, soFar) =>
+    record(live, take, soFar),
+  );
+}
+
 /**
  * `memtype audit --live`: records what KVM does to its page tables, in a trace instance of its own that is gone
- * afterwards.
+ * afterwards, and audits it.
  *
- * @returns the exit code: that of the report; 2 for wrong usage or a file that cannot be written; 3 when nothing
+ * @param directories how a tracefs makes instances, for tests
+ * @returns the exit code of the audit; 2 for wrong usage or a file that cannot be written; 3 also when nothing
  *   can be recorded here, and what to do about it is said
  */
-export async function runAuditLive(flags: LiveFlags, io: Io, ways: LiveWays = {}): Promise<number> {
+export async function runAuditLive(
+  files: readonly string[],
+  flags: AuditFlags & LiveFlags,
+  io: Io,
+  directories?: Directories,
+): Promise<number> {
   try {
-    if (flags['print-commands'] === true) return script(flags, io);
-    return await record(flags, io, ways);
+    return await run(files, { flags, io, directories });
   } catch (error) {
     if (error instanceof InputError) {
       complainTo(io, error.diagnostics);

@@ -22,3 +22,10 @@ export const LIVE_FLAGS = {
   buffer: optionalWord('with --live: the buffer of each CPU', 'KiB'),
   'print-commands': toggle('print what --live does, as a POSIX shell script'),
 } as const;
+
+/** Whether one of them is given: files are then not read. */
+export function isLive(flags: object): boolean {
+  return Object.entries(flags).some(
+    ([name, value]) => Object.hasOwn(LIVE_FLAGS, name) && value !== undefined && value !== false,
+  );
+}

@@ -1,13 +1,12 @@
-import type { Audit } from '../audit/audit.ts';
-import { processOf } from '../host/vmm-threads.ts';
-import type { EventBatch } from '../trace/batch.ts';
-import { LINE_MAX, type ScanTally, TextScanner } from '../trace/scan.ts';
+import { processOf } from '../../host/vmm-threads.ts';
+import type { EventBatch } from '../../trace/batch.ts';
+import { LINE_MAX, type ScanTally, TextScanner } from '../../trace/scan.ts';
 
 const LINE_FEED = 10;
 /** Threads whose process is kept; when there are more it begins anew. */
 const THREADS_MAX = 1 << 16;
 
-/** The text of a recording on its way into an audit. */
+/** The text of a recording on its way into an audit; numbers of lines count from its begin. */
 export class LiveText {
   /** The trace has the numbers of processes that /proc has. */
   ownNumbers = false;
@@ -15,11 +14,11 @@ export class LiveText {
   readonly #processes = new Map<number, number>();
   #rest = new Uint8Array(0);
 
-  constructor(audit: Audit) {
+  constructor(take: (batch: EventBatch) => void) {
     this.#scanner = new TextScanner({
       emit: (batch) => {
         this.#tellProcesses(batch);
-        audit.push(batch);
+        take(batch);
         return batch;
       },
     });

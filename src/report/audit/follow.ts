@@ -1,7 +1,7 @@
-import type { AuditCount, AuditResult, AuditVm } from '../audit/audit.ts';
-import type { AuditFinding } from '../audit/findings.ts';
-import { auditFindings } from '../audit/findings.ts';
-import { patState } from '../audit/infer.ts';
+import type { AuditCount, AuditResult, AuditVm } from '../../audit/audit.ts';
+import type { AuditFinding } from '../../audit/findings.ts';
+import { auditFindings } from '../../audit/findings.ts';
+import { patState } from '../../audit/infer.ts';
 
 /** A number of a recording that goes on, or a word. */
 export interface FollowRow {
