@@ -56,8 +56,9 @@ export const PROCESS_IO: Io = {
   isAbandoned: () => abandoned.has(1),
   terminal() {
     if (!isatty(1)) return null;
-    const { columns = 80, rows = 24 } = process.stdout;
-    return { columns, rows };
+    // A terminal that was never told its size has 0.
+    const { columns, rows } = process.stdout;
+    return { columns: columns > 0 ? columns : 80, rows: rows > 0 ? rows : 24 };
   },
 };
 
