@@ -6,6 +6,8 @@ import { type Diagnostic, InputError, renderDiagnostic } from '../base/diagnosti
 export interface Io {
   readonly write: (text: string) => void;
   readonly error: (text: string) => void;
+  /** A result that is no text. */
+  readonly writeBytes?: (bytes: Uint8Array) => void;
   /** Somebody watches stderr, and stdout goes elsewhere. */
   readonly watched?: boolean;
 }
@@ -30,8 +32,8 @@ const abandoned = new Set<number>();
  *
  * @throws OutputError e.g. when the disk is full
  */
-function put(fd: 1 | 2, text: string): void {
-  const bytes = Buffer.from(text);
+function put(fd: 1 | 2, data: string | Uint8Array): void {
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   let at = 0;
   while (at < bytes.length && !abandoned.has(fd)) {
     try {
@@ -48,6 +50,7 @@ function put(fd: 1 | 2, text: string): void {
 export const PROCESS_IO: Io = {
   write: (text) => put(1, text),
   error: (text) => put(2, text),
+  writeBytes: (bytes) => put(1, bytes),
   watched: isatty(2) && !isatty(1),
 };
 

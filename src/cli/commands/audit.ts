@@ -100,7 +100,7 @@ export async function runAudit(
   try {
     const isMany = names.length > 1;
     if (isMany && flags.format === 'svg') refuse('--format svg is of one trace');
-    const rendering = renderingOf(flags.format, isMany, io.write);
+    const rendering = await renderingOf(flags.format, isMany, io);
     const beside = {
       host: flags.host === undefined ? null : await readHostSide(flags.host),
       facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
