@@ -14,7 +14,16 @@ export const DIFF_FORMATS = ['text', 'md', 'mail', 'json', 'svg', 'html'] as con
 export type DiffFormat = (typeof DIFF_FORMATS)[number];
 
 /** What `audit` can print. */
-export const AUDIT_FORMATS = ['text', 'json', 'jsonl', 'csv', 'sarif', 'perfetto', 'svg'] as const;
+export const AUDIT_FORMATS = [
+  'text',
+  'json',
+  'jsonl',
+  'csv',
+  'sarif',
+  'perfetto',
+  'svg',
+  'parquet',
+] as const;
 
 export type AuditFormat = (typeof AUDIT_FORMATS)[number];
 

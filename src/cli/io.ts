@@ -6,6 +6,8 @@ import { type Diagnostic, InputError, renderDiagnostic } from '../base/diagnosti
 export interface Io {
   readonly write: (text: string) => void;
   readonly error: (text: string) => void;
+  /** A result that is no text. */
+  readonly writeBytes?: (bytes: Uint8Array) => void;
   /** Somebody watches stderr, and stdout goes elsewhere. */
   readonly watched?: boolean;
   /** Nobody reads stdout any more. */
@@ -34,8 +36,8 @@ const abandoned = new Set<number>();
  *
  * @throws OutputError e.g. when the disk is full
  */
-function put(fd: 1 | 2, text: string): void {
-  const bytes = Buffer.from(text);
+function put(fd: 1 | 2, data: string | Uint8Array): void {
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   let at = 0;
   while (at < bytes.length && !abandoned.has(fd)) {
     try {
@@ -52,6 +54,7 @@ function put(fd: 1 | 2, text: string): void {
 export const PROCESS_IO: Io = {
   write: (text) => put(1, text),
   error: (text) => put(2, text),
+  writeBytes: (bytes) => put(1, bytes),
   watched: isatty(2) && !isatty(1),
   isAbandoned: () => abandoned.has(1),
   terminal() {
@@ -183,32 +186,23 @@ export function readText(path: string, reading: Reading = CASE): string {
   }
 }
 
-const PIECE = 64 * 1024;
-
-/**
- * The bytes of a file of any length as they come, "-" for standard input. A piece is valid until the next.
- *
- * @throws InputError when it cannot be read
- */
-export function* piecesOf(path: string, size: number = PIECE): Generator<Uint8Array> {
-  let fd: number | null = null;
-  const buffer = Buffer.alloc(size);
-  try {
-    fd = path === '-' ? 0 : openSync(path, 'r');
-    for (let n = readSome(fd, buffer); n > 0; n = readSome(fd, buffer)) yield buffer.subarray(0, n);
-  } catch (error) {
-    throw error instanceof InputError ? error : unreadable(path, error);
-  } finally {
-    if (fd !== null && fd !== 0) closeSync(fd);
-  }
-}
-
 /**
  * The text of a file of any length as it comes, "-" for standard input. What is not UTF-8 becomes U+FFFD.
  *
  * @throws InputError when it cannot be read
  */
 export function* chunksOf(path: string): Generator<string> {
+  let fd: number | null = null;
   const decoder = new TextDecoder();
-  for (const piece of piecesOf(path)) yield decoder.decode(piece, { stream: true });
+  const buffer = Buffer.alloc(64 * 1024);
+  try {
+    fd = path === '-' ? 0 : openSync(path, 'r');
+    for (let n = readSome(fd, buffer); n > 0; n = readSome(fd, buffer)) {
+      yield decoder.decode(buffer.subarray(0, n), { stream: true });
+    }
+  } catch (error) {
+    throw error instanceof InputError ? error : unreadable(path, error);
+  } finally {
+    if (fd !== null && fd !== 0) closeSync(fd);
+  }
 }

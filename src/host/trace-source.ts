@@ -215,8 +215,8 @@ export interface ReadOptions {
   readonly skip?: readonly Kind[];
   /** Threads at most; as many as there are processors. */
   readonly threads?: number;
-  /** Called now and then with the bytes of the file that are done. */
-  readonly progress?: (bytes: number) => void;
+  /** Called now and then with the bytes of the file that are done, and with the lines in them, where it is not packed. */
+  readonly progress?: (bytes: number, lines: number) => void;
 }
 
 /** A file below this is read before a second thread has started. */
@@ -235,7 +235,7 @@ export async function readTraceText(
   const scanner = new TextScanner({ skip, emit: take });
   for await (const chunk of source.chunks) {
     scanner.push(chunk);
-    progress(source.taken());
+    progress(source.taken(), 0);
   }
   scanner.end();
   return scanner.tally;

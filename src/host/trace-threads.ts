@@ -40,8 +40,8 @@ export interface ThreadOptions {
   readonly skip: readonly Kind[];
   /** Threads, this one included. */
   readonly threads: number;
-  /** Called now and then with the bytes that are done. */
-  readonly progress: (bytes: number) => void;
+  /** Called now and then with the bytes and lines that are done. */
+  readonly progress: (bytes: number, lines: number) => void;
 }
 
 /** Pieces that may be read ahead of the one that is next, for each thread. */
@@ -204,6 +204,6 @@ export class TraceThreads {
     this.#total.add(tally);
     this.#next += 1;
     for (const worker of this.#workers.keys()) this.#give(worker);
-    this.#options.progress(this.#total.bytes);
+    this.#options.progress(this.#total.bytes, this.#total.lines);
   }
 }

@@ -13,11 +13,15 @@ const KINDS: readonly (readonly [string, Kind])[] = [
   ['kvm_cr', KIND.cr],
   ['kvm_page_fault', KIND.pageFault],
   ['kvm_exit', KIND.exit],
+  ['tracing_mark_write', KIND.mark],
 ];
 
 /** Names past these are counted as one: no kernel has so many events, garbage may. */
 const NAMES_MAX = 4096;
 const NAME_BYTES_MAX = 100;
+/** Texts of marks that are kept, and how much of one. */
+const TEXTS_MAX = 32_768;
+const TEXT_BYTES_MAX = 1024;
 export const OTHER_NAMES = '(other names)';
 
 const BUCKETS = 1 << 13;
@@ -35,6 +39,7 @@ export class EventNames {
   /** How often each was seen, by index of the name. */
   readonly seen: number[] = [];
   readonly #bytes: Uint8Array[] = [];
+  readonly #texts = new Map<string, number>();
   /** Index of a name plus 1, by the hash of its bytes; the next slot is tried when it is another. */
   readonly #buckets = new Uint16Array(BUCKETS);
 
@@ -46,6 +51,22 @@ export class EventNames {
   /** A known name, by its index. */
   bytesOf(index: number): Uint8Array {
     return this.#bytes[index] ?? new Uint8Array();
+  }
+
+  /** The index of a text that a program wrote to trace_marker; of the last name of all past `TEXTS_MAX` texts. */
+  textOf(bytes: Uint8Array, start: number, end: number): number {
+    let text = '';
+    for (let i = start; i < Math.min(end, start + TEXT_BYTES_MAX); i += 1)
+      text += String.fromCharCode(bytes[i] ?? 0);
+    const known = this.#texts.get(text);
+    if (known !== undefined) return known;
+    if (this.#texts.size >= TEXTS_MAX) return KINDS.length;
+    const index = this.names.push(text) - 1;
+    this.kinds.push(KIND.mark);
+    this.seen.push(0);
+    this.#bytes.push(new Uint8Array());
+    this.#texts.set(text, index);
+    return index;
   }
 
   /** The index of the name between two offsets. */
@@ -64,7 +85,7 @@ export class EventNames {
       }
       slot = (slot + 1) & (BUCKETS - 1);
     }
-    if (this.names.length >= NAMES_MAX) return KINDS.length;
+    if (this.names.length - this.#texts.size >= NAMES_MAX) return KINDS.length;
     return this.#add(String.fromCharCode(...bytes.subarray(start, end)), KIND.other);
   }
 

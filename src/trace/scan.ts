@@ -219,6 +219,10 @@ export class TextScanner {
       this.#write(kind, index);
       return;
     }
+    if (kind === KIND.mark) {
+      this.#write(kind, this.#names.textOf(bytes, payload, end));
+      return;
+    }
     const second = this.#head.isMixed ? start : secondHead(bytes, payload, end);
     if (second < 0 && this.#fields.read(kind, bytes, payload, end)) {
       this.#write(kind, this.#fields.key);

@@ -8,7 +8,8 @@ function payload(batch: EventBatch, i: number): string {
   const level = batch.level[i] ?? 0;
   const value = hex(batch.valueHi[i], batch.valueLo[i]);
   const isWrite = (batch.flags[i] ?? 0) & 1;
-  switch (batch.kind[i]) {
+  const kind: number = batch.kind[i] ?? 0;
+  switch (kind) {
     case KIND.set:
       return `kvm_mmu_set_spte: gfn ${key.toString(16)} spte ${value} level ${level}`;
     case KIND.changed: {

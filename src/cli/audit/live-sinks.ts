@@ -1,8 +1,10 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import type { AuditResult } from '../../audit/audit.ts';
 import { InputError, printable } from '../../base/diagnostic.ts';
 import { Follow } from '../../report/audit/follow.ts';
 import type { Io } from '../io.ts';
+import { KEPT_MAX } from './input.ts';
+import { LinePicker } from './trace-lines.ts';
 
 /** A summary takes time; no more than this part of all. */
 const SUMMARY_SHARE = 10;
@@ -19,6 +21,11 @@ export class Copy {
     } catch (error) {
       throw this.#failed(error);
     }
+  }
+
+  /** It can be read again. */
+  get isFile(): boolean {
+    return fstatSync(this.#fd).isFile();
   }
 
   #failed(error: unknown): InputError {
@@ -71,5 +78,43 @@ export class Summaries {
     }
     const took = (performance.now() - begun) / 1000;
     this.#next = seconds + took + Math.max(this.#every, took * SUMMARY_SHARE);
+  }
+}
+
+const PIECE = 1 << 20;
+
+function* piecesOf(path: string): Generator<Uint8Array> {
+  const fd = openSync(path, 'r');
+  try {
+    const piece = new Uint8Array(PIECE);
+    for (let n = readSync(fd, piece); n > 0; n = readSync(fd, piece)) yield piece.subarray(0, n);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The text that findings point into: of the file it was kept in, or of what is kept of it. */
+export class Lines {
+  readonly #file: string | undefined;
+  readonly #kept: Uint8Array[] = [];
+  #size = 0;
+
+  constructor(file: string | undefined) {
+    this.#file = file;
+  }
+
+  put(bytes: Uint8Array): void {
+    this.#size += bytes.length;
+    if (this.#file === undefined && this.#size <= KEPT_MAX) this.#kept.push(bytes.slice());
+  }
+
+  textOf(places: readonly number[]): readonly (string | null)[] {
+    const picker = new LinePicker(new Set(places));
+    const pieces = this.#file === undefined ? this.#kept : piecesOf(this.#file);
+    for (const piece of places.length === 0 ? [] : pieces) {
+      picker.push(piece);
+      if (picker.isDone) break;
+    }
+    return places.map((place) => picker.found.get(place) ?? null);
   }
 }

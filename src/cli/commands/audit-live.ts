@@ -15,11 +15,10 @@ import { findTracefs, LiveRefusal } from '../../host/tracefs.ts';
 import { pagingHere } from '../../host/vmm-threads.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
 import type { EventBatch } from '../../trace/batch.ts';
-import { damageOf, KEPT_MAX, type ReadTrace } from '../audit/input.ts';
-import { Copy, Summaries } from '../audit/live-sinks.ts';
+import { damageOf, type ReadTrace } from '../audit/input.ts';
+import { Copy, Lines, Summaries } from '../audit/live-sinks.ts';
 import { LiveText } from '../audit/live-text.ts';
-import { LinePicker } from '../audit/trace-lines.ts';
-import { complainTo, type Io, piecesOf } from '../io.ts';
+import { complainTo, type Io } from '../io.ts';
 import { type AuditFlags, runAudit } from './audit.ts';
 
 export interface LiveFlags {
@@ -114,32 +113,6 @@ function endWords({ end, seconds, overruns, left }: LiveResult, events: number):
   ].join('\n');
 }
 
-/** The text that findings point into: of the file it was kept in, or of what is kept of it. */
-class Lines {
-  readonly #file: string | undefined;
-  readonly #kept: Uint8Array[] = [];
-  #size = 0;
-
-  constructor(file: string | undefined) {
-    this.#file = file;
-  }
-
-  put(bytes: Uint8Array): void {
-    this.#size += bytes.length;
-    if (this.#file === undefined && this.#size <= KEPT_MAX) this.#kept.push(bytes.slice());
-  }
-
-  textOf(places: readonly number[]): readonly (string | null)[] {
-    const picker = new LinePicker(new Set(places));
-    const pieces = this.#file === undefined ? this.#kept : piecesOf(this.#file);
-    for (const piece of places.length === 0 ? [] : pieces) {
-      picker.push(piece);
-      if (picker.isDone) break;
-    }
-    return places.map((place) => picker.found.get(place) ?? null);
-  }
-}
-
 /** Where --follow writes: what is no text must not have it in between. */
 function followIo({ format }: AuditFlags, io: Io): Io {
   return format === 'text' ? io : { write: io.error, error: io.error };
@@ -161,7 +134,7 @@ async function record(
   const tracefs = findTracefs(flags.tracefs);
   const summaries = follow === null ? null : new Summaries(follow, followIo(flags, io));
   const copy = flags.record === undefined ? null : new Copy(flags.record);
-  const lines = new Lines(flags.record);
+  const lines = new Lines(copy?.isFile === true ? flags.record : undefined);
   const text = new LiveText(take);
   let about: readonly string[] = [];
   const put = (bytes: Uint8Array): void => {
@@ -205,7 +178,8 @@ async function record(
       about,
       damaged: damageOf(tally),
     },
-    textOf: (asked) => Promise.resolve(lines.textOf(asked.map(({ place }) => place))),
+    textOf: (asked) => lines.textOf(asked.map(({ place }) => place)),
+    close: () => {},
   };
 }
 

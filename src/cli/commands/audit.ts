@@ -1,5 +1,5 @@
 import { Audit, type AuditResult } from '../../audit/audit.ts';
-import { auditFindings } from '../../audit/findings.ts';
+import { type AuditFinding, auditFindings } from '../../audit/findings.ts';
 import { inferences } from '../../audit/infer.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { Predictor } from '../../audit/predict.ts';
@@ -7,7 +7,7 @@ import type { PredictFacts } from '../../audit/predict-facts.ts';
 import { InputError, refuse } from '../../base/diagnostic.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosis/exit-code.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
-import { type AuditReport, excerptOf } from '../../report/audit/document.ts';
+import { type AuditReport, excerptOf, type ShownFinding } from '../../report/audit/document.ts';
 import { outcomeOf } from '../../report/audit/outcome.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
@@ -65,20 +65,26 @@ async function auditOf(
     drawn?.(batch);
   };
   const trace = await read(file, take, () => audit.result());
-  const result = audit.result();
-  const prediction = predictor?.result() ?? null;
-  const regions = result.vms.flatMap((vm) => vm.regions);
-  const found = auditFindings(result, prediction, predictor?.standing(regions) ?? []);
-  const placed = found.flatMap(({ at, mark }, i) =>
-    at === null ? [] : [{ i, place: at.place, mark }],
-  );
-  const texts = await trace.textOf(placed);
-  const lines = new Map(placed.map(({ i }, n) => [i, texts[n] ?? null]));
-  const findings = found.map((f, i) => {
-    const line = lines.get(i) ?? null;
-    return { ...f, excerpt: line === null ? null : excerptOf(line, f.mark) };
+  try {
+    const result = audit.result();
+    const prediction = predictor?.result() ?? null;
+    const regions = result.vms.flatMap((vm) => vm.regions);
+    const found = auditFindings(result, prediction, predictor?.standing(regions) ?? []);
+    const findings = shown(found, trace);
+    return { source: trace.source, result, findings, inferences: inferences(result), prediction };
+  } finally {
+    trace.close();
+  }
+}
+
+/** Findings with the lines that they are about. */
+function shown(found: readonly AuditFinding[], { textOf }: ReadTrace): readonly ShownFinding[] {
+  const placed = found.filter(({ at }) => at !== null);
+  const texts = textOf(placed.map(({ at, mark }) => ({ place: at?.place ?? 0, mark })));
+  return found.map((f) => {
+    const text = texts[placed.indexOf(f)] ?? null;
+    return { ...f, excerpt: text === null ? null : excerptOf(text, f.mark) };
   });
-  return { source: trace.source, result, findings, inferences: inferences(result), prediction };
 }
 
 /** The gravest of several: a finding, then an open question. */
@@ -106,7 +112,7 @@ export async function runAudit(
   try {
     const isMany = names.length > 1;
     if (isMany && flags.format === 'svg') refuse('--format svg is of one trace');
-    const rendering = renderingOf(flags.format, isMany, io.write);
+    const rendering = await renderingOf(flags.format, isMany, io);
     const beside = {
       host: flags.host === undefined ? null : await readHostSide(flags.host),
       facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
