@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -169,6 +169,16 @@ describe('a recording', () => {
     expect(text.slice(text.indexOf('\n') + 1)).toBe(TEXT);
     expect(printed()).toMatchObject({ events: 3, sptes: 2 });
     expect([...batchesOf(text)].reduce((sum, batch) => sum + batch.count, 0)).toBe(3);
+  });
+
+  test('may be kept in a pipe: the lines of findings are then of what is kept', async () => {
+    const record = join(work, 'pipe');
+    execFileSync('mkfifo', [record]);
+    const reader = spawn('cat', [record]);
+    fake.onMake = () => fake.print(TEXT);
+    expect(await live({ seconds: '0.1', record })).toBe(0);
+    await new Promise((resolve) => reader.on('close', resolve));
+    expect(printed()).toMatchObject({ events: 3, sptes: 2 });
   });
 
   test('of an older kernel says what that does not have', async () => {
