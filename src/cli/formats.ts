@@ -19,7 +19,16 @@ export const SPTE_FORMATS = ['text', 'json', 'svg'] as const;
 export type SpteFormat = (typeof SPTE_FORMATS)[number];
 
 /** What `audit` can print. */
-export const AUDIT_FORMATS = ['text', 'json', 'jsonl', 'csv', 'sarif', 'perfetto', 'svg'] as const;
+export const AUDIT_FORMATS = [
+  'text',
+  'json',
+  'jsonl',
+  'csv',
+  'sarif',
+  'perfetto',
+  'svg',
+  'parquet',
+] as const;
 
 export type AuditFormat = (typeof AUDIT_FORMATS)[number];
 

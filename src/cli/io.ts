@@ -6,8 +6,14 @@ import { type Diagnostic, InputError, renderDiagnostic } from '../base/diagnosti
 export interface Io {
   readonly write: (text: string) => void;
   readonly error: (text: string) => void;
+  /** A result that is no text. */
+  readonly writeBytes?: (bytes: Uint8Array) => void;
   /** Somebody watches stderr, and stdout goes elsewhere. */
   readonly watched?: boolean;
+  /** Nobody reads stdout any more. */
+  readonly isAbandoned?: () => boolean;
+  /** Size of the terminal that stdout is; null: it is none. */
+  readonly terminal?: () => { readonly columns: number; readonly rows: number } | null;
 }
 
 /** The output cannot be written: not the fault of the program, nor of its input. */
@@ -30,8 +36,8 @@ const abandoned = new Set<number>();
  *
  * @throws OutputError e.g. when the disk is full
  */
-function put(fd: 1 | 2, text: string): void {
-  const bytes = Buffer.from(text);
+function put(fd: 1 | 2, data: string | Uint8Array): void {
+  const bytes = typeof data === 'string' ? Buffer.from(data) : data;
   let at = 0;
   while (at < bytes.length && !abandoned.has(fd)) {
     try {
@@ -48,7 +54,15 @@ function put(fd: 1 | 2, text: string): void {
 export const PROCESS_IO: Io = {
   write: (text) => put(1, text),
   error: (text) => put(2, text),
+  writeBytes: (bytes) => put(1, bytes),
   watched: isatty(2) && !isatty(1),
+  isAbandoned: () => abandoned.has(1),
+  terminal() {
+    if (!isatty(1)) return null;
+    // A terminal that was never told its size has 0.
+    const { columns, rows } = process.stdout;
+    return { columns: columns > 0 ? columns : 80, rows: rows > 0 ? rows : 24 };
+  },
 };
 
 /** Prints what is wrong with an input. */

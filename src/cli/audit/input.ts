@@ -29,7 +29,7 @@ export type Take = (batch: EventBatch) => void;
 
 const PIECE = 1 << 20;
 /** Of what cannot be read again so much is kept, for the lines of findings. */
-const KEPT_MAX = 64 * 2 ** 20;
+export const KEPT_MAX = 64 * 2 ** 20;
 /** A binary trace that cannot be read in ranges is taken into memory. */
 const MEMORY_MAX = 2 ** 30;
 
@@ -46,7 +46,8 @@ const NO_LOSS: ReadonlySet<ProblemKind> = new Set(['noise', 'unended', 'unreadab
 
 // ---- text -------------------------------------------------------------------------------------
 
-function damageOf({ problems }: ScanTally): readonly Damage[] {
+/** What was wrong with a text, in words. */
+export function damageOf({ problems }: ScanTally): readonly Damage[] {
   return PROBLEM_KINDS.flatMap((kind) => {
     const count = problems.count(kind);
     if (count === 0) return [];

@@ -1,4 +1,5 @@
 import { Stretches, type StretchOptions } from '../../audit/stretches.ts';
+import { InternalError } from '../../base/assert.ts';
 import type { AuditReport } from '../../report/audit/document.ts';
 import { auditJson } from '../../report/audit/json.ts';
 import { PerfettoTrace } from '../../report/audit/perfetto.ts';
@@ -8,7 +9,9 @@ import { csvHead, csvLines, jsonLines } from '../../report/audit/tables.ts';
 import { auditText } from '../../report/audit/text.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import type { AuditFormat } from '../formats.ts';
+import type { Io } from '../io.ts';
 import { packageVersion } from '../version.ts';
+import { parquetFile } from './parquet.ts';
 
 /** How traces are printed, one after the other. */
 export interface Rendering {
@@ -107,8 +110,16 @@ function sarif(write: Write): Rendering {
   };
 }
 
+function noBytes(): never {
+  throw new InternalError('nothing takes bytes');
+}
+
 /** @param isMany of several traces JSON is a line for each */
-export function renderingOf(format: AuditFormat, isMany: boolean, write: Write): Rendering {
+export async function renderingOf(
+  format: AuditFormat,
+  isMany: boolean,
+  { write, writeBytes }: Io,
+): Promise<Rendering> {
   const plain = (print: (report: AuditReport) => string, between = ''): Rendering => {
     let isFirst = true;
     return {
@@ -135,5 +146,7 @@ export function renderingOf(format: AuditFormat, isMany: boolean, write: Write):
       return sarif(write);
     case 'perfetto':
       return perfetto(write);
+    case 'parquet':
+      return { begin: () => null, ...(await parquetFile(writeBytes ?? noBytes)) };
   }
 }

@@ -1,4 +1,4 @@
-import { Audit } from '../../audit/audit.ts';
+import { Audit, type AuditResult } from '../../audit/audit.ts';
 import { type AuditFinding, auditFindings } from '../../audit/findings.ts';
 import { inferences } from '../../audit/infer.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
@@ -9,6 +9,7 @@ import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosi
 import { parseKernelVersion } from '../../linux/version.ts';
 import { type AuditReport, excerptOf, type ShownFinding } from '../../report/audit/document.ts';
 import { outcomeOf } from '../../report/audit/outcome.ts';
+import type { EventBatch } from '../../trace/batch.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
 import { type ReadTrace, readTrace } from '../audit/input.ts';
 import { readPredictFacts } from '../audit/predict-files.ts';
@@ -35,11 +36,19 @@ interface Beside {
   readonly facts: PredictFacts | null;
 }
 
+/** Hands on the events of a trace. `soFar` is what has been made of those. */
+export type TraceReader = (
+  file: string,
+  take: (batch: EventBatch) => void,
+  soFar: () => AuditResult,
+) => Promise<ReadTrace>;
+
 async function auditOf(
   file: string,
   flags: AuditFlags,
   { host, facts }: Beside,
   rendering: Rendering,
+  read: TraceReader,
 ): Promise<AuditReport> {
   const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
   const options = {
@@ -50,11 +59,12 @@ async function auditOf(
   const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
   const predictor = facts === null ? null : new Predictor(facts);
   const drawn = rendering.begin(file, options);
-  const trace = await readTrace(file, (batch) => {
+  const take = (batch: EventBatch): void => {
     audit.push(batch);
     predictor?.push(batch);
     drawn?.(batch);
-  });
+  };
+  const trace = await read(file, take, () => audit.result());
   try {
     const result = audit.result();
     const prediction = predictor?.result() ?? null;
@@ -87,12 +97,14 @@ function worse(a: number, b: number): number {
  * `memtype audit`: what KVM installed by traces, and what is wrong with it.
  *
  * @param files traces, "-" for standard input; none: standard input
+ * @param read how they are read, where they are no files
  * @returns the exit code: 0 nothing wrong, 1 findings, 2 bad input, 3 undetermined
  */
 export async function runAudit(
   files: readonly string[],
   flags: AuditFlags,
   io: Io,
+  read: TraceReader = readTrace,
 ): Promise<number> {
   const names = files.length === 0 ? ['-'] : files;
   let exit = 0;
@@ -100,14 +112,14 @@ export async function runAudit(
   try {
     const isMany = names.length > 1;
     if (isMany && flags.format === 'svg') refuse('--format svg is of one trace');
-    const rendering = renderingOf(flags.format, isMany, io.write);
+    const rendering = await renderingOf(flags.format, isMany, io);
     const beside = {
       host: flags.host === undefined ? null : await readHostSide(flags.host),
       facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
     };
     for (const file of names) {
       try {
-        const report = await auditOf(file, flags, beside, rendering);
+        const report = await auditOf(file, flags, beside, rendering, read);
         rendering.report(report);
         const code = exitCodeFor(outcomeOf(report), flags['fail-on'] ?? FAIL_ON_DEFAULT);
         exit = worse(exit, code);

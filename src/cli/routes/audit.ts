@@ -1,18 +1,20 @@
 import { buildCommand } from '@stricli/core';
 import { FAIL_ON, FAIL_ON_DEFAULT } from '../../doctor/diagnosis/exit-code.ts';
 import type { AuditFlags } from '../commands/audit.ts';
+import type { LiveFlags } from '../commands/audit-live.ts';
 import { AUDIT_FORMATS } from '../formats.ts';
 import { act, type Context, optionalWord, word } from '../route.ts';
+import { isLive, LIVE_FLAGS } from './audit-live.ts';
 
 /** Of the room audit; named here so that --help does not load it. */
 const PAGING = ['ept', 'npt', 'shadow'] as const;
 
-export const audit = buildCommand<AuditFlags, string[], Context>({
+export const audit = buildCommand<AuditFlags & LiveFlags, string[], Context>({
   docs: {
     brief: 'which types KVM really installed, by a trace of kvmmmu events, and what is wrong',
     fullDescription:
       'Of traces: the text of ftrace, trace-cmd report or perf script, or the files trace.dat and perf.data. ' +
-      'No file, or -, is standard input.',
+      'No file, or -, is standard input. --live records on this machine.',
   },
   parameters: {
     flags: {
@@ -39,6 +41,7 @@ export const audit = buildCommand<AuditFlags, string[], Context>({
         default: FAIL_ON_DEFAULT,
         brief: 'the least that gives exit code 1; undetermined: as warning, and 3 for what is open',
       },
+      ...LIVE_FLAGS,
     },
     positional: {
       kind: 'array',
@@ -50,6 +53,11 @@ export const audit = buildCommand<AuditFlags, string[], Context>({
     },
   },
   async func(flags, ...files) {
+    if (isLive(flags)) {
+      const { runAuditLive } = await import('../commands/audit-live.ts');
+      await act(this, () => runAuditLive(files, flags, this.io));
+      return;
+    }
     const { runAudit } = await import('../commands/audit.ts');
     await act(this, () => runAudit(files, flags, this.io));
   },

@@ -101,7 +101,7 @@ function drawBreak(x: number, y: number, gap: number): string {
   const left = x + 8;
   return [
     `<path class="b" d="M${left} ${middle + 7}l5 -14m2 14l5 -14"/>`,
-    textAt(x - 8, y - 4, `${sizeWords(gap)} free`, 's'),
+    textAt(x - 8, y - 4, `gap ${sizeWords(gap)}`, 's'),
   ].join('\n');
 }
 

@@ -83,6 +83,7 @@ function regionLines(vm: AuditVm, unit: TraceSource['unit'], width: number): rea
   const shown = vm.regions.slice(0, REGIONS_SHOWN);
   const rest = vm.regions.length - shown.length;
   return [
+    '',
     ...table(
       [
         ['  gfn (hex)', 'pages', 'type', 'level', `since ${unit}`, ''],
@@ -106,7 +107,7 @@ function guestLines({ state }: AuditVm, unit: TraceSource['unit']): readonly str
     ...(cr0 === null ? [] : [registerLine(`CR0 (CD ${cd === true ? 1 : 0})`, cr0, unit)]),
     ...mtrrs.map(([msr, written]) => registerLine(`MTRR ${hex(msr)}`, written, unit)),
   ];
-  return lines.length === 0 ? [] : ['  written by the guest:', ...lines.map((line) => `  ${line}`)];
+  return lines.length === 0 ? [] : ['', '  written by the guest', ...lines];
 }
 
 function sideLines({ state }: AuditVm, width: number): readonly string[] {
@@ -122,7 +123,7 @@ function sideLines({ state }: AuditVm, width: number): readonly string[] {
 
 function hostLines({ join }: AuditVm, width: number): readonly string[] {
   if (join.length === 0) return [];
-  return table(
+  const rows = table(
     [
       ['  frame on the host', 'installed', 'entries', 'e.g. gfn/pfn'],
       ...join.map((row) => [
@@ -134,6 +135,7 @@ function hostLines({ join }: AuditVm, width: number): readonly string[] {
     ],
     width,
   );
+  return ['', ...rows];
 }
 
 /** One VM: what was installed, what the host has there, what is mapped at the end, what its guest wrote. */
