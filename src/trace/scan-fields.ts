@@ -10,6 +10,7 @@ const LEVEL = ascii('level');
 const AS_ID = [ascii('as id'), ascii('as_id')];
 const GEN = ascii('gen');
 const ROLE = ascii('role');
+const SP = ascii('sp ');
 const ADDRESS = [ascii('address'), ascii('fault_address')];
 const ERROR_CODE = ascii('error_code');
 const REASON = [ascii('exit_reason'), ascii('reason')];
@@ -120,7 +121,8 @@ export class Fields {
   /** "sp gen 0 gfn 800 l1 8-byte ..."; as fields: "gfn=0x800 (2048) role=0x3704 (14084)", the level last. */
   #zapped(bytes: Uint8Array, payload: number, end: number): boolean {
     if (!this.#number(bytes, payload, end, GFN)) return false;
-    if (this.#word(this.value, bytes, payload, end, ROLE)) {
+    const isText = isAt(bytes, payload, end, SP);
+    if (!isText && this.#word(this.value, bytes, payload, end, ROLE)) {
       this.level = this.value.lo & 0xf;
       this.value.hi = 0;
       this.value.lo = 0;

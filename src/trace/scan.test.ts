@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type EventBatch, KIND } from './batch.ts';
+import { type EventBatch, KIND, type Kind } from './batch.ts';
 import { readTraceLine } from './events.ts';
 import { scanTraceLine } from './line.ts';
-import { LINE_MAX, type ScanTally, TextScanner } from './scan.ts';
+import { LINE_MAX, type ScanOptions, type ScanTally, TextScanner } from './scan.ts';
 
 interface Row {
   readonly kind: number;
@@ -49,10 +49,15 @@ interface Scanned {
 }
 
 /** Scans bytes in pieces of the given lengths, over and over. */
-function scan(bytes: Uint8Array, pieces: readonly number[] = [1 << 20]): Scanned {
+function scan(
+  bytes: Uint8Array,
+  pieces: readonly number[] = [1 << 20],
+  options: Omit<ScanOptions, 'emit'> = {},
+): Scanned {
   const rows: Row[] = [];
   let names: readonly string[] = [];
   const scanner = new TextScanner({
+    ...options,
     emit: (batch) => {
       rows.push(...rowsOf(batch));
       ({ names } = batch);
@@ -419,6 +424,27 @@ describe('the same events as the reader of strings has', () => {
     );
   });
 
+  test('the fast reader makes the same of every line as the slow one', () => {
+    // What was seen before is known, and read fast; so are lines that differ behind the columns of the task.
+    const known = [...LINES, ...LINES].join('\n');
+    fc.assert(
+      fc.property(
+        fc.array(line, { maxLength: 12 }),
+        fc.constantFrom('\n', '\r\n'),
+        fc.subarray([...READ, KIND.other, KIND.exit, KIND.pageFault, KIND.msr, KIND.zapPage]),
+        (lines, end, skip) => {
+          const text = `${known}\n${lines.join(end)}${end}`;
+          const bytes = Buffer.from(text, 'latin1');
+          const fast = scan(bytes, undefined, { skip: skip as Kind[] });
+          const slow = scan(bytes, undefined, { skip: skip as Kind[], fast: false });
+          expect(fast.rows).toEqual(slow.rows);
+          expect(fast.tally).toEqual(slow.tally);
+        },
+      ),
+      { numRuns: 1500 },
+    );
+  });
+
   test('pieces change nothing, also not in what is counted', () => {
     fc.assert(
       fc.property(
@@ -455,7 +481,12 @@ describe.skipIf(samples === '' || !existsSync(samples))('texts of real kernels',
   test('hold the same events for both readers', () => {
     for (const file of files) {
       const bytes = readFileSync(file);
-      compare((file.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('latin1'));
+      const text = file.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+      compare(text.toString('latin1'));
+      const fast = scan(text);
+      const slow = scan(text, undefined, { fast: false });
+      expect(fast.tally).toEqual(slow.tally);
+      expect(fast.rows).toEqual(slow.rows);
     }
     expect(files.length).toBeGreaterThan(100);
   });

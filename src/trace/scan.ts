@@ -39,6 +39,8 @@ export interface ScanOptions {
   readonly emit: (batch: EventBatch) => void;
   /** Kinds that are counted by name and not handed on. */
   readonly skip?: readonly Kind[];
+  /** False: every line is read the slow way, as where there is no WebAssembly. */
+  readonly fast?: boolean;
 }
 
 /**
@@ -66,10 +68,10 @@ export class TextScanner {
   #passed = 0;
   #lost = 0;
 
-  constructor({ emit, skip = [] }: ScanOptions) {
+  constructor({ emit, skip = [], fast = true }: ScanOptions) {
     this.#emit = emit;
     for (const kind of skip) this.#skipped[kind] = 1;
-    this.#fast = new FastLines(this.#skipped);
+    this.#fast = new FastLines(this.#skipped, fast);
     this.#window = this.#fast.window;
   }
 
@@ -124,7 +126,6 @@ export class TextScanner {
       let start = 0;
       if (this.#dropped > 0) start = this.#longLine();
       this.#block(start, last);
-      this.#fast.addSeen(this.#names);
       window.copyWithin(0, last, end);
       this.#held = end - last;
     }

@@ -40,6 +40,7 @@ declare const WebAssembly:
 interface Exports {
   readonly run: (at: number, end: number) => number;
   readonly contextSlot: (at: number, length: number) => number;
+  readonly isContext: (slot: number, at: number) => number;
   readonly nameSlot: (at: number, length: number) => number;
   readonly line: { value: bigint };
   readonly count: { value: number };
@@ -47,7 +48,16 @@ interface Exports {
 }
 
 /** Events that the program knows by itself. */
-const OWN = [KIND.set, KIND.changed, KIND.requested, KIND.pageFault].map((kind) => ({
+const OWN = [
+  KIND.set,
+  KIND.changed,
+  KIND.requested,
+  KIND.zapPage,
+  KIND.msr,
+  KIND.cr,
+  KIND.pageFault,
+  KIND.exit,
+].map((kind) => ({
   kind,
   name: indexOfKind(kind),
 }));
@@ -65,9 +75,15 @@ export function useProgram(module: object | undefined): void {
   compiled = module;
 }
 
-function instantiate(): { readonly buffer: ArrayBuffer; readonly exports: Exports | null } {
+const OWN_KINDS = new Uint8Array(16);
+for (const { kind } of OWN) OWN_KINDS[kind] = 1;
+
+function instantiate(isFast: boolean): {
+  readonly buffer: ArrayBuffer;
+  readonly exports: Exports | null;
+} {
   // An engine may be told to make no machine code (node --jitless): then all lines are read the slow way.
-  if (typeof WebAssembly === 'undefined') {
+  if (typeof WebAssembly === 'undefined' || !isFast) {
     return { buffer: new ArrayBuffer(PAGES * 65536), exports: null };
   }
   const memory = new WebAssembly.Memory({ initial: PAGES });
@@ -91,8 +107,9 @@ export class FastLines {
   readonly #view: DataView;
   readonly #skipped: Uint8Array;
 
-  constructor(skipped: Uint8Array) {
-    const { buffer, exports } = instantiate();
+  /** @param isFast false: it knows no line */
+  constructor(skipped: Uint8Array, isFast: boolean) {
+    const { buffer, exports } = instantiate(isFast);
     this.#exports = exports;
     this.#bytes = new Uint8Array(buffer);
     this.#view = new DataView(buffer);
@@ -133,6 +150,7 @@ export class FastLines {
     if (length < 16 || length > CONTEXT_TEXT_MAX) return;
     const slot = exports.contextSlot(WINDOW + start, length);
     exports.context.value = slot;
+    if (exports.isContext(slot, WINDOW + start) === 1) return;
     this.#bytes.fill(0, slot, slot + 2 * CONTEXT_TEXT_MAX);
     this.#bytes.set(this.window.subarray(start, start + length), slot);
     this.#bytes.fill(0xff, slot + CONTEXT_TEXT_MAX, slot + CONTEXT_TEXT_MAX + length);
@@ -146,8 +164,8 @@ export class FastLines {
     const kind = names.kinds[name] ?? KIND.other;
     const isSkipped = this.#skipped[kind] === 1;
     // Of other kinds that are handed on, the fields are read.
-    const isKnown = OWN.some((own) => own.kind === kind) || (kind !== KIND.other && !isSkipped);
-    if (isKnown || length < 8 || length >= NAME_TEXT_MAX) return;
+    if (kind !== KIND.other && (!isSkipped || OWN_KINDS[kind] === 1)) return;
+    if (length < 8 || length >= NAME_TEXT_MAX) return;
     const slot = exports.nameSlot(WINDOW + head.nameStart, length);
     // Two names in one slot: the first one stays.
     if (this.#view.getInt32(slot + NAME_LENGTH, true) !== 0) return;

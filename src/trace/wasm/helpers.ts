@@ -9,7 +9,7 @@ import {
   NAME_SLOTS,
   NAMES,
 } from './layout.ts';
-import { all16, bits32, get, plus } from './words.ts';
+import { all16, bits, bits32, get, plus } from './words.ts';
 
 /** The functions that `run` calls. */
 export const HELPERS = `
@@ -43,6 +43,18 @@ export const HELPERS = `
     (i32.and (i32.sub ${get('word')} (i32.const ${0x01010101}))
       (i32.xor ${get('word')} (i32.const -1))))))
 
+;; Whether there is no colon between two addresses, which are 15 bytes apart at least.
+(func $noColonBefore (param $at i32) (param $end i32) (result i32)
+  (block $done
+    (loop $more
+      (if (i32.gt_u ${plus('at', 16)} ${get('end')}) (then
+        (br_if $done (i32.eq ${get('at')} ${get('end')}))
+        (local.set $at (i32.sub ${get('end')} (i32.const 16)))))
+      (if ${bits(get('at'), ':')} (then (return (i32.const 0))))
+      (local.set $at ${plus('at', 16)})
+      (br $more)))
+  (i32.const 1))
+
 ;; Whether the text of a slot stands at an address.
 (func $isContext (param $slot i32) (param $at i32) (result i32)
   (i32.and
@@ -60,8 +72,11 @@ export const HELPERS = `
 
 (func $hash (param $a i64) (param $b i64) (param $limit i32) (result i32)
   (local.set $a (i64.mul
-    (i64.add (i64.mul ${get('a')} (i64.const ${0x9e3779b97f4a7c15n})) ${get('b')})
+    (i64.xor (i64.mul ${get('a')} (i64.const ${0x9e3779b97f4a7c15n})) ${get('b')})
     (i64.const ${0xff51afd7ed558ccdn})))
+  (local.set $a (i64.mul
+    (i64.xor ${get('a')} (i64.shr_u ${get('a')} (i64.const 32)))
+    (i64.const ${0x9e3779b97f4a7c15n})))
   (i32.and ${get('limit')} (i32.wrap_i64 (i64.shr_u ${get('a')} (i64.const 40)))))
 
 ;; Where a name of 8 to 32 characters ends before ": "; 0 when there is none.

@@ -16,14 +16,14 @@ export const SKIPPED = 384;
 
 /** Columns of task and processor as they were printed: 64 bytes of text, 64 bytes of mask, then what they mean. */
 export const CONTEXTS = 1024;
-export const CONTEXT_SLOTS = 64;
+export const CONTEXT_SLOTS = 1024;
 export const CONTEXT_SIZE = 144;
 export const CONTEXT_TEXT_MAX = 64;
 /** Within a slot: length of the text, then thread, process, processor; 32 bits each. */
 export const CONTEXT_LENGTH = 128;
 
 /** Names of events that are not read: 32 bytes of text, its length, what to do, index, how often it was seen. */
-export const NAMES = 16384;
+export const NAMES = 163840;
 export const NAME_SLOTS = 512;
 export const NAME_SIZE = 64;
 export const NAME_TEXT_MAX = 32;
@@ -36,7 +36,7 @@ export const COUNTED = 1;
 export const HANDED_ON = 2;
 
 /** The columns of a batch, one after the other. */
-export const COLUMNS = 65536;
+export const COLUMNS = 4 * 65536;
 
 const SIZES = [
   ['time', 8],

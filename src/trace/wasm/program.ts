@@ -1,180 +1,17 @@
 import { KIND } from '../batch.ts';
+import { CHANGED, EXIT, OTHER, PAGE_FAULT, REQUESTED, register, SET, ZAP_PAGE } from './events.ts';
 import { HELPERS } from './helpers.ts';
 import {
   BATCH_EVENTS,
   COLUMN_AT,
   COLUMNS,
   CONTEXT_LENGTH,
-  COUNTED,
   type ColumnName,
   MASKS,
-  NAME_ACTION,
-  NAME_INDEX,
-  NAME_SEEN,
-  SEEN,
-  SKIPPED,
 } from './layout.ts';
-import { all, all16, any, bits32, get, is, must, plus, unless, when } from './words.ts';
+import { all, any, bits32, get, is, must, plus, unless, when } from './words.ts';
 
 // The fast reader, in WebAssembly's text format.
-
-/**
- * Reads a hexadecimal number from an address into `read`; its end into a local, which must not be where it began.
- * Of more than 16 digits the first 16.
- */
-function hex(from: string, offset: number, end: string): string {
-  return `
-    (local.set $digit (v128.load offset=${offset} ${get(from)}))
-    (local.set $letter (i8x16.sub (v128.or ${get('digit')} ${all(32)}) ${all('a')}))
-    (local.set $digit (i8x16.sub ${get('digit')} ${all('0')}))
-    (local.set $isDigit (i8x16.le_u ${get('digit')} ${all(9)}))
-    (local.set $n (i32.ctz (i32.xor (i32.const -1) (i8x16.bitmask
-      (v128.or ${get('isDigit')} (i8x16.le_u ${get('letter')} ${all(5)}))))))
-    (br_if $unknown (i32.eqz ${get('n')}))
-    ;; The last digit first, zeros behind the first.
-    (local.set $digit (i8x16.swizzle
-      (v128.bitselect ${get('digit')} (i8x16.add ${get('letter')} ${all(10)}) ${get('isDigit')})
-      (i8x16.sub (i8x16.splat (i32.sub ${get('n')} (i32.const 1)))
-        (v128.const 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15))))
-    (local.set $digit (v128.or
-      (v128.and ${get('digit')} ${all16(0xff)})
-      (i16x8.shl (i16x8.shr_u ${get('digit')} (i32.const 8)) (i32.const 4))))
-    (local.set $read (i64x2.extract_lane 0
-      (i8x16.narrow_i16x8_u ${get('digit')} ${get('digit')})))
-    (local.set $${end} (i32.add (i32.add ${get(from)} (i32.const ${offset})) ${get('n')}))`;
-}
-
-const VALUE = get('read');
-
-/** A frame or an address of a guest as the key: below 2^52. */
-const SET_KEY = `
-    (local.set $key ${VALUE})
-    ${unless(`(i64.eqz (i64.shr_u ${get('key')} (i64.const 52)))`)}`;
-
-/** "level 1" at an address. */
-function level(from: string, offset: number): string {
-  return `
-    ${must(plus(from, offset), 'level ')}
-    (local.set $level (i32.sub (i32.load8_u ${plus(from, offset + 6)}) (i32.const 48)))
-    ${unless(`(i32.lt_u (i32.sub ${get('level')} (i32.const 1)) (i32.const 5))`)}`;
-}
-
-/** After the name and ": ", past the blanks that trace-cmd puts there. */
-function payload(length: number): string {
-  return `(local.set $f (call $afterBlanks ${plus('q', length + 2)}))`;
-}
-
-function skipKind(kind: number): string {
-  return when(`(i32.load8_u (i32.const ${SKIPPED + kind}))`, seen(kind), '(br $next)');
-}
-
-function seen(kind: number): string {
-  const at = `(i32.const ${SEEN + 4 * kind})`;
-  return `(i32.store ${at} (i32.add (i32.load ${at}) (i32.const 1)))`;
-}
-
-/** The end of an event of a kind whose fields are in the locals. */
-function row(kind: number): string {
-  return `
-    ${seen(kind)}
-    (local.set $kind (i32.const ${kind}))
-    (br $row)`;
-}
-
-const SET = `
-  ${skipKind(KIND.set)}
-  ${payload(16)}
-  ${must(get('f'), 'gfn ')}
-  ${hex('f', 4, 'e')}
-  ${SET_KEY}
-  ${must(get('e'), ' spte ')}
-  ${hex('e', 6, 'f')}
-  (local.set $value ${VALUE})
-  ;; " (rwxu) "
-  ${unless(`(i64.eq (i64.and (i64.load ${get('f')}) (i64.const ${0xffff00000000ffffn})) (i64.const ${0x2029000000002820n}))`)}
-  ${unless(`(call $noColon (i32.load ${plus('f', 2)}))`)}
-  ${level('f', 8)}
-  (local.set $f ${plus('f', 15)})
-  ${when(
-    `(i32.ne ${get('f')} ${get('stop')})`,
-    must(get('f'), ' at '),
-    hex('f', 4, 'e'),
-    unless(`(i32.eq ${get('e')} ${get('stop')})`),
-  )}
-  ${row(KIND.set)}`;
-
-const REQUESTED = `
-  ${skipKind(KIND.requested)}
-  ${payload(22)}
-  ${must(get('f'), 'gfn ')}
-  ${hex('f', 4, 'e')}
-  ${SET_KEY}
-  ${must(get('e'), ' pfn ')}
-  ${hex('e', 5, 'f')}
-  (local.set $value ${VALUE})
-  ${must(get('f'), ' ')}
-  ${level('f', 1)}
-  (local.set $f ${plus('f', 8)})
-  ${when(
-    `(i32.ne ${get('f')} ${get('stop')})`,
-    must(get('f'), ' access '),
-    hex('f', 8, 'e'),
-    unless(`(i32.eq ${get('e')} ${get('stop')})`),
-  )}
-  ${row(KIND.requested)}`;
-
-const CHANGED = `
-  ${skipKind(KIND.changed)}
-  ${payload(24)}
-  ${must(get('f'), 'as id ')}
-  (local.set $flags (i32.sub (i32.load8_u ${plus('f', 6)}) (i32.const 48)))
-  ${unless(`(i32.lt_u ${get('flags')} (i32.const 10))`)}
-  ${must(plus('f', 7), ' gfn ')}
-  ${hex('f', 12, 'e')}
-  ${SET_KEY}
-  ${must(get('e'), ' ')}
-  ${level('e', 1)}
-  ${must(plus('e', 8), ' old_spt')}
-  ${must(plus('e', 16), 'e ')}
-  ${hex('e', 18, 'f')}
-  (local.set $before ${VALUE})
-  ${must(get('f'), ' new_spt')}
-  ${must(plus('f', 8), 'e ')}
-  ${hex('f', 10, 'e')}
-  (local.set $value ${VALUE})
-  ${unless(`(i32.eq ${get('e')} ${get('stop')})`)}
-  ${row(KIND.changed)}`;
-
-const PAGE_FAULT = `
-  ${skipKind(KIND.pageFault)}
-  ${payload(14)}
-  ${must(get('f'), 'vcpu ')}
-  ${hex('f', 5, 'e')}
-  ${must(get('e'), ' rip 0x')}
-  ${hex('e', 7, 'f')}
-  ${must(get('f'), ' address')}
-  ${must(plus('f', 8), ' 0x')}
-  ${hex('f', 11, 'e')}
-  ${SET_KEY}
-  ${must(get('e'), ' error_c')}
-  ${must(plus('e', 8), 'ode 0x')}
-  ${hex('e', 14, 'f')}
-  (local.set $value ${VALUE})
-  ${unless(`(i32.eq ${get('f')} ${get('stop')})`)}
-  ${row(KIND.pageFault)}`;
-
-/** Any other event, when its name was seen before. */
-const OTHER = `
-  (local.set $e (call $nameEnd ${get('q')}))
-  (br_if $unknown (i32.eqz ${get('e')}))
-  (local.set $f (call $nameSlot ${get('q')} (i32.sub ${get('e')} ${get('q')})))
-  ${unless(`(call $isName ${get('f')} ${get('q')} (i32.sub ${get('e')} ${get('q')}))`)}
-  (i32.store offset=${NAME_SEEN} ${get('f')}
-    (i32.add (i32.load offset=${NAME_SEEN} ${get('f')}) (i32.const 1)))
-  (br_if $next (i32.eq (i32.load offset=${NAME_ACTION} ${get('f')}) (i32.const ${COUNTED})))
-  (local.set $key (i64.extend_i32_u (i32.load offset=${NAME_INDEX} ${get('f')})))
-  (local.set $kind (i32.const ${KIND.other}))
-  (br $row)`;
 
 /** The context of the line: the same columns as before, or others that were seen. */
 const CONTEXT = `
@@ -263,7 +100,7 @@ function ofContext(index: number): string {
 const ROW = `
   ${store('time', 'f64.store', 3, get('time'))}
   ${store('place', 'f64.store', 3, '(f64.convert_i64_u (global.get $line))')}
-  ${store('key', 'f64.store', 3, `(f64.convert_i64_u ${get('key')})`)}
+  ${store('key', 'f64.store', 3, `(f64.convert_i64_s ${get('key')})`)}
   ${store('tid', 'i32.store', 2, ofContext(1))}
   ${store('tgid', 'i32.store', 2, ofContext(2))}
   ${store('valueHi', 'i32.store', 2, high('value'))}
@@ -309,6 +146,14 @@ ${HELPERS}
           ${when(
             is(get('q'), 'kvm_mmu_'),
             when(any(is(plus('q', 8), 'set_spte'), is(plus('q', 16), ': ')), SET),
+            when(
+              any(
+                is(plus('q', 8), 'prepare_'),
+                is(plus('q', 16), 'zap_page'),
+                is(plus('q', 24), ': '),
+              ),
+              ZAP_PAGE,
+            ),
             when(any(is(plus('q', 8), 'spte_req'), is(plus('q', 16), 'uested: ')), REQUESTED),
           )}
           ${when(
@@ -321,6 +166,9 @@ ${HELPERS}
             CHANGED,
           )}
           ${when(any(is(get('q'), 'kvm_page'), is(plus('q', 8), '_fault: ')), PAGE_FAULT)}
+          ${when(any(is(get('q'), 'kvm_exit'), is(plus('q', 8), ': ')), EXIT)}
+          ${when(is(get('q'), 'kvm_msr:'), register(KIND.msr, 'msr'))}
+          ${when(is(get('q'), 'kvm_cr: '), register(KIND.cr, 'cr'))}
           ${OTHER})
         ${ROW})
       (global.set $line (i64.add (global.get $line) (i64.const 1)))

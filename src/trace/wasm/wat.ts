@@ -47,6 +47,7 @@ const OPS: Readonly<Record<string, number>> = {
   'i32.wrap_i64': 0xa7,
   'i64.extend_i32_u': 0xad,
   'f64.convert_i32_u': 0xb8,
+  'f64.convert_i64_s': 0xb9,
   'f64.convert_i64_u': 0xba,
 };
 
