@@ -213,7 +213,7 @@ export interface ReadOptions {
   readonly take: (batch: EventBatch) => void;
   /** Kinds that are counted by name and not handed on. */
   readonly skip?: readonly Kind[];
-  /** Threads at most; as many as there are processors. */
+  /** Threads at most; unless given, one for a small file, else as many as there are processors. */
   readonly threads?: number;
   /** Called now and then with the bytes of the file that are done, and with the lines in them, where it is not packed. */
   readonly progress?: (bytes: number, lines: number) => void;
@@ -225,12 +225,12 @@ const THREADS_FROM = 32 << 20;
 /** Reads a trace that is text. Memory does not grow with its length. */
 export async function readTraceText(
   source: TraceSource,
-  { take, skip = [], threads = availableParallelism(), progress = () => {} }: ReadOptions,
+  { take, skip = [], threads, progress = () => {} }: ReadOptions,
 ): Promise<ScanTally> {
   const { fd, size } = source;
   if (fd !== null && size !== null) {
-    const most = size < THREADS_FROM ? 1 : threads;
-    return new TraceThreads(fd, size, { take, skip, threads: most, progress }).run();
+    const most = size < THREADS_FROM ? 1 : availableParallelism();
+    return new TraceThreads(fd, size, { take, skip, threads: threads ?? most, progress }).run();
   }
   const scanner = new TextScanner({ skip, emit: take });
   for await (const chunk of source.chunks) {
