@@ -77,7 +77,7 @@ export function momentWords({ place, time }: Moment, unit: TraceSource['unit']):
   return time === null ? where : `${where}, ${time.toFixed(6)} s`;
 }
 
-function vmName(id: VmId): string {
+export function vmName(id: VmId): string {
   return id === null ? 'the VM' : `VM ${id}`;
 }
 
