@@ -10,16 +10,24 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { machine, median, pairedRatio, table } from './measure.mjs';
 import { PROFILES, writeTrace } from './trace-gen.mjs';
 
-/** Entries by memory type, IPAT and level, as plainly and as fast as awk can: no pattern but the name. */
+/** Events by name, and entries by memory type, IPAT and level: the name is the first word after the time. */
 const AWK = `
 function digit(c) { return index("0123456789abcdef", c) - 1 }
-/kvm_mmu_set_spte:/ {
-  for (i = 5; i <= NF; i++) if ($i == "spte") break
-  spte = $(i + 1); n = length(spte)
-  low = digit(substr(spte, n - 1, 1)) * 16 + digit(substr(spte, n, 1))
-  count[int(low / 8) % 8 " " int(low / 64) % 2 " " $(i + 4)]++
+/^#/ { next }
+{
+  for (i = 4; i < NF && $i !~ /^[0-9.]+:$/; i++) ;
+  name = $(++i)
+  events[name]++
 }
-END { for (key in count) print key, count[key] }`;
+name == "kvm_mmu_set_spte:" {
+  spte = $(i + 4); n = length(spte)
+  low = digit(substr(spte, n - 1, 1)) * 16 + digit(substr(spte, n, 1))
+  count[int(low / 8) % 8 " " int(low / 64) % 2 " " $(i + 7)]++
+}
+END {
+  for (key in count) print key, count[key]
+  for (name in events) print name, events[name]
+}`;
 
 const OURS = fileURLToPath(new URL('audit-count.mjs', import.meta.url));
 

@@ -193,7 +193,7 @@ export async function openTrace(path: string): Promise<TraceSource> {
     const chunks = isPlainFile ? counted(open, path, count) : inner.chunks();
     return {
       path,
-      form: form as TraceForm,
+      form,
       packing,
       size,
       fd: packing === null && size !== null ? fd : null,
