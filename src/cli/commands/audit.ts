@@ -9,6 +9,7 @@ import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosi
 import { parseKernelVersion } from '../../linux/version.ts';
 import { type AuditReport, excerptOf, type ShownFinding } from '../../report/audit/document.ts';
 import { outcomeOf } from '../../report/audit/outcome.ts';
+import type { EventBatch } from '../../trace/batch.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
 import { type ReadTrace, readTrace } from '../audit/input.ts';
 import { readPredictFacts } from '../audit/predict-files.ts';
@@ -40,6 +41,7 @@ async function auditOf(
   flags: AuditFlags,
   { host, facts }: Beside,
   rendering: Rendering,
+  io: Io,
 ): Promise<AuditReport> {
   const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
   const options = {
@@ -50,11 +52,12 @@ async function auditOf(
   const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
   const predictor = facts === null ? null : new Predictor(facts);
   const drawn = rendering.begin(file, options);
-  const trace = await readTrace(file, (batch) => {
+  const take = (batch: EventBatch): void => {
     audit.push(batch);
     predictor?.push(batch);
     drawn?.(batch);
-  });
+  };
+  const trace = await readTrace(file, take, io);
   try {
     const result = audit.result();
     const prediction = predictor?.result() ?? null;
@@ -107,7 +110,7 @@ export async function runAudit(
     };
     for (const file of names) {
       try {
-        const report = await auditOf(file, flags, beside, rendering);
+        const report = await auditOf(file, flags, beside, rendering, io);
         rendering.report(report);
         const code = exitCodeFor(outcomeOf(report), flags['fail-on'] ?? FAIL_ON_DEFAULT);
         exit = worse(exit, code);
