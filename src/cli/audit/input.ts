@@ -6,6 +6,8 @@ import { type ByteSource, bytesSource } from '../../trace/binary/source.ts';
 import type { BinaryTrace } from '../../trace/binary/trace.ts';
 import { PROBLEM_KINDS, type ProblemKind } from '../../trace/problems.ts';
 import { type ScanTally, TextScanner } from '../../trace/scan.ts';
+import type { Io } from '../io.ts';
+import { TraceProgress } from '../trace-progress.ts';
 import { binaryOf, rangesOf } from './binary.ts';
 import { eventLine } from './event-line.ts';
 import { LinePicker, type Mark, markBefore } from './trace-lines.ts';
@@ -91,7 +93,7 @@ function refuseNoTrace({ path }: Opened, { events, problems, lines }: ScanTally)
   );
 }
 
-async function readText(opened: Opened, take: Take): Promise<ReadTrace> {
+async function readText(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
   const { fd, size } = opened;
   const marks: Mark[] = [];
   const kept: Uint8Array[] = [];
@@ -100,6 +102,7 @@ async function readText(opened: Opened, take: Take): Promise<ReadTrace> {
     take,
     progress: (offset, lines) => {
       if (fd !== null) marks.push({ line: lines + 1, offset });
+      shown.at(offset);
     },
   });
   refuseNoTrace(opened, tally);
@@ -191,11 +194,15 @@ async function bytesOf({ path, fd, size, chunks }: Opened): Promise<ByteSource> 
   return bytesSource(Buffer.concat(all));
 }
 
-async function readBinary(opened: Opened, take: Take): Promise<ReadTrace> {
+async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
   const bytes = await bytesOf(opened);
   const trace = binaryOf(bytes);
   if (trace === null) return refuse(`${printable(opened.path)} is damaged at its begin`);
-  for (const batch of trace.batches()) take(batch);
+  for (const batch of trace.batches()) {
+    take(batch);
+    // Records of all CPUs in the order of time: the place is about as far as the file is read.
+    shown.at(batch.place[batch.count - 1] ?? 0);
+  }
   // A latency tracer writes text into the file; what is in it counts as well.
   for (const part of trace.texts) {
     const scanner = new TextScanner({ emit: take });
@@ -225,12 +232,17 @@ async function readBinary(opened: Opened, take: Take): Promise<ReadTrace> {
  *
  * @param path "-": standard input
  * @param take gets each batch, valid until it returns
+ * @param io is told how far it is, when somebody watches
  * @throws InputError when it cannot be read, or is no trace
  */
-export async function readTrace(path: string, take: Take): Promise<ReadTrace> {
+export async function readTrace(path: string, take: Take, io: Io): Promise<ReadTrace> {
   const opened = await openTrace(path);
+  const shown = new TraceProgress(io, opened.size);
   try {
-    const read = await (opened.form === 'text' ? readText(opened, take) : readBinary(opened, take));
+    const read =
+      opened.form === 'text'
+        ? await readText(opened, take, shown)
+        : await readBinary(opened, take, shown);
     if (opened.packing === null) return read;
     const { source } = read;
     const why = opened.cut();
@@ -243,5 +255,7 @@ export async function readTrace(path: string, take: Take): Promise<ReadTrace> {
   } catch (error) {
     opened.close();
     throw error;
+  } finally {
+    shown.end();
   }
 }

@@ -104,7 +104,7 @@ export async function runAudit(
   files: readonly string[],
   flags: AuditFlags,
   io: Io,
-  read: TraceReader = readTrace,
+  read: TraceReader = (file, take) => readTrace(file, take, io),
 ): Promise<number> {
   const names = files.length === 0 ? ['-'] : files;
   let exit = 0;

@@ -3,7 +3,6 @@ import type { AuditFinding } from '../../audit/findings.ts';
 import type { Inference } from '../../audit/infer.ts';
 import type { Prediction } from '../../audit/predict.ts';
 import type { Moment } from '../../audit/vm-map.ts';
-import type { VmId } from '../../audit/vms.ts';
 
 /** The file that a trace was read from. */
 export interface TraceSource {
@@ -75,10 +74,6 @@ export function excerptOf(text: string, mark: string | null): Excerpt {
 export function momentWords({ place, time }: Moment, unit: TraceSource['unit']): string {
   const where = unit === 'line' ? `line ${place}` : `offset 0x${place.toString(16)}`;
   return time === null ? where : `${where}, ${time.toFixed(6)} s`;
-}
-
-export function vmName(id: VmId): string {
-  return id === null ? 'the VM' : `VM ${id}`;
 }
 
 /** "WB+IPAT", "UC", "PAT index 0". */
