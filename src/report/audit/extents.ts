@@ -9,8 +9,9 @@ export interface Extent {
   readonly gap: number;
 }
 
-/** A smaller gap is drawn, not broken out: 2 MiB. */
+/** A smaller gap is drawn, not left out: 2 MiB, and this part of what is drawn. */
 const GAP_MIN = 512;
+const GAP_PART = 1 / 32;
 
 /**
  * The space, broken at its largest gaps.
@@ -25,7 +26,13 @@ export function extentsOf(regions: readonly AuditRegion[], most: number): readon
     if (gfnStart - end >= GAP_MIN) gaps.push({ before: i, size: gfnStart - end });
     end = Math.max(end, gfnEnd);
   });
-  const kept = gaps.sort((a, b) => b.size - a.size || a.before - b.before).slice(0, most - 1);
+  let drawn = end - (regions[0]?.gfnStart ?? 0);
+  const kept: typeof gaps = [];
+  for (const gap of gaps.sort((a, b) => b.size - a.size || a.before - b.before)) {
+    if (kept.length === most - 1 || gap.size < drawn * GAP_PART) break;
+    kept.push(gap);
+    drawn -= gap.size;
+  }
   const cuts = kept.sort((a, b) => a.before - b.before);
   const starts = [0, ...cuts.map(({ before }) => before)];
   return starts.flatMap((start, i) => {

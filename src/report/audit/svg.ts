@@ -59,13 +59,13 @@ function address(gfn: number): string {
 }
 
 /** Widths of the parts in a row: the larger ones wider, by the logarithm of their pages. */
-function widthsOf(row: readonly Extent[]): readonly number[] {
+function widthsOf(row: readonly Extent[], isOnly: boolean): readonly number[] {
   const room = WIDTH - 2 * MARGIN - BREAK * row.length;
   const weights = row.map(({ gfnStart, gfnEnd }) => Math.log2(gfnEnd - gfnStart + 1));
   const sum = weights.reduce((a, b) => a + b, 0);
   const spare = room - LEAST * row.length;
-  // A row that is not full keeps the scale of a full one.
-  const share = (spare * row.length) / IN_ROW;
+  // The last row keeps the scale of the full ones above it.
+  const share = isOnly ? spare : (spare * row.length) / IN_ROW;
   return weights.map((weight) => Math.floor(LEAST + (share * weight) / Math.max(1, sum)));
 }
 
@@ -111,7 +111,7 @@ function drawSpace(regions: readonly AuditRegion[], y: number): { svg: string; h
   let top = y;
   for (let at = 0; at < extents.length; at += IN_ROW) {
     const row = extents.slice(at, at + IN_ROW);
-    const widths = widthsOf(row);
+    const widths = widthsOf(row, extents.length <= IN_ROW);
     let x = MARGIN;
     top += LINE;
     row.forEach((extent, i) => {
@@ -186,7 +186,8 @@ export function auditSvg({ source, result }: AuditReport): string {
   }
   const regions = result.vms.flatMap((vm) => vm.regions);
   const legend = drawLegend(regions, y + 4);
-  const note = 'Lengths are by logarithm; gaps of 2 MiB and more are left out where marked.';
+  const note =
+    'Widths are by the logarithm of lengths; gaps are left out where marked. A column is filled where any page of it is mapped.';
   const bottom = y + legend.height + LINE + 8;
   const height = bottom + 16;
   return [

@@ -3,7 +3,7 @@ import type { Written } from '../../audit/guest-state.ts';
 import type { ToldBy } from '../../audit/vms.ts';
 import { u64ToHex } from '../../base/u64.ts';
 import { count } from '../doctor-words.ts';
-import { labelled, table } from '../wrap.ts';
+import { labelled, table, wrap } from '../wrap.ts';
 import { LEVEL_WORDS, leafName, momentWords, type TraceSource } from './document.ts';
 
 /** Regions that are shown; the other formats have all of them. */
@@ -100,14 +100,24 @@ function registerLine(name: string, w: Written, unit: TraceSource['unit']): stri
   return `  ${name} = ${u64ToHex(w.value)} (${momentWords(w, unit)}${times})`;
 }
 
-function guestLines({ state }: AuditVm, unit: TraceSource['unit']): readonly string[] {
+function guestLines(
+  { state }: AuditVm,
+  unit: TraceSource['unit'],
+  width: number,
+): readonly string[] {
   const { pat, cr0, mtrrs, cd } = state.guest;
   const lines = [
     ...(pat === null ? [] : [registerLine('PAT (277)', pat, unit)]),
     ...(cr0 === null ? [] : [registerLine(`CR0 (CD ${cd === true ? 1 : 0})`, cr0, unit)]),
     ...mtrrs.map(([msr, written]) => registerLine(`MTRR ${hex(msr)}`, written, unit)),
   ];
-  return lines.length === 0 ? [] : ['', '  written by the guest', ...lines];
+  return lines.length === 0
+    ? []
+    : [
+        '',
+        '  written by the guest',
+        ...lines.flatMap((line) => wrap(line.trim(), width - 2, '  ').map((l) => `  ${l}`)),
+      ];
 }
 
 function sideLines({ state }: AuditVm, width: number): readonly string[] {
@@ -155,7 +165,7 @@ export function vmLines(
       : table([['  type', 'level', 'installed', 'pages at the end'], ...countRows(vm)], width)),
     ...hostLines(vm, width),
     ...regionLines(vm, unit, width),
-    ...guestLines(vm, unit),
+    ...guestLines(vm, unit, width),
     ...sideLines(vm, width),
   ];
 }
