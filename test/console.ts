@@ -16,6 +16,7 @@ export function memtype(args: readonly string[], input?: string): Ran {
   const ran = spawnSync(process.execPath, [MAIN, ...args], {
     cwd: ROOT,
     encoding: 'utf8',
+    maxBuffer: 2 ** 28,
     ...(input === undefined ? {} : { input }),
   });
   return { stdout: ran.stdout, stderr: ran.stderr, status: ran.status };
