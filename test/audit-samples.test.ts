@@ -1,7 +1,8 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { memtype } from './console.ts';
+import { ROOT } from './console.ts';
 
 const { MEMTYPE_SAMPLES: folder = '' } = process.env;
 const real = join(folder, 'realkvm');
@@ -24,8 +25,12 @@ describe.skipIf(folder === '')('the command on traces of real kernels', () => {
       readdirSync(run)
         .filter((name) => name.startsWith('trace-'))
         .flatMap((name) => {
-          const args = ['audit', join(run, name), '--predict', run, '--format', 'json'];
-          const found = JSON.parse(memtype(args).stdout) as Predicted;
+          const args = [join(run, name), '--predict', run, '--format', 'json'];
+          const ran = spawnSync(process.execPath, [`${ROOT}dist/bin/main.js`, 'audit', ...args], {
+            encoding: 'utf8',
+            maxBuffer: 2 ** 26,
+          });
+          const found = JSON.parse(ran.stdout) as Predicted;
           sptes += found.sptes;
           const { predicted, mismatched } = found.prediction;
           return predicted === found.sptes && mismatched === 0 ? [] : [`${run}/${name}`];
