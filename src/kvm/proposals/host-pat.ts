@@ -29,88 +29,63 @@ const UNSAFE_IN_SHADOW =
 const UNSAFE =
   'no self-snoop, and nothing reads past the caches: a guest type beside it would be an alias that the CPU does not keep coherent';
 
-export const HOST_PAT_VMX: VmxEra = {
+/** Which type of the host a reading of the mail takes. */
+interface Reading {
+  readonly id: string;
+  readonly host: 'vmm_mapping' | 'host_memtype';
+  /** "VMM's type". */
+  readonly type: string;
+  readonly where: string;
+  readonly felt: string;
+}
+
+const VMX = 'vmx/vmx.c: vmx_get_mt_mask(), as the mail wishes it';
+
+const HOST_PAT: Reading = {
   id: 'host-pat',
-  kernels: 'never built',
-  sources: ['mail/seed', 'memtype/ideal', 'mail/seed-series'],
-  where: 'vmx/vmx.c: vmx_get_mt_mask(), as the mail wishes it',
-  vmx_get_mt_mask: [
-    when(is_mmio, ept('vmm_mapping'), "host MMIO has the VMM's type; the guest PAT may pick WC"),
-    when(
-      all(not(self_snoop), not(noncoherent_dma)),
-      ept('vmm_mapping', IPAT),
-      `exactly the VMM's type: ${UNSAFE}`,
-    ),
-    otherwise(ept('vmm_mapping'), "RAM has the VMM's type and the guest PAT is honoured"),
-  ],
+  host: 'vmm_mapping',
+  type: "VMM's type",
+  where: VMX,
   felt: 'Users who want WB keep it, and host-WC pages are WC for a guest that asks WB or WC.',
 };
 
-export const HOST_PAT_SVM: SvmEra = {
-  id: 'host-pat',
-  kernels: 'never built',
-  sources: ['mail/seed', 'memtype/ideal'],
-  npt_leaf: [
-    otherwise('vmm_mapping', "the type of the VMM's mapping, by its slot in the host PAT"),
-  ],
-  g_pat: [otherwise('guest', "g_pat is the guest's PAT MSR, as it is today")],
-  note: "The nested leaf picks the VMM's type, the guest PAT is honoured as it is today.",
-};
-
-export const HOST_PAT_SHADOW: ShadowEra = {
-  id: 'host-pat',
-  kernels: 'never built',
-  sources: ['mail/seed', 'memtype/ideal'],
-  shadow_leaf: [
-    when(
-      all(
-        any(shadow.amd, not(shadow.self_snoop)),
-        not(shadow.noncoherent_dma),
-        not(shadow.is_mmio),
-      ),
-      { host: 'vmm_mapping', guest: false },
-      `exactly the VMM's type: ${UNSAFE_IN_SHADOW}`,
-    ),
-    otherwise(
-      { host: 'vmm_mapping', guest: true },
-      "KVM combines the VMM's type with the type of the guest PTE, as an EPT leaf would",
-    ),
-  ],
-};
-
 /** The literal reading: KVM asks its tracker, lookup_memtype(), and not the VMM's page tables. */
-export const HOST_PAT_TRACKED_VMX: VmxEra = {
+const HOST_PAT_TRACKED: Reading = {
   id: 'host-pat-tracked',
-  kernels: 'never built',
-  sources: ['mail/seed', 'memtype/ideal'],
-  where: 'vmx/vmx.c: vmx_get_mt_mask(), as the mail wishes it, to the letter',
-  vmx_get_mt_mask: [
-    when(
-      is_mmio,
-      ept('host_memtype'),
-      'host MMIO has the tracked type; the guest PAT may still pick WC',
-    ),
-    when(
-      all(not(self_snoop), not(noncoherent_dma)),
-      ept('host_memtype', IPAT),
-      `exactly the tracked type: ${UNSAFE}`,
-    ),
-    otherwise(ept('host_memtype'), 'RAM has the tracked type and the guest PAT is honoured'),
-  ],
+  host: 'host_memtype',
+  type: 'tracked type',
+  where: `${VMX}, to the letter`,
   felt: 'As host-pat, but i915 keeps its bug, and the VGA hole its machine checks.',
 };
 
-export const HOST_PAT_TRACKED_SVM: SvmEra = {
-  id: 'host-pat-tracked',
+const vmx = ({ id, host, type, where, felt }: Reading): VmxEra => ({
+  id,
+  kernels: 'never built',
+  sources: ['mail/seed', 'memtype/ideal', 'mail/seed-series'],
+  where,
+  vmx_get_mt_mask: [
+    when(is_mmio, ept(host), `host MMIO has the ${type}; the guest PAT may pick WC`),
+    when(
+      all(not(self_snoop), not(noncoherent_dma)),
+      ept(host, IPAT),
+      `exactly the ${type}: ${UNSAFE}`,
+    ),
+    otherwise(ept(host), `RAM has the ${type} and the guest PAT is honoured`),
+  ],
+  felt,
+});
+
+const svm = ({ id, host, type }: Reading): SvmEra => ({
+  id,
   kernels: 'never built',
   sources: ['mail/seed', 'memtype/ideal'],
-  npt_leaf: [otherwise('host_memtype', 'the tracked type, by its slot in the host PAT')],
+  npt_leaf: [otherwise(host, `the ${type}, by its slot in the host PAT`)],
   g_pat: [otherwise('guest', "g_pat is the guest's PAT MSR, as it is today")],
-  note: 'The nested leaf picks the tracked type, the guest PAT is honoured as it is today.',
-};
+  note: `The nested leaf picks the ${type}, the guest PAT is honoured as it is today.`,
+});
 
-export const HOST_PAT_TRACKED_SHADOW: ShadowEra = {
-  id: 'host-pat-tracked',
+const inShadow = ({ id, host, type }: Reading): ShadowEra => ({
+  id,
   kernels: 'never built',
   sources: ['mail/seed', 'memtype/ideal'],
   shadow_leaf: [
@@ -120,15 +95,23 @@ export const HOST_PAT_TRACKED_SHADOW: ShadowEra = {
         not(shadow.noncoherent_dma),
         not(shadow.is_mmio),
       ),
-      { host: 'host_memtype', guest: false },
-      `exactly the tracked type: ${UNSAFE_IN_SHADOW}`,
+      { host, guest: false },
+      `exactly the ${type}: ${UNSAFE_IN_SHADOW}`,
     ),
     otherwise(
-      { host: 'host_memtype', guest: true },
-      'KVM combines the tracked type with the type of the guest PTE, as an EPT leaf would',
+      { host, guest: true },
+      `KVM combines the ${type} with the type of the guest PTE, as an EPT leaf would`,
     ),
   ],
-};
+});
+
+export const HOST_PAT_VMX = vmx(HOST_PAT);
+export const HOST_PAT_SVM = svm(HOST_PAT);
+export const HOST_PAT_SHADOW = inShadow(HOST_PAT);
+
+export const HOST_PAT_TRACKED_VMX = vmx(HOST_PAT_TRACKED);
+export const HOST_PAT_TRACKED_SVM = svm(HOST_PAT_TRACKED);
+export const HOST_PAT_TRACKED_SHADOW = inShadow(HOST_PAT_TRACKED);
 
 /*
  * The same behind a memslot flag: lines in front of the lists of the kernel it is applied to. A VMM that
