@@ -22,6 +22,18 @@ export interface CapturedFiles {
   readonly regions: FactsNode;
 }
 
+/**
+ * How such a program begins a VM; what becomes otherwise, it marks in the trace. It runs its guest with CR0.CD
+ * clear, and writes no MTRR that the trace does not show.
+ */
+const NEW_VM: FactSet = {
+  'noncoherent-dma': false,
+  'assigned-device': false,
+  'quirk-ignore-guest-pat': 'on',
+  'quirk-cd-nw-cleared': 'on',
+  'cr0-cd': false,
+};
+
 /** Whether a map is of the first kind, of the second, or neither. */
 export function capturedKind(node: FactsNode): 'meta' | 'regions' | null {
   if (node.kind !== 'map') return null;
@@ -113,8 +125,13 @@ export function capturedFacts({ meta, regions }: CapturedFiles): PredictFacts {
     kernel: version,
     rules,
     way: wayOf(paging, cpu),
-    facts: { 'host-pat': !isNopat, ...(offered === null ? {} : { 'self-snoop': offered }) },
-    maxphyaddr: bits === null ? 46 : hex(bits),
+    facts: {
+      ...NEW_VM,
+      'host-pat': !isNopat,
+      ...(offered === null ? {} : { 'self-snoop': offered }),
+    },
+    fromReset: true,
+    maxphyaddr: bits === null ? null : hex(bits),
     slots: asMap(regions, 'the regions').entries.flatMap(({ key, value }) =>
       slotOf(key.text, value),
     ),

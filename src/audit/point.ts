@@ -11,8 +11,8 @@ import type { FactSet } from './predict-facts.ts';
 /** A rule looked at a fact that was not given. */
 export class Missing extends Error {
   override name = 'Missing';
-  readonly fact: SweepInput;
-  constructor(fact: SweepInput) {
+  readonly fact: SweepInput | 'maxphyaddr';
+  constructor(fact: SweepInput | 'maxphyaddr') {
     super(fact);
     this.fact = fact;
   }

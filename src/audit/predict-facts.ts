@@ -56,7 +56,9 @@ export interface PredictFacts {
   readonly way: SweepWay;
   readonly facts: FactSet;
   /** Of the guest, in bits: for its MTRRs. */
-  readonly maxphyaddr: number;
+  readonly maxphyaddr: number | null;
+  /** The trace has every write to the guest's MTRRs: those that it was not seen writing are 0. */
+  readonly fromReset: boolean;
   readonly slots: readonly Slot[];
   /** Behind every other gfn; null: not known, such entries are not predicted. */
   readonly elsewhere: Slot | null;
@@ -68,9 +70,11 @@ export interface PredictFacts {
 }
 
 export const EVERYWHERE = { gfnStart: 0, gfnEnd: Number.POSITIVE_INFINITY } as const;
-const MAXPHYADDR = 46;
 const PAGE = 4096;
 const WB: PatType = 'WB';
+
+/** CR0 is 60000010H (SDM volume 3, state of the processor after reset; KVM: kvm_vcpu_reset()). */
+const AFTER_RESET: FactSet = { 'cr0-cd': true };
 
 /** The facts of a class of backing, as the rules ask for them. */
 export function backingFacts(name: string): FactSet | null {
@@ -159,8 +163,8 @@ function pagesOf(map: FactsMap): number {
   return Math.ceil(amountOf(size, 'a size') / PAGE);
 }
 
-function isMmioOf(map: FactsMap): boolean | null {
-  const word = wordOf(map, 'is-mmio');
+function yesOrNo(map: FactsMap, key: string): boolean | null {
+  const word = wordOf(map, key);
   if (word === null) return null;
   if (word.text === 'yes' || word.text === 'true') return true;
   if (word.text === 'no' || word.text === 'false') return false;
@@ -177,7 +181,7 @@ function slotOf(node: FactsNode): Slot {
     gfnStart,
     gfnEnd: gfnStart + pagesOf(map),
     facts: { ...(backing === null ? {} : backingOf(backing)), ...own },
-    isMmio: isMmioOf(map),
+    isMmio: yesOrNo(map, 'is-mmio'),
   };
 }
 
@@ -290,6 +294,7 @@ const TOP_KEYS = [
   'paging',
   'cpu',
   'maxphyaddr',
+  'from-reset',
   'memslots',
   'elsewhere',
   'changes',
@@ -318,11 +323,13 @@ export function parsePredictFacts(node: FactsNode): PredictFacts {
   const bits = wordOf(map, 'maxphyaddr');
   const changes = nodeOf(map, 'changes');
   const vm = wordOf(map, 'vm');
+  const fromReset = yesOrNo(map, 'from-reset') === true;
   return {
     ...rulesOf(map),
     way: wayOf(paging, cpuOf(map)),
-    facts,
-    maxphyaddr: bits === null ? MAXPHYADDR : countOf(bits, 'a number of bits'),
+    facts: fromReset ? { ...AFTER_RESET, ...facts } : facts,
+    fromReset,
+    maxphyaddr: bits === null ? null : countOf(bits, 'a number of bits'),
     slots: slotsOf(map),
     elsewhere: elsewhereOf(map),
     changes: changes === null ? [] : asList(changes, 'changes').map(changeOf),

@@ -74,6 +74,10 @@ const FACTS = `kernel: 6.1.0-56-amd64
 cpu: intel
 paging: ept
 self-snoop: yes
+noncoherent-dma: no
+from-reset: yes
+cr0-cd: no
+maxphyaddr: 39
 memslots:
   - {name: ram, gpa: 0x40000000, size: 4M, backing: ram}
 `;
@@ -97,6 +101,7 @@ describe('a file of facts', () => {
       kernel: '6.1',
       cpu: 'intel',
       paging: 'ept',
+      'noncoherent-dma': false,
       memslots: [{ gfn: '0x40000', pages: 16, backing: 'ram' }],
     });
     expect(predicted(parsed(json), SET)).toMatchObject({ entries: 1, predicted: 1 });
@@ -144,15 +149,48 @@ describe('a file of facts', () => {
     });
   });
 
+  const NONCOHERENT = FACTS.replace('noncoherent-dma: no', 'noncoherent-dma: yes');
   test.each([
-    [FACTS.replace('backing: ram', 'backing: rom'), 'unknown backing "rom"', 6],
+    ['noncoherent-dma', FACTS.replace('noncoherent-dma: no\n', '')],
+    ['cr0-cd', NONCOHERENT.replace('from-reset: yes\ncr0-cd: no\n', '')],
+    ['guest-mtrr', NONCOHERENT.replace('from-reset: yes\n', '')],
+    ['maxphyaddr', NONCOHERENT.replace('maxphyaddr: 39\n', '')],
+    ['quirk-ignore-guest-pat', FACTS.replace('6.1.0-56-amd64', '6.16')],
+  ])('nor is it what a VM begins with: %s', (fact, text) => {
+    expect(predicted(parsed(text), SET)).toMatchObject({
+      predicted: 0,
+      mismatched: 0,
+      unknown: [{ fact, entries: 1 }],
+    });
+  });
+
+  test('after reset CR0.CD is set, until the guest writes CR0', () => {
+    const quirk = 'noncoherent-dma: yes\nquirk-cd-nw-cleared: off';
+    const text = FACTS.replace('noncoherent-dma: no', quirk).replace('cr0-cd: no\n', '');
+    expect(predicted(parsed(text), SET).mismatches).toMatchObject([
+      { installed: 'EPT WB+IPAT', expected: ['EPT UC+IPAT'] },
+    ]);
+    const cleared = 'q-1 [000] ..... 1.4: kvm_cr: cr_write 0 = 0x80050033';
+    expect(predicted(parsed(text), `${cleared}\n${SET}`).mismatches).toMatchObject([
+      { installed: 'EPT WB+IPAT', expected: ['EPT UC'] },
+    ]);
+    expect(parsed(text).facts).toMatchObject({ 'cr0-cd': true });
+    expect(parsed(FACTS).facts).toMatchObject({ 'cr0-cd': false });
+  });
+
+  test.each([
+    [FACTS.replace('backing: ram', 'backing: rom'), 'unknown backing "rom"', 10],
     [FACTS.replace('self-snoop: yes', 'self-snop: yes'), 'unknown key "self-snop"', 4],
     [FACTS.replace('paging: ept', 'paging: epf'), 'unknown paging "epf"', 3],
-    [FACTS.replace('size: 4M', 'size: four'), 'not a size: "four"', 6],
+    [FACTS.replace('size: 4M', 'size: four'), 'not a size: "four"', 10],
     [FACTS.replace('kernel: 6.1.0-56-amd64\n', ''), 'the facts name no kernel and no policy', 1],
-    [`${FACTS}changes:\n  - {noncoherent-dma: yes}\n`, 'a change needs line, offset or time', 8],
-    [`${FACTS}noncoherent-dma: maybe\n`, 'not a value of noncoherent-dma: "maybe"', 7],
-    [`${FACTS}cpu: amd\n`, '"cpu" is said twice', 7],
+    [`${FACTS}changes:\n  - {noncoherent-dma: yes}\n`, 'a change needs line, offset or time', 12],
+    [
+      `${FACTS}quirk-ignore-guest-pat: maybe\n`,
+      'not a value of quirk-ignore-guest-pat: "maybe"',
+      11,
+    ],
+    [`${FACTS}cpu: amd\n`, '"cpu" is said twice', 11],
   ])('what is wrong is shown in its place: %#', (text, message, line) => {
     let shown = '';
     try {

@@ -1,6 +1,8 @@
 import { type U64, u64 } from '../base/u64.ts';
 import { isMmioAt } from '../compare/space/access.ts';
+import type { KvmRules } from '../kvm/rules.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
+import type { MtrrType } from '../x86/types.ts';
 import type { AuditRegion } from './audit.ts';
 import { explainDifference } from './difference.ts';
 import { GuestState } from './guest-state.ts';
@@ -69,17 +71,6 @@ export interface Standing {
 
 /** Mismatches that are kept with their place; all are counted. */
 export const MISMATCHES_MAX = 256;
-
-const START: FactSet = {
-  'noncoherent-dma': false,
-  'assigned-device': false,
-  'slot-noncoherent': false,
-  'slot-host-memtype': false,
-  'quirk-ignore-guest-pat': 'on',
-  'quirk-cd-nw-cleared': 'on',
-  'host-pat': true,
-  compound: 'no',
-};
 
 interface Counted {
   entries: number;
@@ -257,24 +248,26 @@ export class Predictor {
   }
 
   #point(slot: Slot, gfn: number): Point {
-    const { way, facts, maxphyaddr } = this.#facts;
+    const { way, facts } = this.#facts;
     const cd = this.#guest.cd;
     return {
       way,
       facts: {
-        ...START,
-        'cr0-cd': cd ?? false,
         ...facts,
         ...(cd === null ? {} : { 'cr0-cd': cd }),
         ...this.#state,
         ...slot.facts,
       },
       isMmio: slot.isMmio,
-      guestMtrr: (rules) =>
-        rules.guestMtrr === null
-          ? null
-          : this.#guest.compiled(rules.guestMtrr, maxphyaddr).typeOf(gfn),
+      guestMtrr: (rules) => this.#guestMtrr(rules, gfn),
     };
+  }
+
+  #guestMtrr({ guestMtrr }: KvmRules, gfn: number): MtrrType | null {
+    const { fromReset, maxphyaddr } = this.#facts;
+    if (guestMtrr === null || !fromReset) return null;
+    if (maxphyaddr === null) throw new Missing('maxphyaddr');
+    return this.#guest.compiled(guestMtrr, maxphyaddr).typeOf(gfn);
   }
 
   /** What the rules give; the same for all pages of a slot, unless a guest MTRR decides. */
