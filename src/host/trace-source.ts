@@ -13,6 +13,7 @@ import { printable, refuse } from '../base/diagnostic.ts';
 import type { EventBatch, Kind } from '../trace/batch.ts';
 import { type ScanTally, TextScanner } from '../trace/scan.ts';
 import { TraceThreads } from './trace-threads.ts';
+import { loadZstd, type Zstd, ZstdError } from './zstd.ts';
 
 /** What a trace is written in. */
 export type TraceForm = 'text' | 'trace.dat' | 'perf.data';
@@ -51,15 +52,29 @@ function formOf(start: Uint8Array): TraceForm | Packing {
   return MAGIC.find(([magic]) => text.startsWith(magic))?.[1] ?? 'text';
 }
 
-function unpacker(packing: Packing, path: string): Transform {
-  if (packing === 'gzip') return zlib.createGunzip({ chunkSize: CHUNK });
+async function* unzstd(packed: AsyncIterable<Uint8Array>, zstd: Zstd): AsyncGenerator<Uint8Array> {
+  const stream = zstd.stream();
+  for await (const chunk of packed) yield* stream.push(chunk);
+  yield* stream.end();
+}
+
+/** What unpacks the bytes of a file. */
+async function unpackerOf(
+  packing: Packing,
+  path: string,
+): Promise<(packed: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>> {
+  if (packing === 'gzip')
+    return (packed) => transformed(packed, zlib.createGunzip({ chunkSize: CHUNK }));
   const { createZstdDecompress } = zlib as {
     readonly createZstdDecompress?: (options: { chunkSize: number }) => Transform;
   };
-  if (createZstdDecompress !== undefined) return createZstdDecompress({ chunkSize: CHUNK });
+  if (createZstdDecompress !== undefined)
+    return (packed) => transformed(packed, createZstdDecompress({ chunkSize: CHUNK }));
+  const zstd = await loadZstd();
+  if (zstd !== null) return (packed) => unzstd(packed, zstd);
   return refuse(
-    `${printable(path)} is packed with zstd, and Node ${process.version} cannot unpack that`,
-    `zstd -dc ${printable(path)} | memtype audit - (or Node 22.15 and later)`,
+    `${printable(path)} is packed with zstd, which Node ${process.version} unpacks with the optional package fzstd only, and that is not installed`,
+    `npm install fzstd, or zstd -dc ${printable(path)} | memtype audit - (or Node 22.15 and later)`,
   );
 }
 
@@ -116,19 +131,25 @@ async function* counted(
   }
 }
 
-/** The chunks of packed data as far as they can be unpacked. */
-async function* unpacked(
+async function* transformed(
   packed: AsyncIterable<Uint8Array>,
   transform: Transform,
-  failed: (reason: string) => void,
 ): AsyncGenerator<Uint8Array> {
   const source = Readable.from(packed);
   source.on('error', (error) => transform.destroy(error));
+  yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
+}
+
+/** The chunks of packed data as far as they can be unpacked. */
+async function* unpacked(
+  chunks: AsyncIterable<Uint8Array>,
+  failed: (reason: string) => void,
+): AsyncGenerator<Uint8Array> {
   try {
-    yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
+    yield* chunks;
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!/^(?:Z_|ZSTD|ERR_ZLIB)/.test(code)) throw error;
+    if (!(error instanceof ZstdError) && !/^(?:Z_|ZSTD|ERR_ZLIB)/.test(code)) throw error;
     failed(message);
   }
 }
@@ -184,7 +205,7 @@ export async function openTrace(path: string): Promise<TraceSource> {
       packing === null
         ? raw
         : await peek(
-            unpacked(raw.chunks(), unpacker(packing, path), (reason) => {
+            unpacked((await unpackerOf(packing, path))(raw.chunks()), (reason) => {
               cut = `${packing}: ${reason}`;
             }),
           );

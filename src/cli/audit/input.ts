@@ -2,13 +2,14 @@ import { printable, refuse } from '../../base/diagnostic.ts';
 import { type TraceSource as Opened, openTrace, readTraceText } from '../../host/trace-source.ts';
 import type { Damage, TraceSource } from '../../report/audit/document.ts';
 import type { EventBatch } from '../../trace/batch.ts';
+import { openBinaryTrace } from '../../trace/binary/open.ts';
 import { type ByteSource, bytesSource } from '../../trace/binary/source.ts';
 import type { BinaryTrace } from '../../trace/binary/trace.ts';
 import { PROBLEM_KINDS, type ProblemKind } from '../../trace/problems.ts';
 import { type ScanTally, TextScanner } from '../../trace/scan.ts';
 import type { Io } from '../io.ts';
 import { TraceProgress } from '../trace-progress.ts';
-import { binaryOf, rangesOf } from './binary.ts';
+import { loadCodecs, rangesOf } from './binary.ts';
 import { eventLine } from './event-line.ts';
 import { LinePicker, type Mark, markBefore } from './trace-lines.ts';
 
@@ -158,11 +159,14 @@ function binaryDamage({ problems, counts }: BinaryTrace): readonly Damage[] {
 }
 
 /** Events as lines: the trace is read once more, until all are found. */
-function eventsAt(source: ByteSource, wanted: readonly Wanted[]): readonly (string | null)[] {
+function eventsAt(
+  reopened: () => BinaryTrace | null,
+  wanted: readonly Wanted[],
+): readonly (string | null)[] {
   const places = new Set(wanted.map(({ place }) => place));
   const found: (string | null)[] = wanted.map(() => null);
   let open = wanted.length;
-  for (const batch of open === 0 ? [] : (binaryOf(source)?.batches() ?? [])) {
+  for (const batch of open === 0 ? [] : (reopened()?.batches() ?? [])) {
     for (let i = 0; i < batch.count && open > 0; i += 1) {
       if (!places.has(batch.place[i] ?? -1)) continue;
       const line = eventLine(batch, i);
@@ -196,7 +200,9 @@ async function bytesOf({ path, fd, size, chunks }: Opened): Promise<ByteSource> 
 
 async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
   const bytes = await bytesOf(opened);
-  const trace = binaryOf(bytes);
+  const codecs = await loadCodecs();
+  const open = (): BinaryTrace | null => openBinaryTrace(bytes, codecs);
+  const trace = open();
   if (trace === null) return refuse(`${printable(opened.path)} is damaged at its begin`);
   for (const batch of trace.batches()) {
     take(batch);
@@ -220,7 +226,7 @@ async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Pro
       about: aboutOf(trace),
       damaged: binaryDamage(trace),
     },
-    textOf: (wanted) => eventsAt(bytes, wanted),
+    textOf: (wanted) => eventsAt(open, wanted),
     close: opened.close,
   };
 }
