@@ -7,13 +7,13 @@ import {
   readSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { Readable, type Transform } from 'node:stream';
-import * as zlib from 'node:zlib';
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { printable, refuse } from '../base/diagnostic.ts';
 import type { EventBatch, Kind } from '../trace/batch.ts';
 import { type ScanTally, TextScanner } from '../trace/scan.ts';
 import { TraceThreads } from './trace-threads.ts';
-import { loadZstd, type Zstd, ZstdError } from './zstd.ts';
+import { loadZstd, ZstdError } from './zstd.ts';
 
 /** What a trace is written in. */
 export type TraceForm = 'text' | 'trace.dat' | 'perf.data';
@@ -52,30 +52,10 @@ function formOf(start: Uint8Array): TraceForm | Packing {
   return MAGIC.find(([magic]) => text.startsWith(magic))?.[1] ?? 'text';
 }
 
-async function* unzstd(packed: AsyncIterable<Uint8Array>, zstd: Zstd): AsyncGenerator<Uint8Array> {
-  const stream = zstd.stream();
+async function* unzstd(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const stream = (await loadZstd()).stream();
   for await (const chunk of packed) yield* stream.push(chunk);
   yield* stream.end();
-}
-
-/** What unpacks the bytes of a file. */
-async function unpackerOf(
-  packing: Packing,
-  path: string,
-): Promise<(packed: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>> {
-  if (packing === 'gzip')
-    return (packed) => transformed(packed, zlib.createGunzip({ chunkSize: CHUNK }));
-  const { createZstdDecompress } = zlib as {
-    readonly createZstdDecompress?: (options: { chunkSize: number }) => Transform;
-  };
-  if (createZstdDecompress !== undefined)
-    return (packed) => transformed(packed, createZstdDecompress({ chunkSize: CHUNK }));
-  const zstd = await loadZstd();
-  if (zstd !== null) return (packed) => unzstd(packed, zstd);
-  return refuse(
-    `${printable(path)} is packed with zstd, which Node ${process.version} unpacks with the optional package fzstd only, and that is not installed`,
-    `npm install fzstd, or zstd -dc ${printable(path)} | memtype audit - (or Node 22.15 and later)`,
-  );
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -131,14 +111,14 @@ async function* counted(
   }
 }
 
-async function* transformed(
-  packed: AsyncIterable<Uint8Array>,
-  transform: Transform,
-): AsyncGenerator<Uint8Array> {
+async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   const source = Readable.from(packed);
+  const transform = createGunzip({ chunkSize: CHUNK });
   source.on('error', (error) => transform.destroy(error));
   yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
 }
+
+const UNPACK = { gzip: gunzip, zstd: unzstd };
 
 /** The chunks of packed data as far as they can be unpacked. */
 async function* unpacked(
@@ -149,7 +129,7 @@ async function* unpacked(
     yield* chunks;
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!(error instanceof ZstdError) && !/^(?:Z_|ZSTD|ERR_ZLIB)/.test(code)) throw error;
+    if (!(error instanceof ZstdError) && !/^(?:Z_|ERR_ZLIB)/.test(code)) throw error;
     failed(message);
   }
 }
@@ -205,7 +185,7 @@ export async function openTrace(path: string): Promise<TraceSource> {
       packing === null
         ? raw
         : await peek(
-            unpacked((await unpackerOf(packing, path))(raw.chunks()), (reason) => {
+            unpacked(UNPACK[packing](raw.chunks()), (reason) => {
               cut = `${packing}: ${reason}`;
             }),
           );

@@ -39,14 +39,14 @@ function skippableFrame(size: number): Buffer {
 
 /** Through a stream, in pieces of the lengths given, one after the other and again. */
 function streamed(packed: Uint8Array, lengths: readonly number[]): Buffer {
-  const stream = zstd?.stream();
+  const stream = zstd.stream();
   const out: Uint8Array[] = [];
   for (let at = 0, i = 0; at < packed.length; i += 1) {
     const length = lengths[i % lengths.length] ?? 1;
-    out.push(...(stream?.push(packed.subarray(at, at + length)) ?? []));
+    out.push(...stream.push(packed.subarray(at, at + length)));
     at += length;
   }
-  out.push(...(stream?.end() ?? []));
+  out.push(...stream.end());
   return Buffer.concat(out);
 }
 
@@ -81,9 +81,9 @@ describe('frames', () => {
     expect(streamed(frames, [1]).equals(TEXT)).toBe(true);
   });
 
-  test('five thousand short ones in one piece', () => {
-    const many = Buffer.concat(Array.from({ length: 5000 }, () => storedFrame(ONE_BYTE, 1)));
-    expect(streamed(many, [many.length]).equals(Buffer.alloc(5000, 'k'))).toBe(true);
+  test('two thousand short ones in one piece', () => {
+    const many = Buffer.concat(Array.from({ length: 2000 }, () => storedFrame(ONE_BYTE, 1)));
+    expect(streamed(many, [many.length]).equals(Buffer.alloc(2000, 'k'))).toBe(true);
   });
 
   test('of a file, and where it is cut that is said', async () => {
@@ -97,9 +97,9 @@ describe('frames', () => {
   });
 
   test('whole ones give no more than is asked for', () => {
-    expect(Buffer.from(zstd?.whole(frames, TEXT.length) ?? []).equals(TEXT)).toBe(true);
-    expect(() => zstd?.whole(frames, TEXT.length - 1)).toThrow();
-    expect(() => zstd?.whole(frames.subarray(0, -70_000), TEXT.length)).toThrow();
+    expect(Buffer.from(zstd.whole(frames, TEXT.length)).equals(TEXT)).toBe(true);
+    expect(() => zstd.whole(frames, TEXT.length - 1)).toThrow();
+    expect(() => zstd.whole(frames.subarray(0, -70_000), TEXT.length)).toThrow();
   });
 
   test('damage is an error of the data, wherever it is', async () => {

@@ -1,15 +1,13 @@
-import * as zlib from 'node:zlib';
-
 type Fzstd = typeof import('fzstd');
-type Unzip = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
-
-/** From Node 22.15 on. */
-const OWN = (zlib as { readonly zstdDecompressSync?: Unzip }).zstdDecompressSync;
 
 /** fzstd calls itself for each frame: of tiny ones so many are given to it at once. */
 const PIECE = 1 << 14;
 
-/** What zstd makes of bytes (RFC 8878): any number of frames, windows up to 2 GiB, no dictionaries. */
+/**
+ * What zstd makes of bytes (RFC 8878): any number of frames, windows up to 2 GiB, no dictionaries; sums are not
+ * checked. Node's own (22.15 and later) is not used: it drops what follows the first frame
+ * (github.com/nodejs/node/issues/64741), and takes one that is cut for whole (issues/64592).
+ */
 export interface Zstd {
   /** A stream that comes in pieces, cut anywhere. */
   readonly stream: () => ZstdStream;
@@ -66,22 +64,12 @@ function joined(pieces: readonly Uint8Array[], length: number): Uint8Array {
   return all;
 }
 
-/**
- * zstd by the optional package fzstd, in plain JavaScript; whole frames by Node where it can, which checks their
- * sums as well. Null: the package is not installed.
- */
-export async function loadZstd(): Promise<Zstd | null> {
-  let fzstd: Fzstd;
-  try {
-    fzstd = await import('fzstd');
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    return null;
-  }
+/** zstd by fzstd, in plain JavaScript, which is loaded when it is needed. */
+export async function loadZstd(): Promise<Zstd> {
+  const fzstd = await import('fzstd');
   return {
     stream: () => streamOf(fzstd),
     whole(bytes, size) {
-      if (OWN !== undefined) return OWN(bytes, { maxOutputLength: Math.max(1, size) });
       const pieces: Uint8Array[] = [];
       let length = 0;
       const keep = (piece: Uint8Array): void => {

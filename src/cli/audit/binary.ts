@@ -1,21 +1,18 @@
 import { readSync } from 'node:fs';
-import * as zlib from 'node:zlib';
+import { inflateSync } from 'node:zlib';
 import { loadZstd } from '../../host/zstd.ts';
 import type { ByteSource, Codecs } from '../../trace/binary/source.ts';
 
-/** What is decompressed within a trace: zlib by Node, zstd as `loadZstd` says. */
+/** What is decompressed within a trace. */
 export async function loadCodecs(): Promise<Codecs> {
-  const zstd = await loadZstd();
+  const { stream, whole } = await loadZstd();
   return {
-    inflate: (bytes, size) => zlib.inflateSync(bytes, { maxOutputLength: Math.max(1, size) }),
-    zstd: zstd?.whole ?? null,
-    zstdStream:
-      zstd === null
-        ? null
-        : () => {
-            const { push } = zstd.stream();
-            return (piece) => Buffer.concat(push(piece));
-          },
+    inflate: (bytes, size) => inflateSync(bytes, { maxOutputLength: Math.max(1, size) }),
+    zstd: whole,
+    zstdStream: () => {
+      const { push } = stream();
+      return (piece) => Buffer.concat(push(piece));
+    },
   };
 }
 
