@@ -86,12 +86,14 @@ function payload(batch: EventBatch, i: number): string {
   }
 }
 
-/** The rows of a trace, and where events were lost. */
+/** The rows of a trace, where events were lost, and what programs wrote to trace_marker. */
 export function rowsOf(trace: BinaryTrace): {
   rows: Row[];
   lost: { cpu: number; count: number }[];
+  marks: string[];
 } {
   const rows: Row[] = [];
+  const marks: string[] = [];
   const lost: { cpu: number; count: number }[] = [];
   for (const batch of trace.batches()) {
     for (let i = 0; i < batch.count; i += 1) {
@@ -100,6 +102,10 @@ export function rowsOf(trace: BinaryTrace): {
       const { [i]: key = 0 } = batch.key;
       if (kind === KIND.lost) {
         lost.push({ cpu, count: key });
+        continue;
+      }
+      if (kind === KIND.mark) {
+        marks.push(batch.names[key] ?? '');
         continue;
       }
       const name = NAMES[kind] ?? `${kind === KIND.unreadable ? '!' : ''}${batch.names[key]}`;
@@ -111,7 +117,7 @@ export function rowsOf(trace: BinaryTrace): {
       });
     }
   }
-  return { rows, lost };
+  return { rows, lost, marks };
 }
 
 const FTRACE = /^\s*.*-(\d+)\s+\[(\d+)\]\s+(?:\S{5,6}\s+)?([\d.]+): (\w+): +(.*)$/;
