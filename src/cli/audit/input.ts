@@ -90,7 +90,7 @@ function refuseNoTrace({ path }: Opened, { events, problems, lines }: ScanTally)
   const count = lines === 1 ? 'its line is no event' : `none of its ${lines} lines is an event`;
   refuse(
     `${name} is no trace: ${count}`,
-    'give the text of ftrace, trace-cmd report or perf script, or a trace.dat or perf.data',
+    'give the text of ftrace, trace-cmd report or perf script, or a trace.dat or perf.data; pages of trace_pipe_raw need --formats',
   );
 }
 
@@ -182,7 +182,8 @@ function eventsAt(
   return found;
 }
 
-async function bytesOf({ path, fd, size, chunks }: Opened): Promise<ByteSource> {
+/** The bytes of a trace, where they can be read at any offset. */
+export async function bytesOf({ path, fd, size, chunks }: Opened): Promise<ByteSource> {
   if (fd !== null && size !== null) return rangesOf(fd, size);
   const all: Uint8Array[] = [];
   let sum = 0;
@@ -198,12 +199,21 @@ async function bytesOf({ path, fd, size, chunks }: Opened): Promise<ByteSource> 
   return bytesSource(Buffer.concat(all));
 }
 
-async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
-  const bytes = await bytesOf(opened);
-  const codecs = await loadCodecs();
-  const open = (): BinaryTrace | null => openBinaryTrace(bytes, codecs);
-  const trace = open();
-  if (trace === null) return refuse(`${printable(opened.path)} is damaged at its begin`);
+/** A binary trace that can be opened again, to look for what is to be shown. */
+export interface BinaryInput {
+  readonly file: string;
+  readonly bytes: number;
+  readonly reopened: () => BinaryTrace | null;
+  readonly close: () => void;
+}
+
+/** Hands on the events of a binary trace. */
+export function takeBinary(
+  trace: BinaryTrace,
+  { file, bytes, reopened, close }: BinaryInput,
+  take: Take,
+  shown: TraceProgress,
+): ReadTrace {
   for (const batch of trace.batches()) {
     take(batch);
     // Records of all CPUs in the order of time: the place is about as far as the file is read.
@@ -218,17 +228,27 @@ async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Pro
   const { format, version } = trace.about;
   return {
     source: {
-      file: opened.path,
+      file,
       form: `${format} ${version}`.trim(),
       unit: 'offset',
-      bytes: bytes.size,
+      bytes,
       lines: null,
       about: aboutOf(trace),
       damaged: binaryDamage(trace),
     },
-    textOf: (wanted) => eventsAt(open, wanted),
-    close: opened.close,
+    textOf: (wanted) => eventsAt(reopened, wanted),
+    close,
   };
+}
+
+async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
+  const bytes = await bytesOf(opened);
+  const codecs = await loadCodecs();
+  const reopened = (): BinaryTrace | null => openBinaryTrace(bytes, codecs);
+  const trace = reopened();
+  if (trace === null) return refuse(`${printable(opened.path)} is damaged at its begin`);
+  const { path: file, close } = opened;
+  return takeBinary(trace, { file, bytes: bytes.size, reopened, close }, take, shown);
 }
 
 // ---- either -----------------------------------------------------------------------------------

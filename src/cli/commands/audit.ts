@@ -13,6 +13,7 @@ import type { EventBatch } from '../../trace/batch.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
 import { type ReadTrace, readTrace } from '../audit/input.ts';
 import { readPredictFacts } from '../audit/predict-files.ts';
+import { rawName, readRawPages } from '../audit/raw-pages.ts';
 import { type Rendering, renderingOf } from '../audit/rendering.ts';
 import type { AuditFormat } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
@@ -25,6 +26,8 @@ export interface AuditFlags {
   readonly host?: string;
   /** Files of facts. */
   readonly predict?: readonly string[];
+  /** The files are raw pages of one trace; events are described here. */
+  readonly formats?: string;
   readonly 'fail-on': FailOn;
 }
 
@@ -104,9 +107,15 @@ export async function runAudit(
   files: readonly string[],
   flags: AuditFlags,
   io: Io,
-  read: TraceReader = (file, take) => readTrace(file, take, io),
+  read?: TraceReader,
 ): Promise<number> {
-  const names = files.length === 0 ? ['-'] : files;
+  const given = files.length === 0 ? ['-'] : files;
+  const { formats } = flags;
+  const names = formats === undefined ? given : [rawName(given)];
+  const reader: TraceReader =
+    read ??
+    ((file, take) =>
+      formats === undefined ? readTrace(file, take, io) : readRawPages(given, formats, take, io));
   let exit = 0;
   let isBad = false;
   try {
@@ -119,7 +128,7 @@ export async function runAudit(
     };
     for (const file of names) {
       try {
-        const report = await auditOf(file, flags, beside, rendering, read);
+        const report = await auditOf(file, flags, beside, rendering, reader);
         rendering.report(report);
         const code = exitCodeFor(outcomeOf(report), flags['fail-on'] ?? FAIL_ON_DEFAULT);
         exit = worse(exit, code);
