@@ -33,7 +33,7 @@ function examine(code: string): Shown {
     predictor?.push(batch);
   }
   const result = audit.result();
-  const standing = predictor?.standing(result.vms.flatMap((vm) => vm.regions)) ?? [];
+  const standing = predictor?.standing(result.vms) ?? [];
   const findings = auditFindings(result, predictor?.result() ?? null, standing);
   return { findings, lines: text.split('\n') };
 }

@@ -57,7 +57,7 @@ function leafWords(leaf: Pick<AuditCount, 'memtype' | 'ipat' | 'patIndex'>): str
 }
 
 function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : noun.endsWith('y') ? '' : 's'}`;
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function entries(count: number): string {
@@ -150,6 +150,17 @@ function pagesOf(regions: readonly AuditRegion[]): number {
   return regions.reduce((sum, { gfnStart, gfnEnd }) => sum + gfnEnd - gfnStart, 0);
 }
 
+/** The page of a region that was installed first. */
+function firstPage(
+  { state }: AuditVm,
+  { gfnStart, gfnEnd, level, asId, since }: AuditRegion,
+): number {
+  const map = state.map(asId);
+  for (let gfn = gfnStart; gfn < gfnEnd; gfn += 512 ** (level - 1))
+    if (map.since(level, gfn)?.place === since.place) return gfn;
+  return gfnStart;
+}
+
 /** RAM with and without IPAT at the same time. */
 function stale(vm: AuditVm): readonly AuditFinding[] {
   const present = vm.regions.filter((region) => region.asId === 0 && region.sure);
@@ -162,10 +173,11 @@ function stale(vm: AuditVm): readonly AuditFinding[] {
   const first = [...newer].sort((a, b) => a.since.place - b.since.place)[0];
   const old = older[0];
   if (first === undefined || old === undefined) return [];
+  const gfn = firstPage(vm, first);
   const text =
     `${plural(pagesOf(older), 'page')} of RAM still ${leafWords(old)}, ${plural(pagesOf(newer), 'page')} ` +
-    `${leafWords(first)}, the first of them gfn ${hex(first.gfnStart)}; no zap lies between.`;
-  const mark = `gfn ${first.gfnStart.toString(16)}`;
+    `${leafWords(first)}, the first of them gfn ${hex(gfn)}; no zap lies between.`;
+  const mark = `gfn ${gfn.toString(16)}`;
   const agents = ['guest CPU', 'device'];
   return [
     finding('staleEntries', {
@@ -216,7 +228,7 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
   const found: AuditFinding[] = [];
   const [gap] = result.gaps;
   if (gap !== undefined) {
-    const events = result.lost > 0 ? `${result.lost} events` : 'events';
+    const events = result.lost > 0 ? plural(result.lost, 'event') : 'events';
     const text = `${events} lost at ${plural(result.gapCount, 'place')}; what was mapped before is not sure.`;
     found.push(
       finding('lostEvents', { count: result.gapCount, at: gap, text, agents: ['the trace'] }),
@@ -252,7 +264,7 @@ function nothing({ events, others, vms }: AuditResult): AuditFinding {
     events === 0 ? 'It has no event of KVM at all.' : names === '' ? '' : `It has ${names}.`;
   const text = `${plural(events, 'event')}, and no kvm_mmu_set_spte of a page. ${rest}`.trim();
   const gone = vms.reduce((sum, vm) => sum + vm.state.removals, 0);
-  const more = gone === 0 ? '' : ` ${entries(gone)} were taken away.`;
+  const more = gone === 0 ? '' : ` ${entries(gone)} ${gone === 1 ? 'was' : 'were'} taken away.`;
   return finding('noEntries', { count: 0, at: null, text: text + more, agents: ['the trace'] });
 }
 

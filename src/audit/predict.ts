@@ -3,7 +3,7 @@ import { isMmioAt } from '../compare/space/access.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import type { MtrrType } from '../x86/types.ts';
-import type { AuditRegion } from './audit.ts';
+import type { AuditRegion, AuditVm } from './audit.ts';
 import { explainDifference } from './difference.ts';
 import { GuestState } from './guest-state.ts';
 import { SPTE, spteClass } from './leaf-word.ts';
@@ -12,7 +12,7 @@ import { momentOf } from './paging.ts';
 import { installedWords, leafOf, leafWords, Missing, type Point, readerOf } from './point.ts';
 import type { Change, FactSet, PredictFacts, Slot } from './predict-facts.ts';
 import { momentAt } from './vm.ts';
-import type { Moment } from './vm-map.ts';
+import type { GuestMap, Moment } from './vm-map.ts';
 
 /** An entry that is not what the facts give. */
 export interface Mismatch extends Moment {
@@ -132,10 +132,10 @@ export class Predictor {
    * What is mapped and is no longer what the facts give as they are now: KVM did not zap it when they
    * changed. Pages of SMM and those that events were lost of are passed over.
    */
-  standing(regions: readonly AuditRegion[]): readonly Standing[] {
+  standing(vms: readonly AuditVm[]): readonly Standing[] {
     const found = new Map<string, { -readonly [K in keyof Standing]: Standing[K] }>();
-    for (const region of regions) {
-      if (region.asId !== 0 || !region.sure) continue;
+    const { vm } = this.#facts;
+    for (const { region, map } of surely(vms.filter(({ id }) => vm === null || id === vm))) {
       const step = 512 ** (region.level - 1);
       const installed = leafWords(region, this.#facts.way);
       for (let gfn = region.gfnStart; gfn < region.gfnEnd; gfn += step) {
@@ -144,15 +144,13 @@ export class Predictor {
         if (slot === null || expected === null || expected.includes(installed)) continue;
         const key = rowKey({ slot: slot.name, installed });
         const before = found.get(key);
-        if (before !== undefined) before.pages += step;
-        else
-          found.set(key, {
-            slot: slot.name,
-            installed,
-            expected,
-            pages: step,
-            first: { ...region.since, gfn },
-          });
+        const first = { ...(map.since(region.level, gfn) ?? region.since), gfn };
+        if (before === undefined)
+          found.set(key, { slot: slot.name, installed, expected, pages: step, first });
+        else {
+          before.pages += step;
+          if (first.place < before.first.place) before.first = first;
+        }
       }
     }
     return [...found.values()];
@@ -325,6 +323,17 @@ export class Predictor {
       return [`${slot.name} ${says} by the facts, and the rules of this kernel say otherwise`];
     });
   }
+}
+
+/** Regions that are mapped for sure, outside of SMM, each with the map that it is of. */
+function surely(
+  vms: readonly AuditVm[],
+): readonly { readonly region: AuditRegion; readonly map: GuestMap }[] {
+  return vms.flatMap(({ regions, state }) =>
+    regions
+      .filter(({ asId, sure }) => asId === 0 && sure)
+      .map((region) => ({ region, map: state.map(0) })),
+  );
 }
 
 function rowKey({

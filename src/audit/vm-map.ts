@@ -94,6 +94,14 @@ export class GuestMap {
     return 0;
   }
 
+  /** When the entry of that level at a page was installed; null: there is none. */
+  since(level: number, gfn: number): Moment | null {
+    const block = this.#find(level, gfn);
+    const slot = slotOf(level, gfn);
+    if (block === null || (block.words[slot] ?? 0) === 0) return null;
+    return momentIn(block, slot);
+  }
+
   /**
    * Installs a leaf.
    *
@@ -322,11 +330,15 @@ function opened(gfn: number, level: number, word: number): Open {
   return { gfnStart: gfn, gfnEnd: gfn, level, word, first, last, changes: 0, before: -1 };
 }
 
+function momentIn(block: Block, slot: number): Moment {
+  const time = block.times?.[slot] ?? Number.NaN;
+  return { place: block.places[slot] ?? 0, time: Number.isNaN(time) ? null : time };
+}
+
 function extend(open: Open, block: Block, slot: number): void {
   open.gfnEnd += pagesOf(open.level - 1);
-  const place = block.places[slot] ?? 0;
-  const time = block.times?.[slot] ?? Number.NaN;
-  const moment = { place, time: Number.isNaN(time) ? null : time };
+  const moment = momentIn(block, slot);
+  const { place } = moment;
   if (place < open.first.place) open.first = moment;
   if (place > open.last.place) open.last = moment;
   open.changes = Math.max(open.changes, block.changes?.[slot] ?? 0);

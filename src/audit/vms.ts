@@ -1,4 +1,5 @@
 import { type EventBatch, KIND } from '../trace/batch.ts';
+import { SPTE, spteClass } from './leaf-word.ts';
 import type { PagingVotes } from './paging.ts';
 import { VmState } from './vm.ts';
 
@@ -58,7 +59,7 @@ export class VmSorter {
   readonly #owners: ReadonlyMap<number, number> | null;
   readonly #byNames: ReadonlyMap<number, number>;
   #hasTgid = false;
-  /** Entries taken away by threads that belong to no VM, where several VMs may be meant. */
+  /** Entries changed by threads that belong to no VM that is known, and it cannot be told of which they are. */
   ambiguous = 0;
   #lastTgid = -2;
   #lastVm: VmState | null = null;
@@ -78,12 +79,12 @@ export class VmSorter {
   /** The VM of event `i`; null: of none, or it cannot be told. */
   vmOf(batch: EventBatch, i: number): VmState | null {
     const tgid = batch.tgid[i] ?? -1;
-    const kind = batch.kind[i] ?? 0;
     if (tgid >= 0 && tgid === this.#lastTgid && this.#lastVm !== null) return this.#lastVm;
     if (tgid >= 0) this.#hasTgid = true;
     const id = this.#idOf(batch.tid[i] ?? -1, tgid);
     const known = this.vms.get(id);
-    if (known === undefined && id !== null && !OWN.has(kind)) return this.#elsewhere(batch, i);
+    if (known === undefined && id !== null && !this.#isOwn(batch, i))
+      return this.#elsewhere(batch, i);
     const vm = known ?? this.#add(id);
     if (tgid >= 0 && this.#owners === null) {
       this.#lastTgid = tgid;
@@ -104,6 +105,21 @@ export class VmSorter {
     return this.#byNames.get(tid) ?? null;
   }
 
+  /** The event makes a VM known. */
+  #isOwn(batch: EventBatch, i: number): boolean {
+    const kind = batch.kind[i] ?? 0;
+    if (OWN.has(kind)) return true;
+    if (this.#owners?.has(batch.tid[i] ?? -1) === true) return true;
+    if (this.#owners?.has(batch.tgid[i] ?? -1) === true) return true;
+    // Nobody but a thread of the VM fills an entry that was empty.
+    const older = this.#votes.olderLayout;
+    const level = batch.level[i] ?? 0;
+    if (kind !== KIND.changed) return false;
+    const was = spteClass(batch.beforeHi[i] ?? 0, batch.beforeLo[i] ?? 0, level, older);
+    const now = spteClass(batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0, level, older);
+    return was === SPTE.empty && (now === SPTE.leaf || now === SPTE.table);
+  }
+
   #add(id: VmId): VmState {
     const vm = new VmState(this.#votes);
     this.vms.set(id, vm);
@@ -119,7 +135,7 @@ export class VmSorter {
       (vm) => this.vms.size === 1 || (isRemoval && vm.map(0).at(level, gfn) !== 0),
     );
     if (candidates.length === 1) return candidates[0] ?? null;
-    if (candidates.length > 1) this.ambiguous += 1;
+    if (batch.kind[i] === KIND.changed) this.ambiguous += 1;
     return null;
   }
 }

@@ -1,6 +1,6 @@
 import { printable, refuse } from '../../base/diagnostic.ts';
 import { type TraceSource as Opened, openTrace, readTraceText } from '../../host/trace-source.ts';
-import type { Damage, TraceSource } from '../../report/audit/document.ts';
+import { type Damage, markIn, type TraceSource } from '../../report/audit/document.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import { openBinaryTrace } from '../../trace/binary/open.ts';
 import { type ByteSource, bytesSource } from '../../trace/binary/source.ts';
@@ -36,14 +36,15 @@ export const KEPT_MAX = 64 * 2 ** 20;
 /** A binary trace that cannot be read in ranges is taken into memory. */
 const MEMORY_MAX = 2 ** 30;
 
-const WORDS: Readonly<Record<ProblemKind, string>> = {
-  unreadable: 'events whose fields could not be read',
-  interleaved: 'lines in which two writers are mixed',
-  raw: 'events printed with the trace options raw or hex, which lose the fields',
-  garbage: 'lines with bytes that no text has',
-  long: 'lines longer than any event',
-  unended: 'line without an end, so that a number may be cut',
-  noise: 'lines that are no event',
+/** What follows "1 line", "2 lines". */
+const WORDS: Readonly<Record<ProblemKind, readonly [noun: string, what: string]>> = {
+  unreadable: ['event', 'whose fields could not be read'],
+  interleaved: ['line', 'in which two writers are mixed'],
+  raw: ['event', 'printed with the trace options raw or hex, which lose the fields'],
+  garbage: ['line', 'with bytes that no text has'],
+  long: ['line', 'longer than any event'],
+  unended: ['line', 'without an end, so that a number may be cut'],
+  noise: ['line', 'that is no event'],
 };
 const NO_LOSS: ReadonlySet<ProblemKind> = new Set(['noise', 'unended', 'unreadable']);
 
@@ -57,7 +58,9 @@ export function damageOf({ problems }: ScanTally): readonly Damage[] {
     const first = problems.first
       .filter((p) => p.kind === kind)
       .map(({ line, column, text }) => ({ place: line, column, text: printable(text) }));
-    return [{ what: WORDS[kind], count, isLoss: !NO_LOSS.has(kind), first }];
+    const [noun, words] = WORDS[kind];
+    const what = `${noun}s ${words.replace(/^that is /, 'that are ')}`;
+    return [{ what, one: `1 ${noun} ${words}`, count, isLoss: !NO_LOSS.has(kind), first }];
   });
 }
 
@@ -137,24 +140,27 @@ function aboutOf({ about }: BinaryTrace): readonly string[] {
   return [
     ...(recorder === null ? [] : [`recorded by ${printable(recorder)}`]),
     ...(system === null ? [] : [`on ${printable(system)}`]),
-    `${cpus} CPUs${clock === null ? '' : `, clock ${printable(clock)}${ticks}`}`,
+    `${cpus} CPU${cpus === 1 ? '' : 's'}${clock === null ? '' : `, clock ${printable(clock)}${ticks}`}`,
     ...(buffers.length > 1 ? [`buffers: ${names}`] : []),
     ...(compression === null ? [] : [`compressed with ${compression}`]),
   ];
 }
 
 function binaryDamage({ problems, counts }: BinaryTrace): readonly Damage[] {
-  const many = (what: string, count: number): readonly Damage[] =>
-    count === 0 ? [] : [{ what, count, isLoss: true, first: [] }];
+  const many = (noun: string, words: string, count: number): readonly Damage[] => {
+    const what = `${noun}s${words}`;
+    return count === 0 ? [] : [{ what, one: `1 ${noun}${words}`, count, isLoss: true, first: [] }];
+  };
   return [
     ...problems.list.map(({ offset, message }) => ({
       what: message,
+      one: message,
       count: 1,
       isLoss: true,
       first: [{ place: offset, column: 1, text: '' }],
     })),
-    ...many('further problems', problems.unlisted),
-    ...many('records whose event is not described', counts.unknown),
+    ...many('further problem', '', problems.unlisted),
+    ...many('record', ' whose event is not described', counts.unknown),
   ];
 }
 
@@ -172,7 +178,7 @@ function eventsAt(
       const line = eventLine(batch, i);
       wanted.forEach(({ place, mark }, n) => {
         if (found[n] !== null || place !== batch.place[i]) return;
-        if (mark !== null && !line.includes(mark)) return;
+        if (mark !== null && markIn(line, mark) < 0) return;
         found[n] = line;
         open -= 1;
       });
@@ -220,11 +226,12 @@ export function takeBinary(
     shown.at(batch.place[batch.count - 1] ?? 0);
   }
   // A latency tracer writes text into the file; what is in it counts as well.
-  for (const part of trace.texts) {
+  const inText = trace.texts.flatMap((part) => {
     const scanner = new TextScanner({ emit: take });
     for (const piece of part.pieces()) scanner.push(piece);
     scanner.end();
-  }
+    return damageOf(scanner.tally);
+  });
   const { format, version } = trace.about;
   return {
     source: {
@@ -234,7 +241,7 @@ export function takeBinary(
       bytes,
       lines: null,
       about: aboutOf(trace),
-      damaged: binaryDamage(trace),
+      damaged: [...binaryDamage(trace), ...inText],
     },
     textOf: (wanted) => eventsAt(reopened, wanted),
     close,
@@ -272,10 +279,9 @@ export async function readTrace(path: string, take: Take, io: Io): Promise<ReadT
     if (opened.packing === null) return read;
     const { source } = read;
     const why = opened.cut();
+    const what = `end that cannot be unpacked (${why})`;
     const cut: readonly Damage[] =
-      why === null
-        ? []
-        : [{ what: `end that cannot be unpacked (${why})`, count: 1, isLoss: true, first: [] }];
+      why === null ? [] : [{ what, one: `the ${what}`, count: 1, isLoss: true, first: [] }];
     const form = `${source.form}, ${opened.packing}`;
     return { ...read, source: { ...source, form, damaged: [...source.damaged, ...cut] } };
   } catch (error) {

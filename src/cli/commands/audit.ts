@@ -71,8 +71,7 @@ async function auditOf(
   try {
     const result = audit.result();
     const prediction = predictor?.result() ?? null;
-    const regions = result.vms.flatMap((vm) => vm.regions);
-    const found = auditFindings(result, prediction, predictor?.standing(regions) ?? []);
+    const found = auditFindings(result, prediction, predictor?.standing(result.vms) ?? []);
     const findings = shown(found, trace);
     return { source: trace.source, result, findings, inferences: inferences(result), prediction };
   } finally {

@@ -142,7 +142,7 @@ export function auditJson(report: AuditReport): Json {
     inferences,
     gaps: { count: result.gapCount, lost: result.lost, first: result.gaps },
     unreadable: { count: result.unreadableCount, first: result.unreadable },
-    damaged,
+    damaged: damaged.map(({ what, count, isLoss, first }) => ({ what, count, isLoss, first })),
     otherEvents: Object.fromEntries([...result.others].sort(([a], [b]) => (a < b ? -1 : 1))),
     prediction: prediction === null ? null : predictionJson(prediction),
     regions: result.vms.flatMap((vm) => vm.regions.map((region) => regionJson(region, vm.id))),

@@ -1,6 +1,6 @@
 import type { AuditFinding } from '../../audit/findings.ts';
 import type { Outcome } from '../../doctor/diagnosis/exit-code.ts';
-import type { AuditReport } from './document.ts';
+import { type AuditReport, damageWords } from './document.ts';
 
 /** Findings that say what is wrong with a trace, not with a VM: nothing is certain by them. */
 const OF_THE_TRACE: ReadonlySet<string> = new Set([
@@ -20,7 +20,7 @@ export function isCertain({ code }: Pick<AuditFinding, 'code'>): boolean {
 
 /** Why less can be said than was asked, beside the findings that are not certain. */
 export function openQuestions({ source }: AuditReport): readonly string[] {
-  return source.damaged.filter((d) => d.isLoss).map((d) => `${d.count} ${d.what}`);
+  return source.damaged.filter((d) => d.isLoss).map(damageWords);
 }
 
 /** All that is left open. */

@@ -1,6 +1,7 @@
 import type { Happening, Stretch } from '../../audit/stretches.ts';
 import type { VmId } from '../../audit/vms.ts';
 import { u64ToHex } from '../../base/u64.ts';
+import { count } from '../doctor-words.ts';
 import { LEVEL_WORDS, leafName, type ShownFinding, type TraceSource } from './document.ts';
 
 /** Track event and counter names; the numbers of processes and threads are running ones. */
@@ -128,7 +129,7 @@ export class PerfettoTrace {
       const value = u64ToHex({ hi, lo });
       this.#instant(vm, GUEST, `${name} = ${value}`, at, { place });
     } else if (is === 'lost events') {
-      const words = key < 0 ? 'events lost' : `${key} events lost`;
+      const words = key < 0 ? 'events lost' : `${count(key, 'event')} lost`;
       this.#instant(vm, KVM, words, at, { place });
     } else this.#instant(vm, KVM, 'all entries zapped', at, { place });
   }

@@ -1,7 +1,7 @@
 import { count } from '../doctor-words.ts';
 import { labelled, table, wrap } from '../wrap.ts';
 import type { AuditReport, Damage } from './document.ts';
-import { momentWords } from './document.ts';
+import { damageWords, momentWords } from './document.ts';
 import { findingLines } from './finding-text.ts';
 import { outcomeOf } from './outcome.ts';
 import { installedWords, vmLines } from './vm-text.ts';
@@ -68,19 +68,16 @@ function gapLines({ result, source }: AuditReport): readonly string[] {
     return `  ${momentWords(gap, source.unit)}: ${lost}`;
   });
   const rest = result.gapCount - shown.length;
-  return [
-    '',
-    'Lost events',
-    ...shown,
-    ...(rest > 0 ? [`  and ${rest} more places: --format json`] : []),
-  ];
+  return ['', 'Lost events', ...shown, ...(rest > 0 ? [`  and ${rest} more: --format json`] : [])];
 }
 
-function damageLines({ what, count: times, first }: Damage, unit: string): readonly string[] {
+function damageLines(damage: Damage, unit: string): readonly string[] {
+  const { count: times, first } = damage;
   const places = first.map(({ place }) => (unit === 'line' ? place : `0x${place.toString(16)}`));
-  const words = places.slice(0, SHOWN).join(' ');
-  const more = times > SHOWN ? ' ...' : '';
-  return labelled('  ', `${times} ${what} (${unit} ${words}${more})`, WIDTH);
+  const shown = places.slice(0, SHOWN);
+  const more = times > shown.length ? ' ...' : '';
+  const where = shown.length === 0 ? '' : ` (${unit} ${shown.join(' ')}${more})`;
+  return labelled('  ', damageWords(damage) + where, WIDTH);
 }
 
 function sourceLines({ source, result }: AuditReport): readonly string[] {
@@ -103,13 +100,13 @@ function predictionLines({ prediction }: AuditReport): readonly string[] {
   const parts = [
     `${predicted} as predicted`,
     ...(open > 0 ? [`${open} among several that the facts give`] : []),
-    `${count(mismatched, 'mismatch').replace(/mismatchs$/, 'mismatches')}`,
+    count(mismatched, 'mismatch', 'mismatches'),
     ...(missing > 0 ? [`${missing} not predicted`] : []),
   ];
   return [
     '',
     'Predicted from the facts',
-    ...labelled('  ', `${entries} entries: ${parts.join(', ')}.`, WIDTH),
+    ...labelled('  ', `${count(entries, 'entry', 'entries')}: ${parts.join(', ')}.`, WIDTH),
     ...table(
       [
         ['  memslot', 'installed', 'entries', 'mismatches'],

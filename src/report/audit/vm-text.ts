@@ -18,7 +18,7 @@ const TOLD: Readonly<Record<ToldBy, string>> = {
 
 /** "1 leaf entry installed" */
 export function installedWords(sptes: number): string {
-  return sptes === 1 ? '1 leaf entry installed' : `${sptes} leaf entries installed`;
+  return `${count(sptes, 'leaf entry', 'leaf entries')} installed`;
 }
 
 function pagesOf(regions: readonly AuditRegion[]): number {
@@ -91,7 +91,7 @@ function regionLines(vm: AuditVm, unit: TraceSource['unit'], width: number): rea
       ],
       width,
     ),
-    ...(rest > 0 ? [`  and ${rest} more regions: --format csv, json or svg has all`] : []),
+    ...(rest > 0 ? [`  and ${count(rest, 'more region')}: --format csv, json or svg has all`] : []),
   ];
 }
 
@@ -122,10 +122,10 @@ function guestLines(
 
 function sideLines({ state }: AuditVm, width: number): readonly string[] {
   const parts = [
-    ...(state.removals > 0 ? [`${state.removals} entries taken away`] : []),
+    ...(state.removals > 0 ? [`${count(state.removals, 'entry', 'entries')} taken away`] : []),
     ...(state.tornDown > 0 ? [`${state.tornDown} of tables no longer in use`] : []),
-    ...(state.zapAll.times > 0 ? [`all zapped ${state.zapAll.times} times`] : []),
-    ...(state.mmioMarked > 0 ? [`${state.mmioMarked} pages marked as emulated MMIO`] : []),
+    ...(state.zapAll.times > 0 ? [`all zapped ${count(state.zapAll.times, 'time')}`] : []),
+    ...(state.mmioMarked > 0 ? [`${count(state.mmioMarked, 'page')} marked as emulated MMIO`] : []),
     ...(state.mmioFaults > 0 ? [count(state.mmioFaults, 'MMIO fault')] : []),
   ];
   return parts.length === 0 ? [] : labelled('  also: ', parts.join(', '), width);
