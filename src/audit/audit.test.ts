@@ -55,12 +55,41 @@ describe('VMs', () => {
       [201, 'CPU 0/KVM'],
       [202, 'vhost-77'],
     ]);
-    expect([...vmsByNames(names)]).toEqual([
+    const { owners, least } = vmsByNames(names);
+    expect([...owners]).toEqual([
       [101, 101],
       [102, 101],
       [201, 201],
-      [202, 77],
     ]);
+    expect(least).toBe(2);
+    const events = [
+      line('CPU 1/KVM-102', 1, set('100', '6000000029c4b77')),
+      line('CPU 0/KVM-201', 2, set('100', '6000000039c4b37')),
+      line('CPU 0/KVM-101', 2, set('101', '6000000029c5b77')),
+      line('qemu-kvm-99', 3, changed('101', 1, '6000000029c5b77', '0')),
+    ];
+    const { vms, told } = audited(events, { names });
+    expect(told).toBe('names');
+    expect(vms.map((vm) => [vm.id, vm.sptes, vm.regions.length])).toEqual([
+      [101, 2, 1],
+      [201, 1, 1],
+    ]);
+  });
+
+  test.each([
+    [['CPU 0/KVM', 'CPU 1/KVM', 'CPU 2/KVM'], 1, 3],
+    // Two VMs that were started at once.
+    [['CPU 0/KVM', 'CPU 0/KVM', 'CPU 1/KVM', 'CPU 1/KVM'], 2, 0],
+    // The first vCPU of one of them did nothing.
+    [['CPU 1/KVM', 'CPU 0/KVM', 'CPU 1/KVM'], 2, 0],
+    [['crosvm_vcpu0', 'crosvm_vcpu1', 'crosvm_vcpu0'], 2, 3],
+    [['vcpu0', 'fc_vcpu 0', 'vcpu1', 'fc_vcpu 1'], 2, 4],
+    [['kvm-vcpu-0', 'kvm-vcpu-0'], 2, 2],
+    [['qemu-system-x86', 'qemu-system-x86', 'VCPU-0'], 0, 0],
+  ])('%j: so many VMs at least, so many threads told', (all, least, told) => {
+    const names = new Map(all.map((name, i) => [i + 1, name]));
+    const found = vmsByNames(names);
+    expect([found.least, found.owners.size]).toEqual([least, told]);
   });
 
   test('have a second address space for SMM', () => {

@@ -78,7 +78,10 @@ export interface AuditResult {
   readonly paging: AuditPaging | null;
   readonly votes: PagingVotes;
   readonly told: ToldBy;
+  /** Changes of entries that are of no VM that is known. */
   readonly ambiguous: number;
+  /** So many VMs there are at least, by the names of threads; 0: they do not say. */
+  readonly least: number;
   readonly vms: readonly AuditVm[];
   /** Of all VMs. */
   readonly counts: readonly AuditCount[];
@@ -218,6 +221,7 @@ export class Audit {
       votes: this.#votes,
       told: this.#sorter.told,
       ambiguous: this.#sorter.ambiguous,
+      least: this.#sorter.least,
       vms,
       counts: merged(vms.flatMap((vm) => vm.counts)),
       gaps: this.#gaps,

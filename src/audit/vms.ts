@@ -12,31 +12,55 @@ export type ToldBy = 'given' | 'tgid' | 'names' | 'one';
 /** Null: no number is known, for one VM is assumed. */
 export type VmId = number | null;
 
-/** Threads of vCPUs as QEMU names them, "CPU 0/KVM"; and helpers that carry the PID of their VM. */
-const VCPU = /^CPU (\d+)\/KVM/;
-const OF_PID = /^(?:vhost|kvm-pit\/|kvm-nx-lpage-re(?:covery)?)-?(\d+)$/;
+/**
+ * Threads of vCPUs by their number, as QEMU (with -name debug-threads=on, which libvirt gives), crosvm, Firecracker,
+ * cloud-hypervisor and libkrun, and kvmtool name them.
+ */
+const VCPU = /^(?:CPU (\d+)\/KVM|(crosvm_vcpu|fc_vcpu |vcpu|kvm-vcpu-)(\d+))/;
+
+/** What the names of threads say of VMs. */
+export interface NamedVms {
+  /** VM of each thread of a vCPU, by the thread of its vCPU 0; empty: the names do not tell them apart. */
+  readonly owners: ReadonlyMap<number, number>;
+  /** So many VMs there are at least; 0: no thread has such a name. */
+  readonly least: number;
+}
 
 /**
- * Which thread belongs to which VM, as far as names tell: QEMU makes the threads of its vCPUs in their order,
- * so that each "CPU 0/KVM" begins another VM. A VM goes by the thread of its vCPU 0.
+ * Which thread belongs to which VM, as far as names tell: a VMM makes the threads of its vCPUs in their order, so
+ * that each vCPU 0 begins another VM. Where two VMs were made at the same time their threads are mixed: then a VM
+ * would have a vCPU twice, and nothing is told.
  */
-export function vmsByNames(threads: ReadonlyMap<number, string>): ReadonlyMap<number, number> {
+export function vmsByNames(threads: ReadonlyMap<number, string>): NamedVms {
   const owners = new Map<number, number>();
-  let vm: number | null = null;
+  const vms = new Map<string, { readonly id: number; readonly seen: Set<string> }>();
+  const times = new Map<string, number>();
+  const most = new Map<string, number>();
+  let isTold = true;
   for (const [tid, name] of [...threads].sort(([a], [b]) => a - b)) {
-    const vcpu = VCPU.exec(name)?.[1];
-    if (vcpu === '0') vm = tid;
-    if (vcpu !== undefined && vm !== null) owners.set(tid, vm);
-    const pid = OF_PID.exec(name)?.[1];
-    if (pid !== undefined) owners.set(tid, Number(pid));
+    const [, ofQemu, prefix = 'CPU', ofOther = ''] = VCPU.exec(name) ?? [];
+    const number = ofQemu ?? ofOther;
+    if (number === '') continue;
+    const key = `${prefix} ${number}`;
+    const sofar = (times.get(key) ?? 0) + 1;
+    times.set(key, sofar);
+    most.set(prefix, Math.max(most.get(prefix) ?? 0, sofar));
+    if (number === '0') vms.set(prefix, { id: tid, seen: new Set() });
+    const vm = vms.get(prefix);
+    if (vm === undefined || vm.seen.has(number)) isTold = false;
+    else {
+      vm.seen.add(number);
+      owners.set(tid, vm.id);
+    }
   }
-  return owners;
+  const least = [...most.values()].reduce((sum, n) => sum + n, 0);
+  return { owners: isTold ? owners : new Map(), least };
 }
 
 export interface VmSources {
   /** VM of a thread or process, by its number: of /proc/PID/task, say. */
   readonly owners?: ReadonlyMap<number, number> | undefined;
-  /** Names of threads, where the trace prints them. */
+  /** Names of threads, where they are known before the first event; the caller may fill it until then. */
   readonly names?: ReadonlyMap<number, string> | undefined;
 }
 
@@ -57,9 +81,11 @@ export class VmSorter {
   readonly vms = new Map<VmId, VmState>();
   readonly #votes: PagingVotes;
   readonly #owners: ReadonlyMap<number, number> | null;
-  readonly #byNames: ReadonlyMap<number, number>;
+  readonly #names: ReadonlyMap<number, string>;
+  /** Null: no event was looked at yet. */
+  #byNames: ReadonlyMap<number, number> | null = null;
   #hasTgid = false;
-  /** Entries changed by threads that belong to no VM that is known, and it cannot be told of which they are. */
+  /** Changes by threads that belong to no VM that is known, and it cannot be told of which they are. */
   ambiguous = 0;
   #lastTgid = -2;
   #lastVm: VmState | null = null;
@@ -67,13 +93,27 @@ export class VmSorter {
   constructor(votes: PagingVotes, { owners, names }: VmSources) {
     this.#votes = votes;
     this.#owners = owners ?? null;
-    this.#byNames = names === undefined ? new Map() : vmsByNames(names);
+    this.#names = names ?? new Map();
   }
 
   get told(): ToldBy {
     if (this.#owners !== null) return 'given';
     if (this.#hasTgid) return 'tgid';
-    return this.#byNames.size > 0 ? 'names' : 'one';
+    return this.#owned.size > 0 ? 'names' : 'one';
+  }
+
+  /** So many VMs there are at least, by the names of threads that are known by now. */
+  get least(): number {
+    return vmsByNames(this.#names).least;
+  }
+
+  /** By names, where these show several VMs. */
+  get #owned(): ReadonlyMap<number, number> {
+    if (this.#byNames === null) {
+      const { owners, least } = vmsByNames(this.#names);
+      this.#byNames = least > 1 ? owners : new Map();
+    }
+    return this.#byNames;
   }
 
   /** The VM of event `i`; null: of none, or it cannot be told. */
@@ -102,7 +142,8 @@ export class VmSorter {
     if (this.#owners !== null)
       return this.#owners.get(tgid) ?? this.#owners.get(tid) ?? (tgid >= 0 ? tgid : -1);
     if (tgid >= 0) return tgid;
-    return this.#byNames.get(tid) ?? null;
+    const owned = this.#owned;
+    return owned.size === 0 ? null : (owned.get(tid) ?? -1);
   }
 
   /** The event makes a VM known. */
@@ -135,7 +176,7 @@ export class VmSorter {
       (vm) => this.vms.size === 1 || (isRemoval && vm.map(0).at(level, gfn) !== 0),
     );
     if (candidates.length === 1) return candidates[0] ?? null;
-    if (batch.kind[i] === KIND.changed) this.ambiguous += 1;
+    this.ambiguous += 1;
     return null;
   }
 }

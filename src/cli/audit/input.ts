@@ -11,6 +11,7 @@ import type { Io } from '../io.ts';
 import { TraceProgress } from '../trace-progress.ts';
 import { loadCodecs, rangesOf } from './binary.ts';
 import { eventLine } from './event-line.ts';
+import { namesInFile, namesInPieces } from './thread-names.ts';
 import { LinePicker, type Mark, markBefore } from './trace-lines.ts';
 
 /** An event that is to be shown. */
@@ -29,6 +30,8 @@ export interface ReadTrace {
 }
 
 export type Take = (batch: EventBatch) => void;
+/** Names of threads, which a reader fills before the first event as far as it can. */
+export type ThreadNames = Map<number, string>;
 
 const PIECE = 1 << 20;
 /** Of what cannot be read again so much is kept, for the lines of findings. */
@@ -97,11 +100,18 @@ function refuseNoTrace({ path }: Opened, { events, problems, lines }: ScanTally)
   );
 }
 
-async function readText(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
+async function readText(
+  opened: Opened,
+  take: Take,
+  shown: TraceProgress,
+  names: ThreadNames,
+): Promise<ReadTrace> {
   const { fd, size } = opened;
   const marks: Mark[] = [];
   const kept: Uint8Array[] = [];
   const source = fd === null ? { ...opened, chunks: keeping(opened.chunks, kept) } : opened;
+  const ranges = fd !== null && size !== null ? rangesOf(fd, size) : null;
+  if (ranges !== null) namesInFile(ranges, names);
   const tally = await readTraceText(source, {
     take,
     progress: (offset, lines) => {
@@ -110,7 +120,8 @@ async function readText(opened: Opened, take: Take, shown: TraceProgress): Promi
     },
   });
   refuseNoTrace(opened, tally);
-  const ranges = fd !== null && size !== null ? rangesOf(fd, size) : null;
+  // Too late to tell VMs apart by them, but it can be said that there are several.
+  if (ranges === null) namesInPieces(kept, names);
   return {
     source: {
       file: opened.path,
@@ -219,7 +230,9 @@ export function takeBinary(
   { file, bytes, reopened, close }: BinaryInput,
   take: Take,
   shown: TraceProgress,
+  names: ThreadNames,
 ): ReadTrace {
+  for (const [tid, name] of trace.names) names.set(tid, name);
   for (const batch of trace.batches()) {
     take(batch);
     // Records of all CPUs in the order of time: the place is about as far as the file is read.
@@ -248,14 +261,19 @@ export function takeBinary(
   };
 }
 
-async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Promise<ReadTrace> {
+async function readBinary(
+  opened: Opened,
+  take: Take,
+  shown: TraceProgress,
+  names: ThreadNames,
+): Promise<ReadTrace> {
   const bytes = await bytesOf(opened);
   const codecs = await loadCodecs();
   const reopened = (): BinaryTrace | null => openBinaryTrace(bytes, codecs);
   const trace = reopened();
   if (trace === null) return refuse(`${printable(opened.path)} is damaged at its begin`);
   const { path: file, close } = opened;
-  return takeBinary(trace, { file, bytes: bytes.size, reopened, close }, take, shown);
+  return takeBinary(trace, { file, bytes: bytes.size, reopened, close }, take, shown, names);
 }
 
 // ---- either -----------------------------------------------------------------------------------
@@ -265,17 +283,23 @@ async function readBinary(opened: Opened, take: Take, shown: TraceProgress): Pro
  *
  * @param path "-": standard input
  * @param take gets each batch, valid until it returns
+ * @param names is filled with the names of threads, as far as the trace has them
  * @param io is told how far it is, when somebody watches
  * @throws InputError when it cannot be read, or is no trace
  */
-export async function readTrace(path: string, take: Take, io: Io): Promise<ReadTrace> {
+export async function readTrace(
+  path: string,
+  take: Take,
+  io: Io,
+  names: ThreadNames = new Map(),
+): Promise<ReadTrace> {
   const opened = await openTrace(path);
   const shown = new TraceProgress(io, opened.size);
   try {
     const read =
       opened.form === 'text'
-        ? await readText(opened, take, shown)
-        : await readBinary(opened, take, shown);
+        ? await readText(opened, take, shown, names)
+        : await readBinary(opened, take, shown, names);
     if (opened.packing === null) return read;
     const { source } = read;
     const why = opened.cut();

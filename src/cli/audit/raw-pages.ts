@@ -10,7 +10,7 @@ import {
 import { type ByteSource, bytesSource } from '../../trace/binary/source.ts';
 import type { Io } from '../io.ts';
 import { TraceProgress } from '../trace-progress.ts';
-import { bytesOf, type ReadTrace, type Take, takeBinary } from './input.ts';
+import { bytesOf, type ReadTrace, type Take, type ThreadNames, takeBinary } from './input.ts';
 
 // What was read from per_cpu/cpuN/trace_pipe_raw does not say how to read it: the files that do are given beside it.
 
@@ -66,6 +66,8 @@ function descriptionsIn(directory: string): RingDescriptions {
     formats: formatsIn(events),
     headerPage: textOf(join(events, 'header_page')),
     clock: besides('trace_clock'),
+    cmdlines: besides('saved_cmdlines'),
+    tgids: besides('saved_tgids'),
   };
 }
 
@@ -113,6 +115,7 @@ export async function readRawPages(
   directory: string,
   take: Take,
   io: Io,
+  names: ThreadNames,
 ): Promise<ReadTrace> {
   const descriptions = descriptionsIn(directory);
   const dumps: Awaited<ReturnType<typeof dumpOf>>[] = [];
@@ -126,7 +129,7 @@ export async function readRawPages(
     const reopened = () => openRingPages(dumps, descriptions);
     const input = { file: rawName(paths), bytes: bytes(), reopened, close };
     try {
-      return takeBinary(reopened(), input, take, shown);
+      return takeBinary(reopened(), input, take, shown, names);
     } finally {
       shown.end();
     }

@@ -11,7 +11,7 @@ import { type AuditReport, excerptOf, type ShownFinding } from '../../report/aud
 import { outcomeOf } from '../../report/audit/outcome.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
-import { type ReadTrace, readTrace } from '../audit/input.ts';
+import { type ReadTrace, readTrace, type ThreadNames } from '../audit/input.ts';
 import { readPredictFacts } from '../audit/predict-files.ts';
 import { rawName, readRawPages } from '../audit/raw-pages.ts';
 import { type Rendering, renderingOf } from '../audit/rendering.ts';
@@ -44,6 +44,7 @@ export type TraceReader = (
   file: string,
   take: (batch: EventBatch) => void,
   soFar: () => AuditResult,
+  names: ThreadNames,
 ) => Promise<ReadTrace>;
 
 async function auditOf(
@@ -53,11 +54,13 @@ async function auditOf(
   rendering: Rendering,
   read: TraceReader,
 ): Promise<AuditReport> {
+  const names: ThreadNames = new Map();
   const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
   const options = {
     paging: flags.paging ?? host?.paging ?? null,
     kernel: kernel ?? facts?.kernel ?? host?.kernel ?? null,
     owners: host?.owners,
+    names,
   };
   const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
   const predictor = facts === null ? null : new Predictor(facts);
@@ -67,7 +70,7 @@ async function auditOf(
     predictor?.push(batch);
     drawn?.(batch);
   };
-  const trace = await read(file, take, () => audit.result());
+  const trace = await read(file, take, () => audit.result(), names);
   try {
     const result = audit.result();
     const prediction = predictor?.result() ?? null;
@@ -113,8 +116,10 @@ export async function runAudit(
   const names = formats === undefined ? given : [rawName(given)];
   const reader: TraceReader =
     read ??
-    ((file, take) =>
-      formats === undefined ? readTrace(file, take, io) : readRawPages(given, formats, take, io));
+    ((file, take, _, threads) =>
+      formats === undefined
+        ? readTrace(file, take, io, threads)
+        : readRawPages(given, formats, take, io, threads));
   let exit = 0;
   let isBad = false;
   try {

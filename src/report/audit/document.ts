@@ -51,6 +51,14 @@ export function damageWords({ what, one, count }: Damage): string {
   return count === 1 ? one : `${count} ${what}`;
 }
 
+/** VMs that cannot be told apart, and what to do. */
+export function mixedVms(least: number): string {
+  return (
+    `${least} VMs at least, by the names of threads, are taken for one: ` +
+    'record processes (option record-tgid); of a file, not of a pipe, names may be enough'
+  );
+}
+
 export interface ShownFinding extends AuditFinding {
   /** Null: there is no such line, or it was not kept. */
   readonly excerpt: Excerpt | null;

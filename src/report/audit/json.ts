@@ -135,6 +135,8 @@ export function auditJson(report: AuditReport): Json {
     sptes: result.sptes,
     paging: result.paging,
     toldBy: result.told,
+    vmsAtLeast: result.least,
+    unassigned: result.ambiguous,
     counts: result.counts.map(countJson),
     findings: findings.map(findingJson),
     undetermined: leftOpen(report),

@@ -19,9 +19,16 @@ export function isCertain({ code }: Pick<AuditFinding, 'code'>): boolean {
 }
 
 /** Why less can be said than was asked, beside the findings that are not certain. */
-export function openQuestions({ source }: AuditReport): readonly string[] {
-  return source.damaged.filter((d) => d.isLoss).map(damageWords);
+export function openQuestions({ source, result }: AuditReport): readonly string[] {
+  const { told, least } = result;
+  return [
+    ...source.damaged.filter((d) => d.isLoss).map(damageWords),
+    ...(told === 'one' && least > 1 ? [`${least} VMs at least are taken for one: ${TELL}`] : []),
+  ];
 }
+
+const TELL =
+  'record processes (option record-tgid), or give the trace as a file, not through a pipe';
 
 /** All that is left open. */
 export function leftOpen(report: AuditReport): readonly string[] {

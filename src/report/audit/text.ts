@@ -89,8 +89,16 @@ function sourceLines({ source, result }: AuditReport): readonly string[] {
   const also =
     names.length === 0 ? [] : labelled('  other events: ', `${names.join(', ')}${more}`, WIDTH);
   const about = source.about.flatMap((line) => labelled('  ', line, WIDTH));
-  if (damaged.length + also.length + about.length === 0) return [];
-  return ['', 'The trace', ...about, ...damaged, ...also];
+  const unassigned =
+    result.ambiguous === 0
+      ? []
+      : labelled(
+          '  ',
+          `${count(result.ambiguous, 'change')} of entries by threads of no VM that is known: not followed`,
+          WIDTH,
+        );
+  const all = [...about, ...damaged, ...unassigned, ...also];
+  return all.length === 0 ? [] : ['', 'The trace', ...all];
 }
 
 function predictionLines({ prediction }: AuditReport): readonly string[] {
@@ -131,7 +139,7 @@ export function auditText(report: AuditReport): string {
     headline(report),
     ...findings.flatMap((f) => ['', ...findingLines(f, source.unit, WIDTH)]),
     ...predictionLines(report),
-    ...result.vms.flatMap((vm) => ['', ...vmLines(vm, result.told, source.unit, WIDTH)]),
+    ...result.vms.flatMap((vm) => ['', ...vmLines(vm, result, source.unit, WIDTH)]),
     ...inferenceLines(report),
     ...gapLines(report),
     ...sourceLines(report),

@@ -1,10 +1,10 @@
-import type { AuditRegion, AuditVm } from '../../audit/audit.ts';
+import type { AuditRegion, AuditResult, AuditVm } from '../../audit/audit.ts';
 import type { Written } from '../../audit/guest-state.ts';
 import type { ToldBy } from '../../audit/vms.ts';
 import { u64ToHex } from '../../base/u64.ts';
 import { count } from '../doctor-words.ts';
 import { labelled, table, wrap } from '../wrap.ts';
-import { LEVEL_WORDS, leafName, momentWords, type TraceSource } from './document.ts';
+import { LEVEL_WORDS, leafName, mixedVms, momentWords, type TraceSource } from './document.ts';
 
 /** Regions that are shown; the other formats have all of them. */
 const REGIONS_SHOWN = 24;
@@ -151,13 +151,13 @@ function hostLines({ join }: AuditVm, width: number): readonly string[] {
 /** One VM: what was installed, what the host has there, what is mapped at the end, what its guest wrote. */
 export function vmLines(
   vm: AuditVm,
-  told: ToldBy,
+  { told, least }: Pick<AuditResult, 'told' | 'least'>,
   unit: TraceSource['unit'],
   width: number,
 ): readonly string[] {
   const { id, events, sptes, threads } = vm;
   const name = id === null || id < 0 ? 'One VM' : `VM ${id}`;
-  const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${TOLD[told]}`;
+  const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${told === 'one' && least > 1 ? `; ${mixedVms(least)}` : TOLD[told]}`;
   return [
     ...labelled('', title, width),
     ...(vm.counts.length === 0

@@ -252,6 +252,8 @@ export function openPerfData(source: ByteSource, codecs: Codecs): BinaryTrace {
     problems,
     counts,
     texts: [],
+    // Every record has its process.
+    names: new Map(),
     batches: () => new PerfEvents(file, table, counts).batches(codecs),
   };
 }

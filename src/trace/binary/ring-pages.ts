@@ -7,6 +7,7 @@ import { CpuRecords, PlainPages, windowSize } from './pages.ts';
 import { Problems } from './problems.ts';
 import { DEFAULT_LAYOUT, parsePageHeader } from './ring.ts';
 import type { ByteSource } from './source.ts';
+import { readThreads } from './threads.ts';
 import { type BinaryTrace, noCounts, ringBatches, sayLacking } from './trace.ts';
 
 /** What was read from per_cpu/cpuN/trace_pipe_raw. */
@@ -24,6 +25,9 @@ export interface RingDescriptions {
   readonly headerPage: string | null;
   /** Text of trace_clock; null: nanoseconds are assumed. */
   readonly clock: string | null;
+  /** Text of saved_cmdlines, and of saved_tgids. */
+  readonly cmdlines?: string | null;
+  readonly tgids?: string | null;
 }
 
 /** Dumps as one source, one after the other; a read ends where its dump does. */
@@ -78,6 +82,7 @@ export function openRingPages(
   const table = eventTable(formats);
   sayLacking(table, problems);
   const counts = noCounts();
+  const threads = readThreads(descriptions.cmdlines ?? null, descriptions.tgids ?? null);
   return {
     about: {
       format: 'ring-buffer pages',
@@ -93,6 +98,7 @@ export function openRingPages(
     problems,
     counts,
     texts: [],
+    names: threads.names,
     batches: () => {
       const window = windowSize(layout.pageSize, dumps.length);
       const { source, starts } = oneAfterAnother(dumps);
@@ -102,7 +108,7 @@ export function openRingPages(
         const pages = new PlainPages(source, starts[i] ?? 0, size, layout.pageSize, window);
         return new CpuRecords(pages, layout, cpu, clock, problems);
       });
-      return ringBatches(streams, { table, little: true, clock, counts, problems });
+      return ringBatches(streams, { table, little: true, clock, counts, problems, threads });
     },
   };
 }
