@@ -136,7 +136,7 @@ export class Stretches {
     const now = this.#time;
     let open = this.#open.get(key);
     const pause = this.isTimed ? PAUSE : 1;
-    if (open !== undefined && (now - open.end > pause || now < open.end)) {
+    if (open !== undefined && Math.abs(now - open.end) > pause) {
       this.#close(open);
       open.start = now;
       open.installs = 0;
@@ -148,7 +148,8 @@ export class Stretches {
       open = { vm, word, level, ...from, firstGfn: gfn, lastGfn: gfn };
       this.#open.set(key, open);
     }
-    open.end = now;
+    // CPUs that print at the same time may do so out of order.
+    open.end = Math.max(open.end, now);
     open.installs += 1;
     open.total += 1;
     open.lastGfn = gfn;

@@ -1,6 +1,6 @@
 import type { AuditFinding } from '../../audit/findings.ts';
 import type { Outcome } from '../../doctor/diagnosis/exit-code.ts';
-import { type AuditReport, damageWords } from './document.ts';
+import { type AuditReport, damageWords, mixedVms } from './document.ts';
 
 /** Findings that say what is wrong with a trace, not with a VM: nothing is certain by them. */
 const OF_THE_TRACE: ReadonlySet<string> = new Set([
@@ -23,12 +23,9 @@ export function openQuestions({ source, result }: AuditReport): readonly string[
   const { told, least } = result;
   return [
     ...source.damaged.filter((d) => d.isLoss).map(damageWords),
-    ...(told === 'one' && least > 1 ? [`${least} VMs at least are taken for one: ${TELL}`] : []),
+    ...(told === 'one' && least > 1 ? [mixedVms(least)] : []),
   ];
 }
-
-const TELL =
-  'record processes (option record-tgid), or give the trace as a file, not through a pipe';
 
 /** All that is left open. */
 export function leftOpen(report: AuditReport): readonly string[] {
