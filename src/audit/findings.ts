@@ -321,7 +321,8 @@ export function auditFindings(
   const ofVms = result.vms.flatMap((vm) => [
     ...withHost(vm, result.paging),
     ...(result.votes.isMixed ? [] : impossible(vm, result.votes.possible)),
-    ...stale(vm),
+    // Of several VMs that are taken for one nothing can be said by what differs.
+    ...(result.told === 'one' && result.least > 1 ? [] : stale(vm)),
     ...emulated(vm),
     ...contradicted(vm),
     ...patOf(vm),
