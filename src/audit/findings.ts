@@ -200,7 +200,7 @@ function emulated({ id, emulated: found }: AuditVm): readonly AuditFinding[] {
 function contradicted({ id, state }: AuditVm): readonly AuditFinding[] {
   const found = state.contradictions;
   if (found === null) return [];
-  const text = `${entries(found.count)} said to have been empty, though the trace has it filled.`;
+  const text = `${entries(found.count)} said to have been empty, though the trace has ${found.count === 1 ? 'it' : 'them'} filled.`;
   return [
     finding('contradiction', {
       vm: id,
