@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { batchesOf } from '../../test/audit-batches.ts';
 import { Audit, type AuditOptions, type AuditResult } from './audit.ts';
+import { auditFindings } from './findings.ts';
 import { inferences } from './infer.ts';
 import { vmsByNames } from './vms.ts';
 
@@ -46,6 +47,27 @@ describe('VMs', () => {
     const plain = two.map((text) => text.replace(/ \(\s*\d+\)/, ''));
     expect(audited(plain, { owners }).vms.map((vm) => vm.id)).toEqual([10, 20]);
     expect(audited(plain)).toMatchObject({ told: 'one', vms: [{ id: null, sptes: 2 }] });
+  });
+
+  test('are known by the first entry that they fill, or by what is known of the thread', () => {
+    const first = [
+      line('qemu-11 (     10)', 1, changed('100', 2, '0', '8875907')),
+      line('qemu-11 (     10)', 1, changed('100', 1, '0', '6000000029c4b77')),
+      line('qemu-11 (     10)', 1, set('100', '6000000029c4b77')),
+    ];
+    expect(audited(first)).toMatchObject({ vms: [{ id: 10, events: 3 }], ambiguous: 0 });
+    const owned = [line('qemu-11', 1, changed('100', 1, '6000000029c4b77', '0')), ...first];
+    const owners = new Map([[11, 10]]);
+    expect(audited(owned, { owners })).toMatchObject({
+      vms: [{ id: 10, events: 4 }],
+      ambiguous: 0,
+    });
+    // A thread of the kernel, before any VM is known.
+    const early = line('kswapd0-9 (      9)', 1, changed('100', 1, '6000000029c4b77', '0'));
+    expect(audited([early, ...first])).toMatchObject({
+      vms: [{ id: 10, events: 3 }],
+      ambiguous: 1,
+    });
   });
 
   test('are told apart by the names of their threads', () => {
@@ -196,4 +218,22 @@ test('counts have a row for each kind of leaf that kvm_mmu_set_spte printed', ()
     { paging: 'ept', memtype: 'WB', ipat: true, level: 1, installs: 2 },
     { paging: 'ept', memtype: 'WB', ipat: true, level: 2, installs: 1 },
   ]);
+});
+
+describe('entries that disagree', () => {
+  test('the finding names the page of its line, whichever page of the region came first', () => {
+    const result = audited([
+      line('q-1', 1, set('100', '6000000029c4b77')),
+      line('q-1', 2, set('202', '6000000029c5b37')),
+      line('q-1', 3, set('201', '6000000029c6b37')),
+      line('q-1', 4, set('200', '6000000029c7b37')),
+    ]);
+    expect(result.vms[0]?.regions).toMatchObject([
+      { gfnStart: 0x100 },
+      { gfnStart: 0x200, gfnEnd: 0x203, since: { place: 2 } },
+    ]);
+    const found = auditFindings(result).find(({ code }) => code === 'MT705');
+    expect(found).toMatchObject({ at: { place: 2 }, mark: 'gfn 202' });
+    expect(found?.text).toContain('the first of them gfn 0x202');
+  });
 });
