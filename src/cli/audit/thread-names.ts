@@ -20,15 +20,31 @@ function namesIn(bytes: Uint8Array, names: Map<number, string>): string {
   return text;
 }
 
-/** Bytes from `offset` on to the end of a line, `least` of them where there are so many. */
-function* wholeLines(file: ByteSource): Generator<Uint8Array> {
+const LINE_FEED = 10;
+/** The name of a task, 16 bytes, and its number are within these of a line. */
+const HEAD = 28;
+const HEADS_MAX = 1 << 16;
+
+/** All names of a file. Most lines begin as one before them does: those are not looked at again. */
+function allNames(file: ByteSource, names: Map<number, string>): void {
+  const heads = new Set<string>();
   for (let at = 0; at < file.size; ) {
     const bytes = file.read(at, PIECE);
-    const feed = bytes.lastIndexOf(10);
-    const length = feed < 0 ? bytes.length : feed + 1;
-    if (length === 0) return;
-    yield bytes.subarray(0, length);
-    at += length;
+    const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const last = text.lastIndexOf(LINE_FEED);
+    const end = last < 0 ? text.length : last + 1;
+    if (end === 0) return;
+    for (let start = 0; start < end; ) {
+      const head = text.toString('latin1', start, Math.min(end, start + HEAD));
+      if (!heads.has(head)) {
+        if (heads.size >= HEADS_MAX) heads.clear();
+        heads.add(head);
+        for (const [, name = '', tid] of head.matchAll(TASK)) names.set(Number(tid), name);
+      }
+      const feed = text.indexOf(LINE_FEED, start);
+      start = feed < 0 ? end : feed + 1;
+    }
+    at += end;
   }
 }
 
@@ -38,7 +54,7 @@ export function namesInFile(file: ByteSource, names: Map<number, string>): void 
   const step = Math.max(SAMPLE, Math.floor(file.size / SAMPLES));
   for (let at = 0; at < file.size; at += step)
     if (PROCESS.test(namesIn(file.read(at, SAMPLE), found))) return;
-  if (vmsByNames(found).least > 1) for (const piece of wholeLines(file)) namesIn(piece, found);
+  if (vmsByNames(found).least > 1) allNames(file, found);
   for (const [tid, name] of found) names.set(tid, name);
 }
 

@@ -77,6 +77,7 @@ describe('real recordings equal their text, event by event', () => {
     const trace = open(fixture(name));
     const { rows, lost, marks } = rowsOf(trace);
     expect(marks).toEqual(NESTED_MARKS);
+    expect(trace.names.get(184)).toBe('wcvm');
     expect(differences(rows, rowsOfText(fixtureText('nested61.txt')), MICROSECOND)).toEqual({
       count: 0,
       first: [],
