@@ -60,6 +60,8 @@ export class VmSorter {
   #hasTgid = false;
   /** Entries taken away by threads that belong to no VM, where several VMs may be meant. */
   ambiguous = 0;
+  /** Of the last event whose VM is known: most come in runs of one thread. */
+  #lastTid = -2;
   #lastTgid = -2;
   #lastVm: VmState | null = null;
 
@@ -77,19 +79,18 @@ export class VmSorter {
 
   /** The VM of event `i`; null: of none, or it cannot be told. */
   vmOf(batch: EventBatch, i: number): VmState | null {
+    const tid = batch.tid[i] ?? -1;
     const tgid = batch.tgid[i] ?? -1;
-    const kind = batch.kind[i] ?? 0;
-    if (tgid >= 0 && tgid === this.#lastTgid && this.#lastVm !== null) return this.#lastVm;
+    if (tid === this.#lastTid && tgid === this.#lastTgid) return this.#lastVm;
     if (tgid >= 0) this.#hasTgid = true;
-    const id = this.#idOf(batch.tid[i] ?? -1, tgid);
+    const id = this.#idOf(tid, tgid);
     const known = this.vms.get(id);
-    if (known === undefined && id !== null && !OWN.has(kind)) return this.#elsewhere(batch, i);
-    const vm = known ?? this.#add(id);
-    if (tgid >= 0 && this.#owners === null) {
-      this.#lastTgid = tgid;
-      this.#lastVm = vm;
-    }
-    return vm;
+    if (known === undefined && id !== null && !OWN.has(batch.kind[i] ?? 0))
+      return this.#elsewhere(batch, i);
+    this.#lastTid = tid;
+    this.#lastTgid = tgid;
+    this.#lastVm = known ?? this.#add(id);
+    return this.#lastVm;
   }
 
   /** The VM of an event that makes none known. */
