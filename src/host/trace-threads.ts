@@ -50,7 +50,9 @@ export interface ThreadOptions {
 }
 
 /** Pieces that may be read ahead of the one that is next, for each thread. */
-const AHEAD = 3;
+const AHEAD = 4;
+/** Pieces that a thread gets at once: it shall not sleep and wake for each of them. */
+const ROUND = 3;
 
 /** The file of a thread, beside this one or beside the bundle. In a source tree there is none. */
 function workerFile(): URL | null {
@@ -137,7 +139,7 @@ export class TraceThreads {
       while (this.#next < this.#piece || this.#at < this.#size) {
         if (this.#failure !== null) throw this.#failure;
         if (this.#apply()) await nextTurn();
-        else if (this.#mayRead()) {
+        else if (this.#room > 0) {
           this.#readHere();
           await nextTurn();
         } else await this.#message();
@@ -170,9 +172,10 @@ export class TraceThreads {
     });
   }
 
-  #mayRead(): boolean {
-    const limit = AHEAD * (this.#workers.length + 1);
-    return this.#at < this.#size && this.#piece < this.#next + limit;
+  /** How many pieces may be handed out. */
+  get #room(): number {
+    if (this.#at >= this.#size) return 0;
+    return this.#next + AHEAD * (this.#workers.length + 1) - this.#piece;
   }
 
   /** The next piece that nobody reads yet. */
@@ -185,9 +188,10 @@ export class TraceThreads {
     return { piece: this.#piece - 1, start, end };
   }
 
-  /** Pieces for a thread: one to read, one to go on with. */
+  /** Pieces for a thread that has nothing to go on with. */
   #give(helper: Helper): void {
-    while (helper.isReady && helper.pieces < 2 && this.#mayRead()) helper.give(this.#job());
+    if (!helper.isReady || helper.pieces > 1 || this.#room < ROUND) return;
+    for (let i = 0; i < ROUND && this.#room > 0; i += 1) helper.give(this.#job());
   }
 
   #message(): Promise<void> {
