@@ -30,6 +30,8 @@ const LEVELS = 3;
 /** 4-KiB pages behind an entry of level n+1, and behind a whole table of level n. */
 const PAGES: readonly number[] = [1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36, 2 ** 45];
 const CHANGES_MAX = 255;
+/** Page-table pages of each level that are found at once. */
+const LAST = 1 << 11;
 
 /** Entries whose time is kept, 8 MiB: of those that come later only the place is. */
 export const TIMED_ENTRIES = 1 << 20;
@@ -67,7 +69,8 @@ interface Block {
 /**
  * What is mapped of one guest-physical address space. Memory grows with the guest: a page of 4 KiB costs 5
  * bytes, 7 when something in its chunk was changed, a huge page the same; so 64 GiB in 4-KiB pages are 80 to
- * 112 MiB. Places past 2^32 cost 4 bytes more, the first `TIMED_ENTRIES` 8 for their time.
+ * 112 MiB. Places past 2^32 cost 4 bytes more, the first `TIMED_ENTRIES` 8 for their
+ * time; a map at least 0.25 MiB.
  */
 export class GuestMap {
   /** By level, by number of the page-table page. */
@@ -75,8 +78,9 @@ export class GuestMap {
     { length: LEVELS + 1 },
     () => new Map(),
   );
-  readonly #lastKey = new Float64Array(LEVELS + 1).fill(-1);
-  readonly #last: (Block | null)[] = Array.from({ length: LEVELS + 1 }, () => null);
+  /** Those used last, by level and the low bits of the number: sooner found than in the map. */
+  readonly #lastKeys = new Float64Array((LEVELS + 1) * LAST).fill(-1);
+  readonly #last: (Block | null)[] = Array.from(this.#lastKeys, () => null);
   #chunk: Chunk | null = null;
   /** Page-table pages in it. */
   #filled = 0;
@@ -217,11 +221,12 @@ export class GuestMap {
 
   #find(level: number, gfn: number): Block | null {
     const key = Math.floor(gfn / pagesOf(level));
-    if (this.#lastKey[level] === key) return this.#last[level] ?? null;
+    const at = level * LAST + (key & (LAST - 1));
+    if (this.#lastKeys[at] === key) return this.#last[at] ?? null;
     const block = this.#blocks[level]?.get(key);
     if (block === undefined) return null;
-    this.#lastKey[level] = key;
-    this.#last[level] = block;
+    this.#lastKeys[at] = key;
+    this.#last[at] = block;
     return block;
   }
 
@@ -235,8 +240,6 @@ export class GuestMap {
     this.#filled += 1;
     const key = Math.floor(gfn / pagesOf(level));
     this.#blocks[level]?.set(key, block);
-    this.#lastKey[level] = key;
-    this.#last[level] = block;
     return block;
   }
 
