@@ -87,6 +87,8 @@ export class VmSorter {
   #hasTgid = false;
   /** Changes by threads that belong to no VM that is known, and it cannot be told of which they are. */
   ambiguous = 0;
+  /** Of the last event whose VM is known: most come in runs of one thread. */
+  #lastTid = -2;
   #lastTgid = -2;
   #lastVm: VmState | null = null;
 
@@ -118,19 +120,18 @@ export class VmSorter {
 
   /** The VM of event `i`; null: of none, or it cannot be told. */
   vmOf(batch: EventBatch, i: number): VmState | null {
+    const tid = batch.tid[i] ?? -1;
     const tgid = batch.tgid[i] ?? -1;
-    if (tgid >= 0 && tgid === this.#lastTgid && this.#lastVm !== null) return this.#lastVm;
+    if (tid === this.#lastTid && tgid === this.#lastTgid) return this.#lastVm;
     if (tgid >= 0) this.#hasTgid = true;
-    const id = this.#idOf(batch.tid[i] ?? -1, tgid);
+    const id = this.#idOf(tid, tgid);
     const known = this.vms.get(id);
     if (known === undefined && id !== null && !this.#isOwn(batch, i))
       return this.#elsewhere(batch, i);
-    const vm = known ?? this.#add(id);
-    if (tgid >= 0 && this.#owners === null) {
-      this.#lastTgid = tgid;
-      this.#lastVm = vm;
-    }
-    return vm;
+    this.#lastTid = tid;
+    this.#lastTgid = tgid;
+    this.#lastVm = known ?? this.#add(id);
+    return this.#lastVm;
   }
 
   /** The VM of an event that makes none known. */
