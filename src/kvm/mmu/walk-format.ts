@@ -1,7 +1,7 @@
 import { type U64, u64Bits } from '../../base/u64.ts';
 import { rule } from '../../cite/rule.ts';
 import { eptLeafOf } from '../../x86/ept.ts';
-import { ACC, PFERR } from './page-fault.ts';
+import { ACC, PFERR } from './error-code.ts';
 
 rule({
   id: 'kvm/guest-walk',

@@ -1,6 +1,6 @@
 import { type U64, u64 } from '../../base/u64.ts';
 import { patIndex, tablePatIndex } from '../../x86/pat.ts';
-import { ACC, PFERR, pferrText } from './page-fault.ts';
+import { ACC, PFERR, pferrText } from './error-code.ts';
 import {
   entryFrame,
   FORMATS,
