@@ -52,12 +52,7 @@ function tracking([, low]: readonly [number, number]): number {
 }
 
 /** __link_shadow_page(): a huge page that was there goes. */
-export function link(
-  state: ShadowState,
-  sp: ShadowPage,
-  index: number,
-  child: ShadowPage,
-): void {
+export function link(state: ShadowState, sp: ShadowPage, index: number, child: ShadowPage): void {
   if (state.bits.isPresent(sp.hi(index), sp.lo(index))) {
     dropLeaf(state, sp, index);
     state.env.flush();
