@@ -130,7 +130,8 @@ export class ReverseMap {
       const pages = 512 ** (level - 1);
       const heads = this.#of(level);
       const last = Math.ceil(end / pages);
-      for (const at of heads.occupied(Math.floor(start / pages), last)) found.push(...heads.get(at));
+      for (const at of heads.occupied(Math.floor(start / pages), last))
+        found.push(...heads.get(at));
     }
     return found;
   }
