@@ -7,6 +7,10 @@ export const PFERR = {
   FETCH: 16,
 } as const;
 
+/** The fault is on the final address, bit 32, or on a table of the guest, bit 33: too high for bit operations. */
+export const GUEST_FINAL: number = 2 ** 32;
+export const GUEST_PAGE: number = 2 ** 33;
+
 /** What a page may be used for, as KVM keeps it in roles: EXEC, WRITE, USER. Under EPT, USER stands for R. */
 export const ACC = { EXEC: 1, WRITE: 2, USER: 4, ALL: 7 } as const;
 

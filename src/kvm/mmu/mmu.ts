@@ -2,13 +2,6 @@ import type { Memslot } from './memslots.ts';
 import type { MmuPage } from './page-tables.ts';
 import type { Vcpu } from './vcpu.ts';
 
-/** What an access wants; with paging of the guest on, `user` is CPL 3. */
-export interface Access {
-  readonly write: boolean;
-  readonly exec: boolean;
-  readonly user: boolean;
-}
-
 /** What became of a fault: RET_PF_*, and -EFAULT and -EHWPOISON to the VMM. */
 export type FaultResult =
   | 'fixed'
@@ -52,10 +45,10 @@ export interface Mmu {
   readonly load: (vcpu: Vcpu) => void;
   /** kvm_mmu_unload() of this vCPU. */
   readonly unload: (vcpu: Vcpu) => void;
-  /** The walk of the CPU through KVM's tables: of a gpa with EPT or NPT, of a linear address under shadow paging. */
-  readonly walk: (vcpu: Vcpu, address: number, access: Access) => HardwareWalk;
-  /** kvm_mmu_do_page_fault(): of a gpa with EPT or NPT, of a linear address under shadow paging. */
-  readonly pageFault: (vcpu: Vcpu, address: number, errorCode: PageFaultCode) => FaultResult;
+  /** The walk of the CPU, for an access with these bits (PFERR WRITE, USER, FETCH), through KVM's tables: of a gpa with EPT or NPT, of a linear address under shadow paging. */
+  readonly walk: (vcpu: Vcpu, address: number, code: number) => HardwareWalk;
+  /** kvm_mmu_do_page_fault(), with PFERR bits: of a gpa with EPT or NPT, of a linear address under shadow paging. */
+  readonly pageFault: (vcpu: Vcpu, address: number, errorCode: number) => FaultResult;
   /** The MMIO SPTE of an address was hit: handle_mmio_page_fault(). */
   readonly mmioFault: (vcpu: Vcpu, address: number) => 'emulate' | 'invalid' | 'retry';
   /** kvm_mmu_zap_all_fast(): every root is invalid; its pages go. */
@@ -74,17 +67,4 @@ export interface Mmu {
   readonly destroy: () => void;
   /** The tables that are roots. */
   readonly roots: () => readonly MmuPage[];
-}
-
-/** PFERR_*: what a fault is, in the words of the MMU; bits are those of x86's page-fault error code. */
-export interface PageFaultCode {
-  readonly present: boolean;
-  readonly write: boolean;
-  readonly user: boolean;
-  readonly rsvd: boolean;
-  readonly fetch: boolean;
-  /** PFERR_GUEST_FINAL_MASK (bit 32): not in the walk of the guest's own tables. */
-  readonly guestFinal: boolean;
-  /** PFERR_GUEST_PAGE_MASK (bit 33). */
-  readonly guestPage: boolean;
 }

@@ -1,12 +1,12 @@
 import type { MapLevel } from './host-memory.ts';
 import type { Memslot } from './memslots.ts';
-import type { PageFaultCode } from './mmu.ts';
 
 /** struct kvm_page_fault: what a fault is, and what is found out about it on the way. */
 export interface PageFault {
   /** The faulting address: a gpa with EPT or NPT, a linear address under shadow paging. */
   readonly address: number;
-  readonly code: PageFaultCode;
+  /** PFERR bits. */
+  readonly code: number;
   /** The gfn to map; under shadow paging of the guest's translation. */
   gfn: number;
   /** Null: no memslot has it. */

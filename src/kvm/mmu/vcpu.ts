@@ -34,4 +34,16 @@ export interface Vcpu {
   /** Null: none yet, or it was zapped; the next entry loads one. */
   root: MmuPage | null;
   readonly tlb: Tlb;
+  /** vcpu_cache_mmio_info(): the last address that was emulated MMIO, while the memslots stay as they are. */
+  mmio: MmioCache | null;
+  /** Where the guest executes: printed by kvm_page_fault. */
+  rip: number;
+}
+
+export interface MmioCache {
+  /** 0 with EPT and NPT. */
+  readonly gva: number;
+  readonly gfn: number;
+  readonly access: number;
+  readonly generation: number;
 }
