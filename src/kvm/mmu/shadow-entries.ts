@@ -1,25 +1,17 @@
 import { must } from '../../base/assert.ts';
+import { ACC } from './error-code.ts';
 import { type EntryRef, entryRef } from './rmap.ts';
 import type { ShadowPage } from './shadow-page.ts';
 import type { ShadowState } from './shadow-state.ts';
-
-/** What a table entry allows: everything, the leaves decide. P, W, U and A; of EPT R, W, X and A. */
-const TABLE_BITS = { npt: 0x27, ept: 0x107 } as const;
-const MMU_PRESENT = 0x800;
 
 export function indexOfRef(ref: EntryRef): number {
   return ref % 512;
 }
 
-export function clearEntry(state: ShadowState, sp: ShadowPage, index: number): void {
-  const { empty } = state.env.edition;
-  sp.set(index, empty.hi, empty.lo);
-}
-
 /** drop_spte(): a leaf goes, from the reverse map too. */
 export function dropLeaf(state: ShadowState, sp: ShadowPage, index: number): void {
   const wasPresent = state.bits.isPresent(sp.hi(index), sp.lo(index));
-  clearEntry(state, sp, index);
+  state.clear(sp, index);
   if (wasPresent) state.rmap.remove(sp.gfnAt(index), sp.level, entryRef(sp, index));
 }
 
@@ -29,26 +21,7 @@ export function unlink(state: ShadowState, child: ShadowPage, ref: EntryRef): vo
   must(child.parents[at], 'an entry that points to the page');
   child.parents[at] = child.parents[child.parents.length - 1] as EntryRef;
   child.parents.pop();
-  clearEntry(state, state.pageOf(ref), indexOfRef(ref));
-}
-
-function tableEntry(state: ShadowState, child: ShadowPage): { hi: number; lo: number } {
-  const { edition, flavour } = state.env;
-  const adOff = child.role.adDisabled;
-  const accessed = flavour === 'ept' ? 0x100 : 0x20;
-  const bits = TABLE_BITS[flavour] & (adOff ? ~accessed : ~0);
-  const present = edition.hasPresentBit ? MMU_PRESENT : 0;
-  const type = adOff ? tracking(edition.tracking) : 0;
-  const suppress = flavour === 'ept' && edition.suppressVe ? 0x8000_0000 : 0;
-  const userX = flavour === 'ept' && edition.saved.xu !== null ? 1 << 10 : 0;
-  return {
-    hi: (Math.floor(child.pfn / 2 ** 20) | type | suppress) >>> 0,
-    lo: (((child.pfn % 2 ** 20) * 4096) | bits | present | userX) >>> 0,
-  };
-}
-
-function tracking([, low]: readonly [number, number]): number {
-  return (1 << (low - 32)) >>> 0;
+  state.clear(state.pageOf(ref), indexOfRef(ref));
 }
 
 /** __link_shadow_page(): a huge page that was there goes. */
@@ -57,7 +30,7 @@ export function link(state: ShadowState, sp: ShadowPage, index: number, child: S
     dropLeaf(state, sp, index);
     state.env.flush();
   }
-  const { hi, lo } = tableEntry(state, child);
+  const { hi, lo } = state.env.table(child);
   sp.set(index, hi, lo);
   child.parents.push(entryRef(sp, index));
   if (child.unsyncChildren > 0 || child.unsync) markUnsync(state, sp, index);
@@ -95,4 +68,17 @@ export function protectEntry(state: ShadowState, ref: EntryRef, guard: boolean):
   if (now === null) return false;
   sp.set(index, now.hi, now.lo);
   return true;
+}
+
+/** mark_mmio_spte(): an entry that faults at every access, so that KVM emulates it. */
+export function markMmio(
+  state: ShadowState,
+  sp: ShadowPage,
+  index: number,
+  gfn: number,
+  access: number,
+): void {
+  const { hi, lo } = state.env.mmioSpte(gfn, access);
+  state.env.tracer?.markMmio(gfn, lo & ACC.ALL, state.env.generation());
+  sp.set(index, hi, lo);
 }

@@ -11,6 +11,8 @@ export interface ShadowRole extends MmuRole {
   readonly cr0Wp: boolean;
   readonly smepAndnotWp: boolean;
   readonly smapAndnotWp: boolean;
+  /** PAT index of the guest's huge page that a direct page maps small; 0 where no leaf depends on it. */
+  readonly patIndex: number;
 }
 
 /** Every bit of the role in one number, but `invalid`: role.word. */
@@ -27,12 +29,14 @@ export function roleWord(role: ShadowRole): number {
     role.smapAndnotWp,
   ];
   const bits = flags.reduce((word, flag, i) => word | (flag ? 1 << i : 0), 0);
-  return bits | (role.level << 10) | (role.quadrant << 14) | (role.access << 16);
+  return (
+    bits | (role.level << 10) | (role.quadrant << 14) | (role.access << 16) | (role.patIndex << 20)
+  );
 }
 
 /** Everything of the role but level, access and quadrant: what sync asks to be the vCPU's own. */
 export function contextWord(role: ShadowRole): number {
-  return roleWord({ ...role, level: 0, access: 0, quadrant: 0 });
+  return roleWord({ ...role, level: 0, access: 0, quadrant: 0, patIndex: 0 });
 }
 
 /** A page of the shadow MMU: a table of the guest, or a part of a huge page of the guest that is mapped small. */
@@ -45,7 +49,7 @@ export class ShadowPage implements MmuPage {
   readonly role: ShadowRole;
   readonly level: number;
   /** root_count: vCPUs that have it as a root. */
-  refs = 0;
+  rootCount = 0;
   invalid = false;
   /** mmu_valid_gen: toggled by kvm_mmu_zap_all_fast(). */
   readonly generation: number;
@@ -56,9 +60,12 @@ export class ShadowPage implements MmuPage {
   readonly unsyncIndexes = new Set<number>();
   /** Entries that point here, in the order in which they came. */
   readonly parents: EntryRef[] = [];
-  /** gfn * 8 + access of what each entry shadows; null where it follows from the role. */
+  /** gfn * 128 + PAT index * 16 + access of what each entry shadows; null where it follows from the role. */
   readonly translation: Float64Array | null;
+  /** Writes to the guest's table since it was used. */
   writeFlooding = 0;
+  /** Made so that no huge page has to be executable. */
+  isNxDisallowed = false;
 
   constructor(table: MmuPage, gfn: number, role: ShadowRole, generation: number) {
     this.pfn = table.pfn;
@@ -72,17 +79,23 @@ export class ShadowPage implements MmuPage {
 
   /** kvm_mmu_page_get_gfn(). */
   gfnAt(index: number): number {
-    if (this.translation !== null) return Math.floor((this.translation[index] ?? 0) / 8);
+    if (this.translation !== null) return Math.floor((this.translation[index] ?? 0) / 128);
     return this.gfn + index * 512 ** (this.level - 1);
   }
 
   /** kvm_mmu_page_get_access(). */
   accessAt(index: number): number {
-    return this.translation === null ? this.role.access : (this.translation[index] ?? 0) % 8;
+    return this.translation === null ? this.role.access : (this.translation[index] ?? 0) % 16;
   }
 
-  setTranslation(index: number, gfn: number, access: number): void {
-    if (this.translation !== null) this.translation[index] = gfn * 8 + access;
+  /** PAT index of the guest's leaf. */
+  patIndexAt(index: number): number {
+    if (this.translation === null) return this.role.patIndex;
+    return Math.floor((this.translation[index] ?? 0) / 16) % 8;
+  }
+
+  setTranslation(index: number, gfn: number, access: number, patIndex: number): void {
+    if (this.translation !== null) this.translation[index] = gfn * 128 + patIndex * 16 + access;
   }
 
   lo(index: number): number {
@@ -112,9 +125,11 @@ export class SpteBits {
   readonly #edition: SpteEdition;
   readonly #host: readonly [hi: number, lo: number];
   readonly #mmu: readonly [hi: number, lo: number];
+  readonly #isEpt: boolean;
 
   constructor(edition: SpteEdition, flavour: 'ept' | 'npt') {
     this.#edition = edition;
+    this.#isEpt = flavour === 'ept';
     const [host, mmu] = edition.writable[flavour];
     this.#host = maskOf(host);
     this.#mmu = maskOf(mmu);
@@ -153,6 +168,20 @@ export class SpteBits {
 
   isMmuWritable(hi: number, lo: number): boolean {
     return (hi & this.#mmu[0]) !== 0 || (lo & this.#mmu[1]) !== 0;
+  }
+
+  isExecutable(hi: number, lo: number): boolean {
+    return this.#isEpt ? (lo & 4) !== 0 : hi >>> 31 === 0;
+  }
+
+  /** restore_acc_track_spte(): R and X come back where access tracking took them. */
+  restored(hi: number, lo: number): readonly [hi: number, lo: number] {
+    const { tracking, saved } = this.#edition;
+    const isOff = ((hi >>> (tracking[1] - 32)) & 3) === 1;
+    if (!this.#isEpt || !isOff || (lo & 7) !== 0) return [hi, lo];
+    const bit = (n: number): number => (hi >>> (n - 32)) & 1;
+    const clear = (1 << (saved.r - 32)) | (1 << (saved.x - 32));
+    return [(hi & ~clear) >>> 0, (lo | bit(saved.r) | (bit(saved.x) << 2)) >>> 0];
   }
 
   /** Takes W away, and with `guard` the right to set it again: spte_write_protect(). Null: nothing to do. */

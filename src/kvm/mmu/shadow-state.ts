@@ -1,11 +1,12 @@
 import { must } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
 import type { SpteEdition } from '../spte-editions.ts';
+import type { MapLevel } from './host-memory.ts';
 import type { Memslot } from './memslots.ts';
 import type { PageTables } from './page-tables.ts';
 import { type EntryRef, ReverseMap } from './rmap.ts';
 import { type ShadowPage, SpteBits } from './shadow-page.ts';
-import type { TraceContext } from './trace.ts';
+import type { Tracer } from './trace.ts';
 
 /** What an access to a page of the host came to: kvm_faultin_pfn(). */
 export type FaultIn =
@@ -18,16 +19,21 @@ export type FaultIn =
   | { readonly is: 'retry' };
 
 /** What make_spte() is told. */
-export interface LeafRequest {
+export interface ShadowLeaf {
   readonly level: number;
+  readonly slot: Memslot | null;
+  /** First gfn and frame of the mapping. */
   readonly gfn: number;
   readonly pfn: number;
-  /** ACC_*; WRITE only where the entry becomes writable. */
+  /** ACC_*. */
   readonly access: number;
   readonly hostWritable: boolean;
+  /** False: KVM guards a table of the guest in the page. */
+  readonly mmuWritable: boolean;
   /** Not for an access of now: A stays clear. */
   readonly prefetch: boolean;
-  readonly adDisabled: boolean;
+  /** Of the guest's leaf. Kernels do not look at it; proposals may. */
+  readonly patIndex: number;
 }
 
 /** What the shadow MMU asks of the VM that it belongs to. */
@@ -36,19 +42,37 @@ export interface ShadowEnv {
   readonly edition: SpteEdition;
   /** What the entries are; under shadow paging those of ordinary page tables. */
   readonly flavour: 'ept' | 'npt';
-  readonly emit: (event: string, context: TraceContext, text: string) => void;
+  readonly tracer: Tracer | null;
   /** make_spte() less write protection. */
-  readonly leaf: (request: LeafRequest) => U64;
+  readonly leaf: (request: ShadowLeaf) => U64;
+  /** make_nonleaf_spte(). */
+  readonly table: (child: ShadowPage) => U64;
+  /** Leaves depend on the PAT index of the guest's leaf: no kernel does that. */
+  readonly usesGuestPat: boolean;
+  /** enable_mmio_caching: accesses without memory leave an MMIO SPTE. */
+  readonly mmioCaching: boolean;
+  /** make_mmu_pages_available(). */
+  readonly reclaim: () => void;
+  /** kvm_mmu_set_spte, of an entry that was just made. */
+  readonly traceLeaf: (sp: ShadowPage, index: number, gfn: number) => void;
   readonly mmioSpte: (gfn: number, access: number) => U64;
+  readonly mmioGfn: (hi: number, lo: number) => number;
+  /** Of the memslots, as MMIO SPTEs keep it. */
+  readonly generation: () => number;
+  /** EPT or NPT is on: pages are those of L2, or of legacy direct roots. */
+  readonly tdp: boolean;
+  /** EPT entries may lack every permission bit: one that has none left is dropped. */
+  readonly noReadless: boolean;
+  /** is_nx_huge_page_enabled(): no huge page is executable. */
+  readonly nxHugePages: boolean;
   readonly slotOf: (gfn: number) => Memslot | null;
   readonly faultIn: (slot: Memslot | null, gfn: number, write: boolean) => FaultIn;
   /** Frames of pages from `gfn` on that are mapped writable and have a struct page; stops at the first that has not. */
   readonly prefetch: (slot: Memslot, gfn: number, pages: number) => readonly number[];
   /** The largest page that slot, host and guest MTRRs allow, at most `most`. */
-  readonly mappingLevel: (slot: Memslot, gfn: number, most: number) => number;
+  readonly mappingLevel: (slot: Memslot, gfn: number, most: MapLevel) => MapLevel;
   readonly markDirty: (slot: Memslot, gfn: number) => void;
   readonly readGuest: (gpa: number) => U64 | null;
-  readonly writeGuest: (gpa: number, value: U64) => void;
   /** All TLBs of the VM. */
   readonly flush: () => void;
 }
@@ -73,7 +97,10 @@ export class ShadowState {
   /** Blocks with a guest table of level 1 in them are not mapped huge: disallow_lpage. By level and block. */
   readonly notHuge = new Map<string, number>();
 
-  constructor(readonly env: ShadowEnv) {
+  readonly env: ShadowEnv;
+
+  constructor(env: ShadowEnv) {
+    this.env = env;
     this.bits = new SpteBits(env.edition, env.flavour);
   }
 
@@ -115,6 +142,11 @@ export class ShadowState {
 
   isObsolete(sp: ShadowPage): boolean {
     return sp.invalid || sp.generation !== this.generation;
+  }
+
+  clear(sp: ShadowPage, index: number): void {
+    const { empty } = this.env.edition;
+    sp.set(index, empty.hi, empty.lo);
   }
 
   /** for_each_gfn_valid_sp_with_gptes: a copy, newest first. */

@@ -62,6 +62,14 @@ export class Tracer {
     this.sink('kvm_mmu_prepare_zap_page', 1, this.#page(page, generation));
   }
 
+  syncPage(page: MmuPage, generation: number): void {
+    this.sink('kvm_mmu_sync_page', 1, this.#page(page, generation));
+  }
+
+  unsyncPage(page: MmuPage, generation: number): void {
+    this.sink('kvm_mmu_unsync_page', 1, this.#page(page, generation));
+  }
+
   zapAllFast(generation: number, usedPages: number): void {
     const text = `kvm-mmu-valid-gen ${generation} used_pages ${usedPages.toString(16)}`;
     this.sink('kvm_mmu_zap_all_fast', 1, text);
