@@ -67,6 +67,8 @@ export interface HostMapping {
   readonly sameFrame: boolean;
   /** Largest page that the page tables use, where address and frame are aligned to it. */
   readonly level: MapLevel;
+  /** The page tables have entries; private memory that nobody touched has none yet. */
+  readonly present: boolean;
   /** The page-table entries allow writes now. */
   readonly writable: boolean;
   readonly onWrite: WriteFault;
@@ -307,16 +309,38 @@ export class HostMemory {
     for (const notify of this.#notify) notify(start, end);
   }
 
-  /** A write fault on one page: the entry is writable afterwards. The notifier is told where the frame changes. */
-  makeWritable(hva: number): boolean {
+  /**
+   * A fault of the VMM, or of KVM in its name: get_user_pages(). The notifier is told where a frame changes,
+   * not where there was none.
+   *
+   * @returns false: the mapping does not allow it
+   */
+  fault(hva: number, write: boolean): boolean {
     const page = hva - (hva % PAGE_SIZE);
     const m = this.mappingOf(page);
-    if (m === null || m.poisoned || (!m.writable && m.onWrite === 'refused')) return false;
-    if (m.writable) return true;
+    if (m === null || m.poisoned) return false;
+    const isAllowed = m.writable || m.onWrite !== 'refused';
+    if (write && !isAllowed) return false;
+    if (!m.present) this.#populate(page, write);
+    else if (write && !m.writable) this.#makeWritable(m, page);
+    return true;
+  }
+
+  /** The first touch of a private page: a read gets the frame of the mapping, the zero page, a write a new one. */
+  #populate(page: number, write: boolean): void {
+    this.#cut(page, page + PAGE_SIZE);
+    const now = write
+      ? { writable: true, pfn: this.#fresh++, sameFrame: false, level: 1 as const }
+      : { level: 1 as const };
+    const at = mappingAt(this.#mappings, page);
+    const m = this.#mappings[at];
+    if (m !== undefined) this.#mappings[at] = { ...m, ...now, present: true };
+  }
+
+  #makeWritable(m: HostMapping, page: number): void {
     const pfn = m.onWrite === 'copy' ? this.#copy(this.frameIn(m, page)) : this.frameIn(m, page);
     const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
     this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
-    return true;
   }
 
   #copy(pfn: number): number {
