@@ -136,6 +136,16 @@ export class HostMemory {
     this.#notify.push(notify);
   }
 
+  /** The VMs that listened are gone. */
+  forgetNotifiers(): void {
+    this.#notify.length = 0;
+  }
+
+  /** The page tables of the VMM use smaller pages, or larger: no frame changes, and no notifier is told. */
+  setLevel(start: number, end: number, level: MapLevel): void {
+    this.#mappings = this.#mappings.map((m) => (m.hva < end && m.end > start ? { ...m, level } : m));
+  }
+
   /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */
   frames(range: FrameRange): void {
     const at = indexOf(

@@ -29,6 +29,8 @@ export interface MmuPage {
   rootCount: number;
   /** Shadow paging: the guest wrote its table since this was made of it. */
   unsync: boolean;
+  /** Made small because code runs in it: the iTLB multihit mitigation. */
+  nxHugePageDisallowed: boolean;
   /** Zapped as a whole, no longer to be used: the role bit `invalid`. */
   invalid: boolean;
   readonly parent: MmuPage | null;
@@ -80,7 +82,12 @@ export class PageTables {
     return this.#words.length * WORDS * 4;
   }
 
-  allocate(page: Omit<MmuPage, 'pfn' | 'entries' | 'rootCount' | 'unsync' | 'invalid'>): MmuPage {
+  allocate(
+    page: Omit<
+      MmuPage,
+      'pfn' | 'entries' | 'rootCount' | 'unsync' | 'nxHugePageDisallowed' | 'invalid'
+    >,
+  ): MmuPage {
     const at = this.#free.pop() ?? this.#pages.length;
     const entries = this.#words[at] ?? this.#newWords(at);
     this.clear(entries);
@@ -90,6 +97,7 @@ export class PageTables {
       entries,
       rootCount: 0,
       unsync: false,
+      nxHugePageDisallowed: false,
       invalid: false,
     };
     this.#pages[at] = made;

@@ -23,6 +23,8 @@ export const CR4 = {
   PGE: 1 << 7,
   LA57: 1 << 12,
   PCIDE: 1 << 17,
+  SMEP: 1 << 20,
+  SMAP: 1 << 21,
 } as const;
 export const EFER = { LME: 1 << 8, LMA: 1 << 10, NX: 1 << 11 } as const;
 
@@ -30,7 +32,7 @@ export const EFER = { LME: 1 << 8, LMA: 1 << 10, NX: 1 << 11 } as const;
 export interface Vcpu {
   readonly id: number;
   readonly registers: Registers;
-  readonly mtrrs: GuestMtrrState;
+  mtrrs: GuestMtrrState;
   /** Null: none yet, or it was zapped; the next entry loads one. */
   root: MmuPage | null;
   readonly tlb: Tlb;

@@ -23,6 +23,7 @@ import {
 } from './memslots.ts';
 import type { Mmu } from './mmu.ts';
 import { PageTables } from './page-tables.ts';
+import { SpteMaker } from './spte-maker.ts';
 import { Tracer, type TraceSink } from './trace.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -40,6 +41,8 @@ export interface VmConfig {
   readonly adBits: boolean;
   /** VMX with page-modification logging, on a CPU with A and D bits. */
   readonly pml: boolean;
+  /** The iTLB multihit mitigation: no huge page is executable. */
+  readonly nxHugePages: boolean;
   /** X86_FEATURE_SELFSNOOP after errata. */
   readonly selfSnoop: boolean;
   /** PAT is enabled on the host, and the layout it has. */
@@ -49,6 +52,8 @@ export interface VmConfig {
   readonly quirks: QuirkCaps;
   /** CPUID.80000008H:EAX of the guest. */
   readonly guestMaxphyaddr: number;
+  /** Levels of the tables of EPT or NPT. */
+  readonly tdpLevels: 4 | 5;
   /** KVM_MEM_* that KVM_SET_USER_MEMORY_REGION knows. */
   readonly slotFlags: number;
   /** Frame of the first page-table page. */
@@ -64,7 +69,11 @@ export class Vm {
   readonly slots = new Memslots();
   readonly vcpus: Vcpu[] = [];
   readonly tables: PageTables;
+  readonly sptes: SpteMaker;
   readonly tracer: Tracer | null;
+  /** mmu_invalidate_seq: a fault during which it changes is tried again. */
+  invalidations = 0;
+  readonly #dirty = new Map<Memslot, Set<number>>();
   #disabledQuirks: number;
   #noncoherent = 0;
   #assigned = 0;
@@ -75,6 +84,7 @@ export class Vm {
     this.host = host;
     const { edition, behaviour, trace } = config;
     this.tables = new PageTables(config.tablesPfn, edition.empty);
+    this.sptes = new SpteMaker(config);
     this.tracer = trace === null ? null : new Tracer(trace, behaviour.trace);
     this.#disabledQuirks = disabledAtCreation(config.quirks, false);
     this.mmu = mmu(this);
@@ -172,11 +182,25 @@ export class Vm {
 
   /** kvm_mmu_notifier_invalidate_range_start(): zaps what the memslots show of [start, end). */
   notifierInvalidate(start: number, end: number): void {
+    this.invalidations += 1;
     this.tracer?.unmapHvaRange(start, end);
     let flush = false;
     for (const { slot, gfn, end: to } of this.slots.inHvaRange(start, end))
       flush = this.mmu.unmapGfnRange(slot, gfn, to) || flush;
     if (flush) this.flushTlbs();
+  }
+
+  /** Notes a page in the dirty log of its slot, if that has one; of a huge mapping, the page of the access. */
+  markDirty(asId: number, gfn: number): void {
+    const slot = this.slots.at(asId, gfn);
+    if (slot === null || !isDirtyLogged(slot)) return;
+    const log = this.#dirty.get(slot) ?? new Set<number>();
+    this.#dirty.set(slot, log.add(gfn));
+  }
+
+  /** KVM_GET_DIRTY_LOG, less the clearing: the gfns noted since dirty logging began. */
+  dirtyLog(slot: Memslot): readonly number[] {
+    return [...(this.#dirty.get(slot) ?? [])].sort((a, b) => a - b);
   }
 
   /** kvm_flush_remote_tlbs(). */
