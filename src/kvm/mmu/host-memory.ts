@@ -143,7 +143,9 @@ export class HostMemory {
 
   /** The page tables of the VMM use smaller pages, or larger: no frame changes, and no notifier is told. */
   setLevel(start: number, end: number, level: MapLevel): void {
-    this.#mappings = this.#mappings.map((m) => (m.hva < end && m.end > start ? { ...m, level } : m));
+    this.#mappings = this.#mappings.map((m) =>
+      m.hva < end && m.end > start ? { ...m, level } : m,
+    );
   }
 
   /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */

@@ -50,7 +50,7 @@ export function directPageFault(
   if (early !== null) return early;
   if (fault.slot === null) {
     noteMmio(state, context, 0, gfn, ACC.WRITE | ACC.USER);
-    if (!state.vm.config.mmioCaching) return 'emulate';
+    if (!state.mmioCaching) return 'emulate';
   }
   reclaim(state);
   return directMap(state, context, fault);
@@ -77,7 +77,7 @@ function directMap(
     const made = getChild(state, context, sp, index, { gfn, direct: true, access, patIndex: 0 });
     if (made !== null) link(state, sp, index, made);
     const child = made ?? state.child(sp.hi(index), sp.lo(index));
-    if (isHugeDisallowed(state, fault)) child.isNxDisallowed = true;
+    if (isHugeDisallowed(state, fault)) child.nxHugePageDisallowed = true;
     sp = child;
   }
   const index = indexAt(address, sp.level);

@@ -1,8 +1,8 @@
 import { mappingLevel } from './fault-in.ts';
 import { hvaOf, type Memslot } from './memslots.ts';
+import { frameOf } from './page-tables.ts';
 import { dropLeaf } from './shadow-entries.ts';
 import { newFault } from './shadow-fault.ts';
-import { frameOf } from './page-tables.ts';
 import type { ShadowState } from './shadow-state.ts';
 import type { Vcpu } from './vcpu.ts';
 
@@ -23,13 +23,7 @@ export function dropCollapsible(state: ShadowState, vcpu: Vcpu, slot: Memslot): 
   return any;
 }
 
-function largest(
-  state: ShadowState,
-  vcpu: Vcpu,
-  slot: Memslot,
-  gfn: number,
-  ref: number,
-): number {
+function largest(state: ShadowState, vcpu: Vcpu, slot: Memslot, gfn: number, ref: number): number {
   const sp = state.pageOf(ref);
   const fault = newFault(gfn * 4096, 0, gfn);
   fault.slot = slot;

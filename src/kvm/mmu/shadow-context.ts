@@ -1,5 +1,6 @@
 import type { ShadowPage, ShadowRole } from './shadow-page.ts';
 import type { Vcpu } from './vcpu.ts';
+import type { Vm } from './vm.ts';
 import type { WalkMemory } from './walk.ts';
 import type { WalkSettings } from './walk-format.ts';
 
@@ -15,6 +16,7 @@ export const PREVIOUS_ROOTS = 3;
 
 /** How one vCPU is paged at a time: struct kvm_mmu. */
 export interface ShadowContext {
+  readonly vm: Vm;
   readonly vcpu: Vcpu;
   /** How KVM reads and writes the tables of the guest. */
   readonly memory: WalkMemory;

@@ -16,6 +16,7 @@ import {
   traceRequested,
 } from './shadow-map.ts';
 import type { ShadowPage } from './shadow-page.ts';
+import { roleAccess } from './shadow-paging.ts';
 import { prefetchAround } from './shadow-prefetch.ts';
 import type { ShadowState } from './shadow-state.ts';
 import { syncChildren } from './shadow-sync.ts';
@@ -98,10 +99,11 @@ export function shadowPageFault(
   if (early !== null) return { is: early, gfn };
   if (fault.slot === null) {
     noteMmio(state, context, address, gfn, walk.access & (ACC.WRITE | ACC.USER));
-    if (!state.vm.config.mmioCaching) return { is: 'emulate', gfn };
+    if (!state.mmioCaching) return { is: 'emulate', gfn };
   }
   reclaim(state);
-  const access = finalAccess(context, fault, walk.access);
+  const own = finalAccess(context, fault, walk.access);
+  const access = roleAccess(state.vm, settings, own);
   return { is: fetch(state, context, fault, walk, access), gfn };
 }
 
@@ -148,7 +150,7 @@ function fetchTables(
     const of: ChildOf = {
       gfn: walk.tableGfn[level - 2] as number,
       direct: false,
-      access: walk.tableAccess[level - 2] as number,
+      access: roleAccess(state.vm, context.settings, walk.tableAccess[level - 2] as number),
       patIndex: 0,
     };
     sp = descend(state, context, sp, indexAt(address, level), of);
@@ -179,7 +181,7 @@ function fetch(
     const of: ChildOf = { gfn, direct: true, access, patIndex };
     validateDirect(state, sp, index, of);
     const child = descend(state, context, sp, index, of);
-    if (isHugeDisallowed(state, fault)) child.isNxDisallowed = true;
+    if (isHugeDisallowed(state, fault)) child.nxHugePageDisallowed = true;
     sp = child;
   }
   const index = indexAt(address, sp.level);

@@ -51,7 +51,13 @@ function find(
 
 /** kvm_mmu_alloc_shadow_page(). */
 function allocate(state: ShadowState, gfn: number, role: ShadowRole): ShadowPage {
-  const table = state.vm.tables.allocate({ level: role.level, gfn, tdpMmu: false, role, parent: null });
+  const table = state.vm.tables.allocate({
+    level: role.level,
+    gfn,
+    tdpMmu: false,
+    role,
+    parent: null,
+  });
   const sp = new ShadowPage(table, gfn, role, state.generation);
   state.add(sp);
   if (!sp.hasGptes) return sp;

@@ -5,7 +5,7 @@ import { decide } from '../decision.ts';
 import { type ShadowInputs, shadowTypeOf } from '../shadow.ts';
 import { ACC } from './error-code.ts';
 import { isMmioPfn, leafTypeBits, patIndexBits } from './memory-type.ts';
-import { KVM_MEM_HOST_MEMTYPE, hvaOf, type Memslot } from './memslots.ts';
+import { hvaOf, KVM_MEM_HOST_MEMTYPE, type Memslot } from './memslots.ts';
 import type { ShadowPage } from './shadow-page.ts';
 import type { ShadowState } from './shadow-state.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -95,4 +95,3 @@ export function markMmio(
   state.tracer?.markMmio(gfn, lo & ACC.ALL, generation);
   sp.set(index, hi, lo);
 }
-

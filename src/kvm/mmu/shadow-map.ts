@@ -123,7 +123,7 @@ export function adjustDisallowed(
   if (!state.vm.config.nxHugePages || sp.level === 1 || sp.level !== fault.goalLevel) return;
   const [hi, lo] = [sp.hi(index), sp.lo(index)];
   if (!state.bits.isPresent(hi, lo) || state.bits.isLast(lo, sp.level)) return;
-  if (!state.child(hi, lo).isNxDisallowed || fault.pfn === null) return;
+  if (!state.child(hi, lo).nxHugePageDisallowed || fault.pfn === null) return;
   fault.goalLevel = (fault.goalLevel - 1) as MapLevel;
   const { gfn } = fault;
   fault.pfn += (gfn % pagesOf(sp.level)) - (gfn % pagesOf(sp.level - 1));

@@ -1,16 +1,17 @@
 import type { U64 } from '../../base/u64.ts';
-import { directPageFault } from './legacy-direct.ts';
 import { PFERR } from './error-code.ts';
-import { frameOf, type MmuPage } from './page-tables.ts';
+import { directPageFault } from './legacy-direct.ts';
 import { hvaOf, isReadonly, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
-import { indexAt, noteMmio, type ShadowFaultResult, shadowPageFault } from './shadow-fault.ts';
+import { frameOf, type MmuPage } from './page-tables.ts';
+import { dropCollapsible } from './shadow-collapse.ts';
 import type { ShadowContext } from './shadow-context.ts';
 import { protectEntry } from './shadow-entries.ts';
+import { indexAt, noteMmio, type ShadowFaultResult, shadowPageFault } from './shadow-fault.ts';
 import { usesGuestPat } from './shadow-leaf.ts';
-import { type ShadowPage, type ShadowRole, roleWord } from './shadow-page.ts';
+import { roleWord, type ShadowPage } from './shadow-page.ts';
+import type { Paging } from './shadow-paging.ts';
 import { freeRoots, reload, switchRoot } from './shadow-roots.ts';
-import { dropCollapsible } from './shadow-collapse.ts';
 import { ShadowState } from './shadow-state.ts';
 import { syncOne } from './shadow-sync.ts';
 import { trackWrite } from './shadow-write.ts';
@@ -18,15 +19,6 @@ import { unprotectPage, zapAll, zapLeaves, zapObsolete } from './shadow-zap.ts';
 import type { Vcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
 import type { WalkMemory } from './walk.ts';
-import type { WalkSettings } from './walk-format.ts';
-
-/** What a vCPU is paged by: the role of its root, and how tables of the guest are read. */
-export interface Paging {
-  readonly rootRole: ShadowRole;
-  readonly settings: WalkSettings;
-  /** CR3, nCR3 or EPTP without its flags; 0 of direct roots. */
-  readonly pgd: number;
-}
 
 /** First of the memslots that KVM makes for itself: KVM_USER_MEM_SLOTS. */
 const PRIVATE_SLOTS = 32764;
@@ -68,9 +60,18 @@ export class ShadowMmu implements Mmu {
   readonly #memory: WalkMemory;
   readonly #contexts = new Map<Vcpu, ShadowContext>();
 
-  constructor(vm: Vm, paging: (vcpu: Vcpu) => Paging, memory: WalkMemory = slotMemory(vm)) {
+  /**
+   * @param paging what a vCPU is paged by as its registers are
+   * @param mmioCaching enable_mmio_caching: accesses without memory leave an MMIO SPTE
+   */
+  constructor(
+    vm: Vm,
+    paging: (vcpu: Vcpu) => Paging,
+    mmioCaching: boolean = true,
+    memory: WalkMemory = slotMemory(vm),
+  ) {
     this.vm = vm;
-    this.state = new ShadowState(vm);
+    this.state = new ShadowState(vm, mmioCaching);
     this.#paging = paging;
     this.#memory = memory;
   }
@@ -81,6 +82,7 @@ export class ShadowMmu implements Mmu {
     let context = this.#contexts.get(vcpu);
     if (context === undefined) {
       context = {
+        vm: this.vm,
         vcpu,
         memory: this.#memory,
         usesGuestPat: usesGuestPat(this.vm),
@@ -161,6 +163,12 @@ export class ShadowMmu implements Mmu {
       if (!bits.isPresent(hi, lo) || bits.isLast(lo, sp.level)) return { sp, index };
       sp = this.state.child(hi, lo);
     }
+  }
+
+  /** The gfn that KVM's tables translate an address to. */
+  gfnAt(vcpu: Vcpu, address: number): number {
+    const { sp, index } = this.#last(vcpu.root as ShadowPage, address);
+    return sp.gfnAt(index) + (Math.floor(address / 4096) % 512 ** (sp.level - 1));
   }
 
   walk(vcpu: Vcpu, address: number, code: number): HardwareWalk {
@@ -310,4 +318,3 @@ export class ShadowMmu implements Mmu {
     return [...new Set(pages)];
   }
 }
-

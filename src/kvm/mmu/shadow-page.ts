@@ -67,7 +67,7 @@ export class ShadowPage implements MmuPage {
   /** Writes to the guest's table since it was used. */
   writeFlooding = 0;
   /** Made so that no huge page has to be executable. */
-  isNxDisallowed = false;
+  nxHugePageDisallowed = false;
 
   constructor(table: MmuPage, gfn: number, role: ShadowRole, generation: number) {
     this.pfn = table.pfn;

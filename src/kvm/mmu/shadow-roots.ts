@@ -1,5 +1,5 @@
-import { getPage } from './shadow-get.ts';
 import { PREVIOUS_ROOTS, type RootInfo, type ShadowContext } from './shadow-context.ts';
+import { getPage } from './shadow-get.ts';
 import { roleWord } from './shadow-page.ts';
 import type { ShadowState } from './shadow-state.ts';
 import { syncChildren } from './shadow-sync.ts';
@@ -54,7 +54,9 @@ function allocateRoot(state: ShadowState, context: ShadowContext, pgd: number): 
   const { rootRole } = context;
   const gfn = rootRole.direct ? 0 : Math.floor(pgd / 4096);
   if (!rootRole.direct && state.slotOf(gfn) === null)
-    throw new RangeError(`the root of the guest's page tables, ${pgd.toString(16)}, is in no memslot`);
+    throw new RangeError(
+      `the root of the guest's page tables, ${pgd.toString(16)}, is in no memslot`,
+    );
   const page = getPage(state, context, gfn, rootRole);
   page.rootCount += 1;
   context.root = { page, pgd: rootRole.direct ? 0 : pgd };

@@ -15,6 +15,7 @@ export class ShadowState {
   readonly bits: SpteBits;
   readonly edition: SpteEdition;
   readonly tracer: Tracer | null;
+  readonly mmioCaching: boolean;
   /** active_mmu_pages, oldest first. */
   readonly active = new Set<ShadowPage>();
   /** mmu_page_hash: pages by gfn, newest first. */
@@ -32,7 +33,9 @@ export class ShadowState {
   readonly #notHuge = new Map<string, number>();
   readonly #makers: readonly [adOn: SpteMaker, adOff: SpteMaker];
 
-  constructor(vm: Vm) {
+  /** @param mmioCaching accesses without memory leave an MMIO SPTE */
+  constructor(vm: Vm, mmioCaching: boolean) {
+    this.mmioCaching = mmioCaching;
     const { config, tracer } = vm;
     this.vm = vm;
     this.tracer = tracer;

@@ -8,6 +8,7 @@ import type { ShadowContext } from './shadow-context.ts';
 import { dropLeaf, writeProtectGfn } from './shadow-entries.ts';
 import { makeLeaf, markMmio } from './shadow-leaf.ts';
 import { contextWord, type ShadowPage } from './shadow-page.ts';
+import { roleAccess } from './shadow-paging.ts';
 import type { ShadowState } from './shadow-state.ts';
 import { eachUnsync, makeUnsync, unlinkUnsync } from './shadow-unsync.ts';
 import { commitZap, type InvalidList, prepareZap } from './shadow-zap.ts';
@@ -37,20 +38,18 @@ export interface GuestLeaf {
 }
 
 /** A guest entry of level 1 as sync and prefetch read it: an entry that was never used is left alone. */
-export function guestLeaf(
-  context: ShadowContext,
-  entry: U64,
-): GuestLeaf | null {
+export function guestLeaf(context: ShadowContext, entry: U64): GuestLeaf | null {
   const { settings } = context;
   const format = FORMATS[settings.format];
   if (!format.isPresent(entry)) return null;
   if (settings.accessedDirty && (entry.lo & format.accessed) === 0) return null;
   if (format.isReserved(entry, 1, settings)) return null;
   const isClean = settings.accessedDirty && (entry.lo & format.dirty) === 0;
-  const access = format.accessOf(entry);
+  const own = format.accessOf(entry);
+  const access = roleAccess(context.vm, settings, isClean ? own & ~ACC.WRITE : own);
   return {
     gfn: entryFrame(entry, 1),
-    access: isClean ? access & ~ACC.WRITE : access,
+    access,
     patIndex: context.usesGuestPat ? patIndex(entry.lo, false) : 0,
   };
 }

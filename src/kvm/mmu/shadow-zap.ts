@@ -40,7 +40,8 @@ export function zapEntry(
   const child = state.child(hi, lo);
   unlink(state, child, entryRef(sp, index));
   // Pages for L2 that nobody points to are hardly used again: they go at once.
-  const isOrphan = state.vm.config.paging !== 'shadow' && child.role.guestMode && child.parents.length === 0;
+  const isOrphan =
+    state.vm.config.paging !== 'shadow' && child.role.guestMode && child.parents.length === 0;
   return isOrphan && invalid !== null ? prepareZap(state, child, invalid).zapped : 0;
 }
 
