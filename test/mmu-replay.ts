@@ -8,6 +8,10 @@ import {
   HostMemory,
   RAM_FRAME,
 } from '../src/kvm/mmu/host-memory.ts';
+import type { Mmu } from '../src/kvm/mmu/mmu.ts';
+import { shadowAccess } from '../src/kvm/mmu/shadow-access.ts';
+import { ShadowMmu } from '../src/kvm/mmu/shadow-mmu.ts';
+import { directPaging, type Paging, shadowPaging } from '../src/kvm/mmu/shadow-paging.ts';
 import { TdpMmu } from '../src/kvm/mmu/tdp-mmu.ts';
 import { CR4, EFER, type Vcpu } from '../src/kvm/mmu/vcpu.ts';
 import { Vm, type VmConfig } from '../src/kvm/mmu/vm.ts';
@@ -23,6 +27,8 @@ export interface Run {
   readonly kernel: string;
   readonly vendor: string;
   readonly tdp: boolean;
+  /** kvm.tdp_mmu=0. */
+  readonly legacy: boolean;
   readonly quirks: number;
   readonly maxphyaddr: number;
   readonly cpuModel: string;
@@ -167,8 +173,16 @@ export class Replay {
     };
   }
 
+  #newMmu(vm: Vm): Mmu {
+    const { tdp, legacy, vendor } = this.#run;
+    if (tdp && !legacy) return new TdpMmu(vm);
+    const paging = (vcpu: Vcpu): Paging =>
+      tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu);
+    return new ShadowMmu(vm, paging, vendor !== 'kvm_pvm');
+  }
+
   #newVm(): [Vm, Vcpu] {
-    const vm = new Vm(this.#config(), this.host, (of) => new TdpMmu(of));
+    const vm = new Vm(this.#config(), this.host, (of) => this.#newMmu(of));
     vm.setUserMemoryRegion({
       slot: 0,
       flags: 0,
@@ -346,7 +360,11 @@ export class Replay {
 
   #at(rip: number, address: number, kind: 'load' | 'store' | 'fetch') {
     this.#vcpu.rip = rip;
-    const outcome = access(this.vm, this.#vcpu, address, kind);
+    const { mmu } = this.vm;
+    const outcome =
+      mmu instanceof ShadowMmu && !this.#run.tdp
+        ? shadowAccess(mmu, this.#vcpu, address, kind)
+        : access(this.vm, this.#vcpu, address, kind);
     if (outcome.is === 'efault' || outcome.is === 'guest-fault')
       throw new Error(`${kind} ${address.toString(16)}: ${outcome.is}`);
     return outcome;
@@ -384,11 +402,13 @@ export class Replay {
 export function readRun(
   meta: Readonly<Record<string, unknown>>,
   regions: Readonly<Record<string, Readonly<Record<string, unknown>>>>,
+  legacy: boolean = false,
 ): Run {
   return {
     kernel: String(meta['kernel']),
     vendor: String(meta['vendor']),
     tdp: meta['tdp'] === true,
+    legacy,
     quirks: Number(meta['quirks']),
     maxphyaddr: Number(meta['maxphyaddr'] ?? 40),
     cpuModel: String(meta['cpu_model']),
