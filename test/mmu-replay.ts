@@ -176,8 +176,7 @@ export class Replay {
   #newMmu(vm: Vm): Mmu {
     const { tdp, legacy, vendor } = this.#run;
     if (tdp && !legacy) return new TdpMmu(vm);
-    const paging = (vcpu: Vcpu): Paging =>
-      tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu);
+    const paging = (vcpu: Vcpu): Paging => (tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu));
     return new ShadowMmu(vm, paging, vendor !== 'kvm_pvm');
   }
 
