@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
-import { type Line, readLines, readRun, Replay } from './mmu-replay.ts';
+import { type Line, Replay, readLines, readRun } from './mmu-replay.ts';
 
 const { MEMTYPE_SAMPLES: folder = '' } = process.env;
 const real = join(folder, 'realkvm');
@@ -20,7 +20,9 @@ function json(run: string, name: string): Record<string, never> {
 const RUNS =
   folder === ''
     ? []
-    : readdirSync(real).filter((run) => existsSync(join(real, run, 'meta.json')) && !/shadow|notdpmmu|bulk/.test(run));
+    : readdirSync(real).filter(
+        (run) => existsSync(join(real, run, 'meta.json')) && !/shadow|notdpmmu|bulk/.test(run),
+      );
 
 const KEPT = (process.env['KEPT'] ?? 'kvm_mmu_set_spte').split(',');
 
@@ -31,7 +33,10 @@ function masked(hex: string): string {
 
 function normal({ event, text: t }: Line): string {
   const s = t
-    .replace(/(spte|new_spte|old_spte) ([0-9a-f]+)/g, (_, w: string, v: string) => `${w} ${masked(v)}`)
+    .replace(
+      /(spte|new_spte|old_spte) ([0-9a-f]+)/g,
+      (_, w: string, v: string) => `${w} ${masked(v)}`,
+    )
     .replace(/pfn (?!8000000000000000)[0-9a-f]+/, 'pfn _')
     .replace(/ at [0-9a-f]+$/, '')
     .replace(/sptep:?\s?\S+/, 'sptep _')
@@ -61,18 +66,37 @@ for (const run of RUNS)
           } else if (mark['ev'] === 'end') break;
           else if (inside) {
             replay.mark(mark);
-            if (mark['ev'] === 'touched' && last?.['gpa'] === '0x41004000' && last['op'] === 'ld' && scenario === 'remap') replay.mark({ ev: 'mprotect_rw' });
+            if (
+              mark['ev'] === 'touched' &&
+              last?.['gpa'] === '0x41004000' &&
+              last['op'] === 'ld' &&
+              scenario === 'remap'
+            )
+              replay.mark({ ev: 'mprotect_rw' });
             if (mark['ev'] === 'touch') last = mark;
           }
           continue;
         }
         if (inside && KEPT.includes(line.event)) expected.push(normal(line));
       }
-      for (const line of replay.lines.slice(seen)) if (KEPT.includes(line.event)) got.push(normal(line));
+      for (const line of replay.lines.slice(seen))
+        if (KEPT.includes(line.event)) got.push(normal(line));
       const at = expected.findIndex((e, i) => e !== got[i]);
       if (at >= 0 || got.length !== expected.length) {
-        console.log(run, scenario, expected.length, got.length, 'differs at', at, '\n', expected.slice(Math.max(0, at - 2), at + 3), '\n', got.slice(Math.max(0, at - 2), at + 3));
+        console.log(
+          run,
+          scenario,
+          expected.length,
+          got.length,
+          'differs at',
+          at,
+          '\n',
+          expected.slice(Math.max(0, at - 2), at + 3),
+          '\n',
+          got.slice(Math.max(0, at - 2), at + 3),
+        );
       }
+      console.log('COUNT', run, scenario, expected.length, got.length);
       expect(got.length === expected.length && at < 0).toBe(true);
     });
   }

@@ -92,7 +92,7 @@ function mappingOf(region: Region, index: number, type: PatType): HostMapping {
     writable: !isZero,
     onWrite: 'refused',
     pfnmap: IS_PFNMAP.test(region.name),
-    hugeVma: ['anon4k', 'thp', 'romslot'].includes(region.name),
+    vma: { start: region.hva, end: region.hva + region.size },
     vmmType: type,
     poisoned: false,
   };
@@ -119,7 +119,11 @@ export class Replay {
       this.host.map(mapping);
     }
     this.host.map({
-      ...mappingOf({ ...(run.regions[0] as Region), name: 'low', hva: LOW_HVA, size: LOW }, 0, 'WB'),
+      ...mappingOf(
+        { ...(run.regions[0] as Region), name: 'low', hva: LOW_HVA, size: LOW },
+        0,
+        'WB',
+      ),
       pfn: LOW_PFN,
     });
     this.#buildTables();
@@ -143,12 +147,15 @@ export class Replay {
       vendor: isIntel ? 'intel' : 'amd',
       paging: run.tdp ? (isIntel ? 'ept' : 'npt') : 'shadow',
       adBits: hasAd,
-      pml: isIntel && hasAd,
+      pml: run.tdp && isIntel && hasAd,
       nxHugePages: false,
       selfSnoop: isIntel ? (run.quirks & pat) !== 0 || run.cpuModel === 'corei7_skylake_x' : true,
       hostPat: run.hostPat ? LINUX_PAT['wt-wp'] : null,
       l1tfCacheBits: isIntel ? (run.cpuModel === 'corei7_skylake_x' ? 40 : 44) : null,
-      quirks: { supported: run.quirks, inapplicable: rules.hasPatQuirk ? (isIntel ? QUIRK.CD_NW_CLEARED : pat) : 0 },
+      quirks: {
+        supported: run.quirks,
+        inapplicable: rules.hasPatQuirk ? (isIntel ? QUIRK.CD_NW_CLEARED : pat) : 0,
+      },
       guestMaxphyaddr: run.maxphyaddr,
       tdpLevels: 4,
       slotFlags: 3,
@@ -198,7 +205,10 @@ export class Replay {
         this.#write(PDPT + alias * PAGE + gigabyte * 8, u64FromNumber(table | 7));
         const pat = ((alias & 3) << 3) | (alias & 4 ? 0x1000 : 0);
         for (let i = 0; i < 512; i += 1)
-          this.#write(table + i * 8, u64FromNumber(gigabyte * 2 ** 30 + i * 2 ** 21 + (0x87 | pat)));
+          this.#write(
+            table + i * 8,
+            u64FromNumber(gigabyte * 2 ** 30 + i * 2 ** 21 + (0x87 | pat)),
+          );
       }
     }
   }
@@ -217,7 +227,8 @@ export class Replay {
     if (ev === 'scenario') {
       this.host.forgetNotifiers();
       [this.vm, this.#vcpu] = this.#newVm();
-    } else if (ev === 'quirk') this.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, Number(fields['disable']));
+    } else if (ev === 'quirk')
+      this.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, Number(fields['disable']));
     else if (ev === 'slot') this.#addSlot(text('name'));
     else if (ev === 'touch') this.#touch(text('gva'), text('op'));
     else if (ev === 'wrmsr') this.#command('wrmsr', Number(fields['msr']), text('val'));
@@ -234,23 +245,18 @@ export class Replay {
   /** What the program does to its own mappings. */
   #change(ev: string, fields: Readonly<Record<string, unknown>>): void {
     const thp = this.#run.regions.find((region) => region.name === 'thp')?.hva ?? 0;
-    if (ev === 'remap') {
-      const hva = this.#region('anon4k').hva + 0x1_0000;
-      const old = this.host.mappingOf(hva);
-      const bar = this.#run.regions.find((region) => region.name === fields['to']);
-      const from = bar === undefined ? null : this.host.mappingOf(bar.hva + 0x1_0000);
+    const at = this.#region('anon4k').hva + 0x1_0000;
+    if (ev === 'remap' && fields['to'] !== 'anon') {
+      const from = this.#region(String(fields['to'])).hva + 0x1_0000;
+      this.host.move(from, from + PAGE, at);
+    } else if (ev === 'remap') {
+      const old = this.host.mappingOf(this.#region('anon4k').hva);
       if (old === null) throw new Error('anon4k is gone');
-      const base = from ?? { ...old, pfn: 0x7777, writable: true, pfnmap: false, vmmType: 'WB' as const };
-      const pfn = from === null || bar === undefined ? 0x7777 : this.host.frameIn(from, bar.hva + 0x1_0000);
-      this.host.map({ ...base, hva, end: hva + PAGE, pfn });
-      if (bar !== undefined) this.host.unmap(bar.hva + 0x1_0000, bar.hva + 0x1_1000);
-    } else if (ev === 'dontneed') {
-      this.host.change(thp, thp + PAGE, (m) => ({ ...m, level: 1, pfn: 0x7778 }));
-      this.host.setLevel(thp, thp + 0x20_0000, 1);
-    } else if (ev === 'mprotect_ro')
-      this.host.change(thp + 0x4000, thp + 0x5000, (m) => ({ ...m, writable: false }));
-    else if (ev === 'mprotect_rw')
-      this.host.change(thp + 0x4000, thp + 0x5000, (m) => ({ ...m, writable: true }));
+      const vma = { start: at, end: at + PAGE };
+      this.host.map({ ...old, hva: at, end: at + PAGE, pfn: 0x7777, vma });
+    } else if (ev === 'dontneed') this.host.discard(thp, thp + PAGE);
+    else if (ev === 'mprotect_ro') this.host.protect(thp + 0x4000, thp + 0x5000, false);
+    else if (ev === 'mprotect_rw') this.host.protect(thp + 0x4000, thp + 0x5000, true);
   }
 
   #addSlot(name: string): void {
@@ -319,7 +325,7 @@ export class Replay {
         this.#at(CODE + 0xce, CODE + 0xce, 'fetch');
       } else {
         writeCr0(this.vm, this.#vcpu, value.lo);
-        this.#at(CODE + 0xd3, CODE + 0xd3, 'fetch');
+        this.#at(CODE + 0xd6, CODE + 0xd6, 'fetch');
         this.#at(CODE + 0xd6, at + 24, 'store');
       }
     }

@@ -41,7 +41,8 @@ function hvaToPfn(vm: Vm, fault: PageFault): Early {
   if (mapping.pfnmap) return remapped(vm, fault, mapping);
   const isWrite = (fault.code & PFERR.WRITE) !== 0;
   if (isWrite && !vm.host.makeWritable(fault.hva)) return 'efault';
-  const now = isWrite ? vm.host.mappingOf(fault.hva) : mapping;
+  if (!isWrite) vm.host.populate(fault.hva);
+  const now = vm.host.mappingOf(fault.hva);
   if (now === null) return 'efault';
   fault.pfn = vm.host.frameIn(now, fault.hva);
   fault.mapWritable = now.writable;

@@ -40,6 +40,8 @@ export const RAM_FRAME: FrameFacts = {
   e820Ram: true,
 };
 
+const ZERO_FRAME: FrameFacts = { ...RAM_FRAME, zeroPage: true, reserved: true };
+
 /** Page frames `pfn` up to `end` (exclusive) that are alike. */
 export interface FrameRange {
   readonly pfn: number;
@@ -54,7 +56,9 @@ export type WriteFault =
   /** A private page is copied to a new frame: the zero page, or one that is shared. */
   | 'copy'
   /** The same frame becomes writable: dirty tracking of a file system, pfn_mkwrite of a driver. */
-  | 'make-writable';
+  | 'make-writable'
+  /** Nothing is mapped yet: a write makes a page, a read maps the zero page. */
+  | 'populate';
 
 /** A stretch of the VMM's address space that is mapped alike. */
 export interface HostMapping {
@@ -72,8 +76,8 @@ export interface HostMapping {
   readonly onWrite: WriteFault;
   /** VM_PFNMAP or VM_IO: get_user_pages() keeps its hands off. */
   readonly pfnmap: boolean;
-  /** Memory of this VMA may be in huge pages; see HostMemory.split(). */
-  readonly hugeVma: boolean;
+  /** The VMA, where a change of a part of it makes the kernel split huge pages; see HostMemory.unmap(). */
+  readonly vma: { readonly start: number; readonly end: number } | null;
   /** The type in the page tables of the VMM. */
   readonly vmmType: PatType;
   /** The frames are poisoned: a machine check hit them. */
@@ -126,9 +130,14 @@ export class HostMemory {
   readonly #notify: Notify[] = [];
   #fresh: number;
 
-  /** @param fresh frames from this one on are given to pages that are copied */
+  /** The shared page that reads of memory without a page get. */
+  readonly zeroPfn: number;
+
+  /** @param fresh the zero page, and from the next frame on what is given to new pages */
   constructor(fresh: number = 0x4_0000) {
-    this.#fresh = fresh;
+    this.zeroPfn = fresh;
+    this.#fresh = fresh + 1;
+    this.frames({ pfn: fresh, end: fresh + 1, facts: ZERO_FRAME });
   }
 
   /** Registers an MMU notifier. */
@@ -139,13 +148,6 @@ export class HostMemory {
   /** The VMs that listened are gone. */
   forgetNotifiers(): void {
     this.#notify.length = 0;
-  }
-
-  /** The page tables of the VMM use smaller pages, or larger: no frame changes, and no notifier is told. */
-  setLevel(start: number, end: number, level: MapLevel): void {
-    this.#mappings = this.#mappings.map((m) =>
-      m.hva < end && m.end > start ? { ...m, level } : m,
-    );
   }
 
   /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */
@@ -218,40 +220,103 @@ export class HostMemory {
     this.#mappings.splice(~at, 0, mapping);
   }
 
-  /** munmap(). */
+  /**
+   * munmap(). Where the edge of a VMA comes to lie inside a 2M block of it, __split_huge_pmd() tells the
+   * notifier of the whole block, whether a huge page was there or not.
+   */
   unmap(start: number, end: number): void {
     if (!this.#mappings.some((m) => m.hva < end && m.end > start)) return;
-    this.split(start, end);
+    this.#splitVma(start, end);
     this.#invalidate(start, end);
     this.#mappings = this.#mappings.filter((m) => m.end <= start || m.hva >= end);
   }
 
-  /** mprotect(), madvise() and faults: changes the mappings in a range, after telling the notifier. */
-  change(start: number, end: number, change: (m: HostMapping) => HostMapping): void {
-    this.split(start, end);
+  /** mremap() with MREMAP_FIXED: the pages of [from, fromEnd) come to `to`, over what was there. */
+  move(from: number, fromEnd: number, to: number): void {
+    this.unmap(to, to + fromEnd - from);
+    this.#invalidate(from, fromEnd);
+    this.#cut(from, fromEnd);
+    const moved = this.#mappings.filter((m) => m.hva < fromEnd && m.end > from);
+    const by = to - from;
+    this.unmap(from, fromEnd);
+    for (const m of moved) {
+      const vma = { start: m.hva + by, end: m.end + by };
+      this.map({ ...m, hva: m.hva + by, end: m.end + by, vma: m.vma === null ? null : vma });
+    }
+  }
+
+  /** mprotect(). */
+  protect(start: number, end: number, writable: boolean): void {
+    this.#splitVma(start, end);
+    this.#replace(start, end, (m) => ({ ...m, writable }));
+  }
+
+  /** MADV_DONTNEED of private memory: the pages are gone, the next touch gets new ones. */
+  discard(start: number, end: number): void {
+    const size = pagesOf(2) * PAGE_SIZE;
+    const huge = [start, end].filter((edge) => {
+      const m = this.mappingOf(edge);
+      return edge % size !== 0 && m !== null && this.levelIn(m, edge) > 1;
+    });
+    const head = this.mappingOf(start);
+    if (start % size === 0 && head !== null && this.levelIn(head, start) > 1 && end - start < size)
+      huge.push(start + PAGE_SIZE);
+    const blocks = new Set(huge.map((edge) => edge - (edge % size)));
+    const pages = (end - start) / PAGE_SIZE;
+    const pfn = this.#fresh;
+    this.#fresh += pages;
+    this.#replace(start, end, (m) => ({
+      ...m,
+      level: 1,
+      pfn: pfn + (m.hva - start) / PAGE_SIZE,
+      sameFrame: false,
+      writable: false,
+      onWrite: 'populate',
+    }));
+    for (const block of blocks) this.#splitBlock(block);
+  }
+
+  /** Tells the notifier, then changes what is mapped in a range. The VMA stays one. */
+  #replace(start: number, end: number, change: (m: HostMapping) => HostMapping): void {
+    this.#cut(start, end);
     this.#invalidate(start, end);
     this.#mappings = this.#mappings.map((m) => (m.hva < end && m.end > start ? change(m) : m));
   }
 
-  /**
-   * Cuts mappings at both ends. Where an end lies inside a 2M block that could be one huge page,
-   * __split_huge_pmd() tells the notifier of the whole block, whether it is huge or not.
-   */
-  split(start: number, end: number): void {
+  /** Cuts mappings at both ends. */
+  #cut(start: number, end: number): void {
     for (const edge of [start, end]) {
       const at = mappingAt(this.#mappings, edge);
       const m = this.#mappings[at];
       if (m === undefined || m.hva === edge) continue;
-      this.#splitBlock(m, edge);
       this.#mappings.splice(at, 1, { ...m, end: edge }, tailFrom(m, edge));
     }
   }
 
-  #splitBlock(m: HostMapping, edge: number): void {
+  #splitVma(start: number, end: number): void {
     const size = pagesOf(2) * PAGE_SIZE;
-    const block = edge - (edge % size);
-    if (edge === block || !m.hugeVma || block < m.hva || block + size > m.end) return;
-    this.#invalidate(block, block + size);
+    for (const edge of [start, end]) {
+      const vma = this.mappingOf(edge)?.vma ?? null;
+      if (vma === null || edge <= vma.start || edge >= vma.end) continue;
+      const block = edge - (edge % size);
+      if (block !== edge && block >= vma.start && block + size <= vma.end) this.#splitBlock(block);
+      this.#cut(edge, edge);
+      this.#mappings = this.#mappings.map((m) => {
+        if (m.hva < vma.start || m.end > vma.end) return m;
+        const now = m.hva < edge ? { ...vma, end: edge } : { ...vma, start: edge };
+        return { ...m, vma: now };
+      });
+    }
+  }
+
+  /** A 2M block is in small pages from now on. */
+  #splitBlock(block: number): void {
+    const end = block + pagesOf(2) * PAGE_SIZE;
+    this.#invalidate(block, end);
+    const isInside = (m: HostMapping): boolean => m.hva < end && m.end > block;
+    if (!this.#mappings.some((m) => isInside(m) && m.level > 1)) return;
+    this.#cut(block, end);
+    this.#mappings = this.#mappings.map((m) => (isInside(m) ? { ...m, level: 1 } : m));
   }
 
   #invalidate(start: number, end: number): void {
@@ -264,10 +329,25 @@ export class HostMemory {
     const m = this.mappingOf(page);
     if (m === null || m.poisoned || (!m.writable && m.onWrite === 'refused')) return false;
     if (m.writable) return true;
-    const pfn = m.onWrite === 'copy' ? this.#copy(this.frameIn(m, page)) : this.frameIn(m, page);
+    const old = this.frameIn(m, page);
+    const pfn = m.onWrite === 'copy' ? this.#copy(old) : old;
     const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
-    this.change(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
+    if (m.onWrite === 'populate') this.#set(page, { ...now, onWrite: 'copy' });
+    else this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
     return true;
+  }
+
+  /** A read fault on one page. */
+  populate(hva: number): void {
+    const page = hva - (hva % PAGE_SIZE);
+    if (this.mappingOf(page)?.onWrite === 'populate')
+      this.#set(page, { pfn: this.zeroPfn, onWrite: 'copy' });
+  }
+
+  /** Where nothing was mapped, nobody has to be told. */
+  #set(page: number, now: Partial<HostMapping>): void {
+    this.#cut(page, page + PAGE_SIZE);
+    this.#mappings = this.#mappings.map((m) => (m.hva === page ? { ...m, ...now } : m));
   }
 
   #copy(pfn: number): number {
