@@ -181,6 +181,16 @@ export class Replay {
       memorySize: LOW,
       userspaceAddr: LOW_HVA,
     });
+    // KVM_SET_TSS_ADDR: a memslot of KVM's own, in both address spaces.
+    if (this.#run.vendor === 'kvm_intel')
+      for (const space of [0, 1])
+        vm.setUserMemoryRegion({
+          slot: space * 0x1_0000 + 32764,
+          flags: 0,
+          guestPhysAddr: 0xfffb_d000,
+          memorySize: 3 * PAGE,
+          userspaceAddr: 0x7d00_0000_0000 + space * LOW,
+        });
     const vcpu = createVcpu(vm);
     const { registers } = vcpu;
     registers.cr3 = PML4;
@@ -330,6 +340,8 @@ export class Replay {
       }
     }
     this.#at(CODE + 7, COMMANDS + commands.length * 32, 'load');
+    // At CPL 3 there is no HLT: it ends with a store to where no memory is.
+    if (this.#run.vendor === 'kvm_pvm') this.#at(CODE + 0x282, 0xf000_0000, 'store');
   }
 }
 

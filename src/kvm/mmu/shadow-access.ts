@@ -80,10 +80,19 @@ class ShadowAccess {
         tlb.set(page, entry);
         return { is: 'memory', entry, fromTlb: false };
       }
-      const stop = this.#exit(walk);
+      const stop = this.#exit(walk) ?? this.#restart();
       if (stop !== null) return stop;
     }
     throw new RangeError(`no end of faults at ${this.#address.toString(16)}`);
+  }
+
+  /** The instruction starts over, and is fetched first: its page may be gone with the TLB. */
+  #restart(): AccessOutcome | null {
+    if ((this.#code & PFERR.FETCH) !== 0) return null;
+    const code = (this.#code & PFERR.USER) | PFERR.FETCH;
+    const { rip } = this.#vcpu;
+    const fetched = new ShadowAccess(this.#mmu, this.#vcpu, rip, code, this.#instruction).run();
+    return fetched.is === 'memory' ? null : fetched;
   }
 
   /** The #PF that KVM intercepts: kvm_mmu_page_fault(). */
