@@ -64,7 +64,15 @@ const PDPT = 0x1_1000;
 const PDS = 0x2_0000;
 const GUEST_PAT: U64 = { hi: 0x0007_0501, lo: 0x0007_0406 };
 
-const ALIASES = ['WB', 'WT', 'UC-', 'UC', 'WC', 'WP', 'UC-2', 'UC-3'];
+const BULK_PAGES = 16384;
+const BULK_GPA = 0x8000_0000;
+/** Where the recorded program had it. */
+const BULK_HVA = 0x7f65_2b00_0000;
+
+/** Of the regions of the program, those that it stores to. */
+function isWritable({ name }: Region): boolean {
+  return !/^(?:zeropage|romslot|devmem_rom_cached|devmem_rom_sync|devmem_hpet)$/.test(name);
+}
 
 function frameFacts(kind: string, type: PatType): FrameFacts {
   const tracked: PatType = /lookup_memtype\(\) says WB/.test(kind) ? 'WB' : type;
@@ -89,6 +97,7 @@ function mappingOf(region: Region, index: number, type: PatType): HostMapping {
     pfn: (index + 2) * 0x1_0000,
     sameFrame: isZero,
     level: isHuge ? 2 : 1,
+    present: true,
     writable: !isZero,
     onWrite: 'refused',
     pfnmap: IS_PFNMAP.test(region.name),
@@ -167,8 +176,7 @@ export class Replay {
   #newMmu(vm: Vm): Mmu {
     const { tdp, legacy, vendor } = this.#run;
     if (tdp && !legacy) return new TdpMmu(vm);
-    const paging = (vcpu: Vcpu): Paging =>
-      tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu);
+    const paging = (vcpu: Vcpu): Paging => (tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu));
     return new ShadowMmu(vm, paging, vendor !== 'kvm_pvm');
   }
 
@@ -229,27 +237,49 @@ export class Replay {
     return found;
   }
 
+  /** The VM of the scenario before goes: the events of that. */
+  destroy(): readonly Line[] {
+    const before = this.lines.length;
+    this.vm.mmu.destroy();
+    return this.lines.splice(before);
+  }
+
   /** Does what a mark says. */
   mark(fields: Readonly<Record<string, unknown>>): void {
     const text = (key: string): string => String(fields[key]);
     const ev = text('ev');
     if (ev !== 'wrmsr' && this.#commands.length > 0) this.#go();
-    if (ev === 'scenario') {
-      this.host.forgetNotifiers();
-      [this.vm, this.#vcpu] = this.#newVm();
-    } else if (ev === 'quirk')
-      this.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, Number(fields['disable']));
-    else if (ev === 'slot') this.#addSlot(text('name'));
-    else if (ev === 'touch') this.#touch(text('gva'), text('op'));
-    else if (ev === 'wrmsr') this.#command('wrmsr', Number(fields['msr']), text('val'));
-    else if (ev === 'cr0') {
-      this.#command('cr0', 0, text('val'));
-      this.#go();
-    } else if (ev === 'ncdma') {
-      if (Number(fields['on']) === 1) this.vm.registerNoncoherentDma();
-      else this.vm.unregisterNoncoherentDma();
-    } else if (ev === 'dirtylog') this.#slot(text('name'), 1);
-    else this.#change(ev, fields);
+    switch (ev) {
+      case 'scenario':
+        this.host.forgetNotifiers();
+        [this.vm, this.#vcpu] = this.#newVm();
+        break;
+      case 'quirk':
+        this.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, Number(fields['disable']));
+        break;
+      case 'slot':
+        this.#addSlot(text('name'));
+        break;
+      case 'touch':
+        this.#touch(text('gva'), text('op'));
+        break;
+      case 'wrmsr':
+        this.#command('wrmsr', Number(fields['msr']), text('val'));
+        break;
+      case 'cr0':
+        this.#command('cr0', 0, text('val'));
+        this.#go();
+        break;
+      case 'ncdma':
+        if (Number(fields['on']) === 1) this.vm.registerNoncoherentDma();
+        else this.vm.unregisterNoncoherentDma();
+        break;
+      case 'dirtylog':
+        this.#slot(text('name'), 1);
+        break;
+      default:
+        this.#change(ev, fields);
+    }
   }
 
   /** What the program does to its own mappings. */
@@ -271,7 +301,50 @@ export class Replay {
 
   #addSlot(name: string): void {
     this.#slots.set(name, this.#slots.size + 1);
-    this.#slot(name, 0);
+    if (name === 'bulk_anon') this.#bulk();
+    else this.#slot(name, 0);
+  }
+
+  /** Scenario bulk: accesses of a linear congruential generator, most of them to memory that is untouched. */
+  #bulk(): void {
+    const size = BULK_PAGES * PAGE;
+    const zero = 0xffff;
+    this.host.frames({
+      pfn: zero,
+      end: zero + 1,
+      facts: { ...RAM_FRAME, zeroPage: true, reserved: true },
+    });
+    const anon = mappingOf({ ...this.#region('anon4k'), hva: BULK_HVA, size }, 0, 'WB');
+    const untouched = {
+      present: false,
+      writable: false,
+      onWrite: 'copy',
+      sameFrame: true,
+    } as const;
+    this.host.map({ ...anon, ...untouched, pfn: zero, vma: null });
+    this.vm.setUserMemoryRegion({
+      slot: this.#slots.size,
+      flags: 0,
+      guestPhysAddr: BULK_GPA,
+      memorySize: size,
+      userspaceAddr: BULK_HVA,
+    });
+    const { regions } = this.#run;
+    let seed = 12345n;
+    const bits = (from: bigint, mask: bigint): number => Number((seed >> from) & mask);
+    for (let i = 0; i < BULK_PAGES; i += 1) {
+      seed = (seed * 6364136223846793005n + 1442695040888963407n) & 0xffff_ffff_ffff_ffffn;
+      const alias = Number((seed >> 40n) % 6n);
+      const region = regions[Number((seed >> 50n) % BigInt(regions.length))] as Region;
+      const pages = region.size / PAGE;
+      const isBulk = bits(33n, 7n) < 5 || region.size === 0 || region.type === null;
+      const isStore = bits(45n, 1n) === 1 && (isBulk || isWritable(region));
+      const page = Number((seed >> 20n) % BigInt(isBulk ? BULK_PAGES : pages));
+      const gpa = (isBulk ? BULK_GPA : region.gpa) + page * PAGE;
+      this.#command(isStore ? 'st' : 'ld', alias * 2 ** 39 + gpa, '0');
+      if (i % 900 === 899) this.#go();
+    }
+    this.#go();
   }
 
   #slot(name: string, flags: number): void {
@@ -280,7 +353,7 @@ export class Replay {
       slot: this.#slots.get(name) ?? 0,
       flags: region.slotFlags | flags,
       guestPhysAddr: region.gpa,
-      memorySize: Math.ceil(region.size / PAGE) * PAGE,
+      memorySize: region.size,
       userspaceAddr: region.hva,
     });
   }
@@ -291,15 +364,6 @@ export class Replay {
 
   #touch(gva: string, op: string): void {
     this.#command(op, Number(gva), '0x1122334455667788');
-    this.#go();
-  }
-
-  /** Queues loads and stores: what the program does without a mark for each. */
-  queue(op: 'ld' | 'st', alias: number, gpa: number): void {
-    this.#command(op, alias * 2 ** 39 + gpa, '0');
-  }
-
-  go(): void {
     this.#go();
   }
 
@@ -336,7 +400,7 @@ export class Replay {
       } else {
         writeCr0(this.vm, this.#vcpu, value.lo);
         this.#at(CODE + 0xd6, CODE + 0xd6, 'fetch');
-        this.#at(CODE + 0xd6, at + 24, 'store');
+        this.#at(CODE + 0xd9, at + 24, 'store');
       }
     }
     this.#at(CODE + 7, COMMANDS + commands.length * 32, 'load');
@@ -379,5 +443,3 @@ export function readLines(trace: string): readonly Line[] {
     return match === null ? [] : [{ event: match[1] ?? '', text: match[2] ?? '' }];
   });
 }
-
-export { ALIASES };

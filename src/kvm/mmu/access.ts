@@ -140,7 +140,7 @@ class SecondStage {
     const slot = vm.slots.at(this.#vcpu.registers.smm ? 1 : 0, gfn);
     if (slot === null || (slot.flags & 2) !== 0) return { is: 'mmio', gpa };
     const hva = hvaOf(slot, gfn) + (gpa % 4096);
-    if ((code & PFERR.WRITE) !== 0 && !vm.host.makeWritable(hva)) return { is: 'mmio', gpa };
+    if ((code & PFERR.WRITE) !== 0 && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
     vm.markDirty(slot.asId, gfn);
     return { is: 'emulated', gpa, hva };
   }

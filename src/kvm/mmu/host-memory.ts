@@ -40,8 +40,6 @@ export const RAM_FRAME: FrameFacts = {
   e820Ram: true,
 };
 
-const ZERO_FRAME: FrameFacts = { ...RAM_FRAME, zeroPage: true, reserved: true };
-
 /** Page frames `pfn` up to `end` (exclusive) that are alike. */
 export interface FrameRange {
   readonly pfn: number;
@@ -56,9 +54,7 @@ export type WriteFault =
   /** A private page is copied to a new frame: the zero page, or one that is shared. */
   | 'copy'
   /** The same frame becomes writable: dirty tracking of a file system, pfn_mkwrite of a driver. */
-  | 'make-writable'
-  /** Nothing is mapped yet: a write makes a page, a read maps the zero page. */
-  | 'populate';
+  | 'make-writable';
 
 /** A stretch of the VMM's address space that is mapped alike. */
 export interface HostMapping {
@@ -71,6 +67,8 @@ export interface HostMapping {
   readonly sameFrame: boolean;
   /** Largest page that the page tables use, where address and frame are aligned to it. */
   readonly level: MapLevel;
+  /** The page tables have entries; private memory that nobody touched has none yet. */
+  readonly present: boolean;
   /** The page-table entries allow writes now. */
   readonly writable: boolean;
   readonly onWrite: WriteFault;
@@ -130,14 +128,9 @@ export class HostMemory {
   readonly #notify: Notify[] = [];
   #fresh: number;
 
-  /** The shared page that reads of memory without a page get. */
-  readonly zeroPfn: number;
-
-  /** @param fresh the zero page, and from the next frame on what is given to new pages */
+  /** @param fresh frames from this one on are given to pages that are copied */
   constructor(fresh: number = 0x4_0000) {
-    this.zeroPfn = fresh;
-    this.#fresh = fresh + 1;
-    this.frames({ pfn: fresh, end: fresh + 1, facts: ZERO_FRAME });
+    this.#fresh = fresh;
   }
 
   /** Registers an MMU notifier. */
@@ -265,14 +258,7 @@ export class HostMemory {
     const pages = (end - start) / PAGE_SIZE;
     const pfn = this.#fresh;
     this.#fresh += pages;
-    this.#replace(start, end, (m) => ({
-      ...m,
-      level: 1,
-      pfn: pfn + (m.hva - start) / PAGE_SIZE,
-      sameFrame: false,
-      writable: false,
-      onWrite: 'populate',
-    }));
+    this.#replace(start, end, (m) => ({ ...m, level: 1, pfn: pfn + (m.hva - start) / PAGE_SIZE }));
     for (const block of blocks) this.#splitBlock(block);
   }
 
@@ -323,31 +309,38 @@ export class HostMemory {
     for (const notify of this.#notify) notify(start, end);
   }
 
-  /** A write fault on one page: the entry is writable afterwards. The notifier is told where the frame changes. */
-  makeWritable(hva: number): boolean {
+  /**
+   * A fault of the VMM, or of KVM in its name: get_user_pages(). The notifier is told where a frame changes,
+   * not where there was none.
+   *
+   * @returns false: the mapping does not allow it
+   */
+  fault(hva: number, write: boolean): boolean {
     const page = hva - (hva % PAGE_SIZE);
     const m = this.mappingOf(page);
-    if (m === null || m.poisoned || (!m.writable && m.onWrite === 'refused')) return false;
-    if (m.writable) return true;
-    const old = this.frameIn(m, page);
-    const pfn = m.onWrite === 'copy' ? this.#copy(old) : old;
-    const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
-    if (m.onWrite === 'populate') this.#set(page, { ...now, onWrite: 'copy' });
-    else this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
+    if (m === null || m.poisoned) return false;
+    const isAllowed = m.writable || m.onWrite !== 'refused';
+    if (write && !isAllowed) return false;
+    if (!m.present) this.#populate(page, write);
+    else if (write && !m.writable) this.#makeWritable(m, page);
     return true;
   }
 
-  /** A read fault on one page. */
-  populate(hva: number): void {
-    const page = hva - (hva % PAGE_SIZE);
-    if (this.mappingOf(page)?.onWrite === 'populate')
-      this.#set(page, { pfn: this.zeroPfn, onWrite: 'copy' });
+  /** The first touch of a private page: a read gets the frame of the mapping, the zero page, a write a new one. */
+  #populate(page: number, write: boolean): void {
+    this.#cut(page, page + PAGE_SIZE);
+    const now = write
+      ? { writable: true, pfn: this.#fresh++, sameFrame: false, level: 1 as const }
+      : { level: 1 as const };
+    const at = mappingAt(this.#mappings, page);
+    const m = this.#mappings[at];
+    if (m !== undefined) this.#mappings[at] = { ...m, ...now, present: true };
   }
 
-  /** Where nothing was mapped, nobody has to be told. */
-  #set(page: number, now: Partial<HostMapping>): void {
-    this.#cut(page, page + PAGE_SIZE);
-    this.#mappings = this.#mappings.map((m) => (m.hva === page ? { ...m, ...now } : m));
+  #makeWritable(m: HostMapping, page: number): void {
+    const pfn = m.onWrite === 'copy' ? this.#copy(this.frameIn(m, page)) : this.frameIn(m, page);
+    const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
+    this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
   }
 
   #copy(pfn: number): number {
