@@ -9,7 +9,7 @@ import {
   RAM_FRAME,
 } from '../src/kvm/mmu/host-memory.ts';
 import type { Mmu } from '../src/kvm/mmu/mmu.ts';
-import { shadowAccess } from '../src/kvm/mmu/shadow-access.ts';
+import { fetchInstruction, shadowAccess } from '../src/kvm/mmu/shadow-access.ts';
 import { ShadowMmu } from '../src/kvm/mmu/shadow-mmu.ts';
 import { directPaging, type Paging, shadowPaging } from '../src/kvm/mmu/shadow-paging.ts';
 import { TdpMmu } from '../src/kvm/mmu/tdp-mmu.ts';
@@ -135,7 +135,6 @@ export class Replay {
       ),
       pfn: LOW_PFN,
     });
-    this.#buildTables();
     [this.vm, this.#vcpu] = this.#newVm();
   }
 
@@ -181,6 +180,7 @@ export class Replay {
   }
 
   #newVm(): [Vm, Vcpu] {
+    this.#buildTables();
     const vm = new Vm(this.#config(), this.host, (of) => this.#newMmu(of));
     vm.setUserMemoryRegion({
       slot: 0,
@@ -189,8 +189,8 @@ export class Replay {
       memorySize: LOW,
       userspaceAddr: LOW_HVA,
     });
-    // KVM_SET_TSS_ADDR: a memslot of KVM's own, in both address spaces.
-    if (this.#run.vendor === 'kvm_intel')
+    // KVM_SET_TSS_ADDR of a guest that is not unrestricted: a memslot of KVM's own, in both address spaces.
+    if (this.#run.vendor === 'kvm_intel' && !this.#run.tdp)
       for (const space of [0, 1])
         vm.setUserMemoryRegion({
           slot: space * 0x1_0000 + 32764,
@@ -206,6 +206,7 @@ export class Replay {
     registers.cr0 = 0x8001_0033;
     registers.efer = EFER.LME | EFER.LMA;
     registers.pat = GUEST_PAT;
+    registers.cpl = this.#run.vendor === 'kvm_pvm' ? 3 : 0;
     this.#isFirst = true;
     this.#slots.clear();
     return [vm, vcpu];
@@ -379,6 +380,14 @@ export class Replay {
     return outcome;
   }
 
+  /** QEMU's TCG does not tell where the next instruction is: KVM reads the intercepted one. */
+  #stepOver(rip: number): void {
+    const { mmu } = this.vm;
+    this.#vcpu.rip = rip;
+    const { tdp, vendor } = this.#run;
+    if (mmu instanceof ShadowMmu && !tdp && vendor === 'kvm_amd') fetchInstruction(mmu, this.#vcpu);
+  }
+
   /** KVM_RUN until HLT: the guest goes through its list of commands. */
   #go(): void {
     const commands = this.#commands;
@@ -396,9 +405,12 @@ export class Replay {
       } else if (op === 'st') this.#at(CODE + 0xb9, a, 'store');
       else if (op === 'wrmsr') {
         writeMsr(this.vm, this.#vcpu, a, value);
+        this.#stepOver(CODE + 0xcc);
         this.#at(CODE + 0xce, CODE + 0xce, 'fetch');
       } else {
+        this.#stepOver(CODE + 0xd3);
         writeCr0(this.vm, this.#vcpu, value.lo);
+        this.#stepOver(CODE + 0xd6);
         this.#at(CODE + 0xd6, CODE + 0xd6, 'fetch');
         this.#at(CODE + 0xd9, at + 24, 'store');
       }
@@ -406,6 +418,7 @@ export class Replay {
     this.#at(CODE + 7, COMMANDS + commands.length * 32, 'load');
     // At CPL 3 there is no HLT: it ends with a store to where no memory is.
     if (this.#run.vendor === 'kvm_pvm') this.#at(CODE + 0x282, 0xf000_0000, 'store');
+    else this.#stepOver(CODE + 0x277);
   }
 }
 
