@@ -256,8 +256,13 @@ export class HostMemory {
     this.#replace(start, end, (m) => ({ ...m, writable }));
   }
 
-  /** MADV_DONTNEED of private memory: the pages are gone, the next touch gets new ones. */
-  discard(start: number, end: number): void {
+  /**
+   * MADV_DONTNEED of private memory: the pages are gone, the next touch gets new ones.
+   *
+   * @returns false: -EINVAL, VM_PFNMAP
+   */
+  discard(start: number, end: number): boolean {
+    if (this.#mappings.some((m) => m.pfnmap && m.hva < end && m.end > start)) return false;
     const size = pagesOf(2) * PAGE_SIZE;
     const huge = [start, end].filter((edge) => {
       const m = this.mappingOf(edge);
@@ -279,6 +284,7 @@ export class HostMemory {
       onWrite: m.writable ? 'copy' : m.onWrite,
     }));
     for (const block of blocks) this.#splitBlock(block);
+    return true;
   }
 
   /** Tells the notifier, then changes what is mapped in a range. The VMA stays one. */
