@@ -1,12 +1,13 @@
 import { u64FromNumber } from '../src/base/u64.ts';
-import { access } from '../src/kvm/mmu/access.ts';
 import { vmConfig } from '../src/kvm/mmu/config.ts';
+import { createVm, guestAccess } from '../src/kvm/mmu/create.ts';
+import { RAM_FRAME } from '../src/kvm/mmu/frames.ts';
 import { ftraceWriter } from '../src/kvm/mmu/ftrace.ts';
 import { createVcpu, writeCr0, writeMsr } from '../src/kvm/mmu/guest-ops.ts';
-import { type HostMapping, HostMemory, RAM_FRAME } from '../src/kvm/mmu/host-memory.ts';
-import { TdpMmu } from '../src/kvm/mmu/tdp-mmu.ts';
+import { type HostMapping, HostMemory } from '../src/kvm/mmu/host-memory.ts';
+import type { TdpMmu } from '../src/kvm/mmu/tdp-mmu.ts';
 import type { Vcpu } from '../src/kvm/mmu/vcpu.ts';
-import { Vm } from '../src/kvm/mmu/vm.ts';
+import type { Vm } from '../src/kvm/mmu/vm.ts';
 import { KVM_CAP_DISABLE_QUIRKS2, QUIRK } from '../src/kvm/quirks.ts';
 import { decodeSpte } from '../src/kvm/spte.ts';
 import { rulesFor } from '../src/kvm/timeline.ts';
@@ -35,6 +36,10 @@ export type Step =
   | { readonly do: 'protect'; readonly gfn: number; readonly writable: boolean }
   | { readonly do: 'discard'; readonly gfn: number }
   | { readonly do: 'slot'; readonly to: 'gone' | 'there' | 'logged' };
+
+function hvaOf(page: number): number {
+  return HVA + page * 4096;
+}
 
 function mapping(block: number, fields: Partial<HostMapping>): HostMapping {
   const hva = HVA + block * BLOCK * 4096;
@@ -88,7 +93,12 @@ export class Pair {
       selfSnoop,
       trace: this.writer.sink,
     });
-    this.vm = new Vm(config, this.host, (vm) => new TdpMmu(vm));
+    this.vm = createVm(config, this.host, true);
+    // What the notifier tells of is gone: of the page, and of its 2M block where that is split.
+    this.host.onInvalidate((start, end) => {
+      if (this.#slot === 'gone') return;
+      for (let hva = start; hva < end; hva += 4096) this.#drop((hva - HVA) / 4096);
+    });
     this.vcpu = createVcpu(this.vm);
     this.vcpu.registers.cr0 = 0x11;
     this.world = {
@@ -169,7 +179,7 @@ export class Pair {
   }
 
   #touch(page: number, write: boolean): void {
-    access(this.vm, this.vcpu, page * 4096, write ? 'store' : 'load');
+    guestAccess(this.vm, this.vcpu, page * 4096, write ? 'store' : 'load');
     if (this.#slot === 'gone') {
       this.#mmio.add(page);
       return;
@@ -284,25 +294,14 @@ export class Pair {
         this.#zapMtrr(0, PAGES);
         break;
       case 'protect':
-        this.#hostChange(what.gfn, (hva) => this.host.protect(hva, hva + 4096, what.writable));
+        this.host.protect(hvaOf(what.gfn), hvaOf(what.gfn + 1), what.writable);
         break;
       case 'discard':
-        this.#hostChange(what.gfn, (hva) => this.host.discard(hva, hva + 4096));
+        this.host.discard(hvaOf(what.gfn), hvaOf(what.gfn + 1));
         break;
       case 'slot':
         this.#setSlot(what.to);
     }
-  }
-
-  /** The notifier tells of the page, and of its 2M block where that is split; the tables follow it. */
-  #hostChange(page: number, change: (hva: number) => void): void {
-    let told: readonly (readonly [number, number])[] = [];
-    this.host.onInvalidate((start, end) => {
-      told = [...told, [(start - HVA) / 4096, (end - HVA) / 4096]];
-    });
-    change(HVA + page * 4096);
-    if (this.#slot === 'gone') return;
-    for (const [start, end] of told) for (let p = start; p < end; p += 1) this.#drop(p);
   }
 
   /** What the simulated tables map, by 4K page. */
