@@ -142,6 +142,7 @@ class SecondStage {
     const hva = hvaOf(slot, gfn) + (gpa % 4096);
     if ((code & PFERR.WRITE) !== 0 && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
     vm.markDirty(slot.asId, gfn);
+    if ((code & PFERR.WRITE) !== 0) vm.shadowed?.written(gpa, 8);
     return { is: 'emulated', gpa, hva };
   }
 }
