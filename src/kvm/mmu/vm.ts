@@ -119,6 +119,7 @@ export class Vm {
   disableQuirks(cap: Parameters<typeof enableCap>[0], mask: number): EnableCapResult {
     const result = enableCap(cap, this.config.quirks, this.#disabledQuirks, mask);
     this.#disabledQuirks = result.disabled;
+    this.zapFor('quirkDisabled', null);
     return result;
   }
 
