@@ -1,6 +1,7 @@
 import { rule } from '../../cite/rule.ts';
 import { ACC, PFERR } from './error-code.ts';
 import { faultIn } from './fault-in.ts';
+import { errorCodeText } from './fault-text.ts';
 import { pagesOf } from './host-memory.ts';
 import { isDirtyLogged } from './memslots.ts';
 import type { FaultResult } from './mmu.ts';
@@ -100,33 +101,48 @@ function fastPageFault(
   const { code, address } = fault;
   const adBits = !context.rootRole.adDisabled;
   const isStore = (code & PFERR.WRITE) !== 0;
-  if ((code & PFERR.RSVD) !== 0) return null;
+  if (context.root === null || (code & PFERR.RSVD) !== 0) return null;
   if ((code & PFERR.PRESENT) !== 0 ? !isStore : adBits) return null;
-  const at = leafOf(state, context, address);
-  if (at === null) return null;
-  const { sp, index } = at;
+  const { sp, index } = lastOf(state, context.root.page, address);
+  const old = { hi: sp.hi(index), lo: sp.lo(index) };
+  const result = repair(state, fault, sp, index);
+  const now = { hi: sp.hi(index), lo: sp.lo(index) };
+  const text = errorCodeText(state.vm, code);
+  const { id } = context.vcpu;
+  state.tracer?.fastPageFault(id, address, text, old, now, result ?? 'other');
+  return result;
+}
+
+function repair(
+  state: ShadowState,
+  fault: PageFault,
+  sp: ShadowPage,
+  index: number,
+): 'fixed' | 'spurious' | null {
   const [hi, lo] = [sp.hi(index), sp.lo(index)];
+  if (!state.bits.isPresent(hi, lo) || !state.bits.isLast(lo, sp.level)) return null;
   if (isAllowed(state, fault, hi, lo)) return 'spurious';
   const now = repaired(state, fault, sp, index);
   if (now === null || !isAllowed(state, fault, now.hi, now.lo)) return null;
   sp.set(index, now.hi, now.lo);
+  const becameWritable = state.bits.isWritable(now.lo) && !state.bits.isWritable(lo);
+  if (becameWritable) state.vm.markDirty(sp.role.smm ? 1 : 0, fault.gfn);
   return 'fixed';
 }
 
-function leafOf(
+/** fast_pf_get_last_sptep(): the entry that a walk ends at. */
+function lastOf(
   state: ShadowState,
-  context: ShadowContext,
+  root: ShadowPage,
   address: number,
-): { readonly sp: ShadowPage; readonly index: number } | null {
-  let sp = context.root?.page ?? null;
-  while (sp !== null) {
+): { readonly sp: ShadowPage; readonly index: number } {
+  let sp = root;
+  for (;;) {
     const index = indexAt(address, sp.level);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
-    if (!state.bits.isPresent(hi, lo)) return null;
-    if (state.bits.isLast(lo, sp.level)) return { sp, index };
+    if (!state.bits.isPresent(hi, lo) || state.bits.isLast(lo, sp.level)) return { sp, index };
     sp = state.child(hi, lo);
   }
-  return null;
 }
 
 /** is_access_allowed(). */

@@ -80,6 +80,7 @@ export function setLeaf(
     // The CPU may keep what allowed more.
     if (wasWritable && !state.bits.isWritable(lo)) state.flush();
   }
+  if (state.bits.isWritable(lo)) state.vm.markDirty(0, fault === null ? gfn : fault.gfn);
   sp.setTranslation(index, gfn, access, patIndex);
   if (!wasMapped) state.rmap.add(gfn, sp.level, entryRef(sp, index));
   if (isGuarded && fault !== null && (fault.code & PFERR.WRITE) !== 0) return 'emulate';
