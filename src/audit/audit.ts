@@ -2,6 +2,7 @@ import type { U64 } from '../base/u64.ts';
 import type { KernelVersion } from '../linux/version.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import type { MtrrType } from '../x86/types.ts';
+import { type Backwards, Clock } from './clock.ts';
 import { HostJoin, type HostPages, type JoinRow, ONLY_SLOTS } from './host-pages.ts';
 import { isInstalled, type LeafType, leafType, typeMask, WORD } from './leaf-word.ts';
 import { type AuditPaging, PagingVotes } from './paging.ts';
@@ -102,8 +103,7 @@ export interface AuditResult {
   readonly others: ReadonlyMap<string, number>;
   /** Bytes of the maps. */
   readonly bytes: number;
-  /** The clock went backwards: several buffers were put one behind the other, or it is not one clock. */
-  readonly backwards: { readonly times: number; readonly first: Moment } | null;
+  readonly backwards: Backwards | null;
   readonly said: readonly Said[];
   readonly refuted: readonly Refuted[];
 }
@@ -116,9 +116,6 @@ export interface Unreadable extends Moment {
 export const PLACES_MAX = 64;
 /** Names of other events that are kept. */
 const NAMES_MAX = 1024;
-/** A step back by less is two CPUs that print at the same time. */
-const CLOCK_SLACK = 0.01;
-
 function isVmEvent(kind: number): boolean {
   return kind <= KIND.exit;
 }
@@ -138,8 +135,7 @@ export class Audit {
   #gapCount = 0;
   #lost = 0;
   #unreadableCount = 0;
-  #time = Number.NEGATIVE_INFINITY;
-  #backwards: { times: number; first: Moment } | null = null;
+  readonly #clock = new Clock();
 
   constructor(options: AuditOptions = {}) {
     this.#votes = new PagingVotes(options.paging ?? null, options.kernel ?? null);
@@ -156,7 +152,7 @@ export class Audit {
     for (let i = 0; i < batch.count; i += 1) {
       const kind = batch.kind[i] ?? 0;
       this.#events += 1;
-      this.#clock(batch, i);
+      this.#clock.take(batch, i);
       this.#facts?.see(batch, i);
       if (!isVmEvent(kind)) {
         if (kind === KIND.other) {
@@ -206,15 +202,6 @@ export class Audit {
     );
   }
 
-  #clock(batch: EventBatch, i: number): void {
-    const time = batch.time[i] ?? Number.NaN;
-    if (time < this.#time - CLOCK_SLACK) {
-      const first = this.#backwards?.first ?? momentAt(batch, i);
-      this.#backwards = { times: (this.#backwards?.times ?? 0) + 1, first };
-    }
-    if (!Number.isNaN(time)) this.#time = time;
-  }
-
   #aside(batch: EventBatch, i: number, kind: number): void {
     const key = batch.key[i] ?? 0;
     if (kind === KIND.lost) {
@@ -259,7 +246,7 @@ export class Audit {
       unreadableCount: this.#unreadableCount,
       others: this.#others,
       bytes: vms.reduce((sum, vm) => sum + vm.state.maps.reduce((n, map) => n + map.bytes, 0), 0),
-      backwards: this.#backwards,
+      backwards: this.#clock.backwards,
       said: this.#said,
       refuted,
     };

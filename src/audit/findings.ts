@@ -244,7 +244,7 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
   }
   if (result.backwards !== null) {
     const { times, first } = result.backwards;
-    const text = `${plural(times, 'time')} by more than 10 ms.`;
+    const text = `${plural(times, 'time')}: on one CPU, or by more than 10 ms between several.`;
     found.push(finding('wrongClock', { count: times, at: first, text, agents: ['the trace'] }));
   }
   found.push(...twoHosts(result.votes));

@@ -242,6 +242,28 @@ test('what would explain a mismatch is a kernel that writes and prints such an e
     expect(reasons.filter((reason) => /2\.6|3\.\d|[45]\.\d/.test(reason))).toEqual([]);
 });
 
+describe('a clock that goes backwards', () => {
+  const lines = TRACE.trimEnd().split('\n');
+  const events = lines.filter((line) => !line.startsWith('#'));
+
+  test('is told on one CPU, however small the steps are', () => {
+    const { findings } = judged(events.toReversed().join('\n'));
+    const [found] = findings.filter(({ code }) => code === 'MT714');
+    expect(found?.at?.place).toBeLessThan(4);
+    expect(found?.count).toBeGreaterThan(20);
+  });
+
+  test('is not where CPUs print at the same time, and is where small steps add up', () => {
+    const on = (cpu: number, ms: number) =>
+      (events[1] ?? '').replace('[000]', `[00${cpu}]`).replace('16.399794', `16.${400 + ms}000`);
+    const told = (...times: readonly (readonly [number, number])[]) =>
+      judged(times.map(([cpu, ms]) => on(cpu, ms)).join('\n')).codes.includes('MT714 1');
+    expect(told([0, 50], [1, 45], [0, 51], [1, 47])).toBe(false);
+    expect(told([0, 50], [1, 45], [2, 43], [3, 38])).toBe(true);
+    expect(told([0, 50], [0, 49], [0, 52])).toBe(true);
+  });
+});
+
 test('threads that the capture does not have are of one VM without a number', () => {
   const owners = new Map([[4711, 4711]]);
   const { result } = judged(TRACE, null, [], { owners });
