@@ -175,15 +175,15 @@ describe('what is taken away', () => {
 
 describe('the paging mode', () => {
   test.each([
-    [[set('100', '6000000029c4b77')], 'ept', 'layout B: Linux 5.13 to 6.19'],
-    [[set('100', '90a00000062c6f77')], 'ept', 'layout C: Linux 7.2 and 7.3'],
-    [[set('100', '29c4f77')], 'ept', 'layout A: Linux up to 5.12'],
-    [[set('100', '1003eb27e67')], 'pages', 'layout B or C: Linux 5.13 to 6.19, or 7.2 and 7.3'],
-    [[changed('100', 1, '1003eb27e67', '5a0')], 'npt', 'layout B: Linux 5.13 to 6.19'],
+    [[set('100', '6000000029c4b77')], 'ept', 'layout B: Linux 5.13 to 6.8'],
+    [[set('100', '90a00000062c6f77')], 'ept', 'layout C: Linux 7.2 and later'],
+    [[set('100', '29c4f77')], 'ept', 'layout A: Linux to 5.12'],
+    [[set('100', '1003eb27e67')], 'pages', 'layout B or C: Linux 5.13 and later'],
+    [[changed('100', 1, '1003eb27e67', '5a0')], 'npt', 'layout B: Linux 5.13 to 6.8'],
     [
       [set('100', '11a468e67'), 'kvm_mmu_prepare_zap_page: sp gen 0 gfn 1021 l1 4-byte'],
       'shadow',
-      'layout B or C: Linux 5.13 to 6.19, or 7.2 and 7.3',
+      'layout B or C: Linux 5.13 and later',
     ],
   ])('%j', (events, paging, layout) => {
     const result = audited(events.map((event) => line('q-1', 1, event)));

@@ -1,7 +1,8 @@
 import { u64ToHex } from '../base/u64.ts';
-import type { SpteLayout } from '../kvm/spte.ts';
+import { kernelWords } from '../kvm/spte-editions.ts';
 import type { Severity, VerdictCode } from '../resolve/verdict.ts';
 import type { AuditCount, AuditRegion, AuditResult, AuditVm } from './audit.ts';
+import { type EditionSet, editionsIn } from './editions.ts';
 import type { JoinRow } from './host-pages.ts';
 import { isPossible, patState } from './infer.ts';
 import { AUDIT_FINDINGS, type AuditFindingName } from './kinds.ts';
@@ -53,6 +54,7 @@ function printed(spte: { readonly hi: number; readonly lo: number }): string {
 function leafWords(leaf: Pick<AuditCount, 'memtype' | 'ipat' | 'patIndex'>): string {
   if (leaf.patIndex !== null)
     return leaf.patIndex === 0 ? 'PAT index 0' : `PAT index ${leaf.patIndex}`;
+  if (leaf.ipat === null) return 'a type that is not told';
   return `${leaf.memtype ?? 'a reserved type'}${leaf.ipat === true ? '+IPAT' : ''}`;
 }
 
@@ -130,9 +132,9 @@ function withHost(vm: AuditVm, paging: AuditResult['paging']): readonly AuditFin
 
 // ---- by themselves ----------------------------------------------------------------------------
 
-function impossible(vm: AuditVm, layouts: readonly SpteLayout[]): readonly AuditFinding[] {
+function impossible(vm: AuditVm, editions: EditionSet): readonly AuditFinding[] {
   return vm.counts
-    .filter((count) => !isPossible(count, layouts))
+    .filter((count) => !isPossible(count, editions))
     .map((count) => {
       const text = `${entries(count.installs)} at level ${count.level} with ${leafWords(count)}; the first maps gfn ${hex(count.firstGfn)}.`;
       const mark = printed(count.firstSpte);
@@ -242,18 +244,39 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
   }
   if (result.backwards !== null) {
     const { times, first } = result.backwards;
-    const text = `${plural(times, 'time')} by more than 10 ms.`;
+    const text = `${plural(times, 'time')}: on one CPU, or by more than 10 ms between several.`;
     found.push(finding('wrongClock', { count: times, at: first, text, agents: ['the trace'] }));
   }
-  if (result.votes.isMixed) {
-    const { pages, ept } = result.votes;
-    const later = (pages?.place ?? 0) > (ept?.place ?? 0) ? pages : ept;
-    const text = 'Types are read as those of EPT.';
-    found.push(finding('twoModes', { count: 1, at: later, text, agents: ['the trace'] }));
+  found.push(...twoHosts(result.votes));
+  for (const { text, at } of result.refuted) {
+    const agents = ['what was said'];
+    found.push(finding('wrongHost', { count: 1, at, text: `${sentence(text)}.`, agents }));
   }
-  const changed = result.vms.some((vm) => vm.state.changedLeaves > 0);
-  if (result.sptes === 0 && !changed) found.push(nothing(result));
+  if (result.sptes === 0) found.push(nothing(result));
   return found;
+}
+
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+function twoHosts({
+  isMixed,
+  pages,
+  ept,
+  evidence,
+}: AuditResult['votes']): readonly AuditFinding[] {
+  const agents = ['the trace'];
+  if (isMixed) {
+    const at = (pages?.place ?? 0) > (ept?.place ?? 0) ? pages : ept;
+    const text =
+      'Some are of EPT, some of page tables; where an entry does not tell, it has no type here.';
+    return [finding('twoHosts', { count: 1, at, text, agents })];
+  }
+  if (!evidence.isMixed) return [];
+  const kernels = kernelWords(editionsIn(evidence.set));
+  const text = `Their software bits are of several kernels out of ${kernels}.`;
+  return [finding('twoHosts', { count: 1, at: evidence.proofs.at(-1) ?? null, text, agents })];
 }
 
 const NAMES_SHOWN = 5;
@@ -292,21 +315,41 @@ function ofPrediction(prediction: Prediction): readonly AuditFinding[] {
   return found;
 }
 
-/** Installed under facts that no longer hold. */
+const SLOTS_SHOWN = 3;
+
+function slotWords(slots: readonly string[]): string {
+  const rest = slots.length - SLOTS_SHOWN;
+  if (rest <= 0) return slots.join(', ');
+  return `${slots.slice(0, SLOTS_SHOWN).join(', ')} and ${plural(rest, 'more memslot')}`;
+}
+
+function installedWords(group: readonly Standing[]): string {
+  const pages = new Map<string, number>();
+  for (const s of group) pages.set(s.installed, (pages.get(s.installed) ?? 0) + s.pages);
+  const types = [...pages].sort(([, n], [, m]) => m - n);
+  return types.map(([type, n]) => (types.length > 1 ? `${type} (${n})` : type)).join(', ');
+}
+
+/** Installed under facts that no longer hold: one finding for each VM, and for what its pages would be now. */
 function ofStanding(standing: readonly Standing[]): readonly AuditFinding[] {
-  return standing.map(({ slot, installed, expected, pages, first }) => {
+  const groups = new Map<string, Standing[]>();
+  for (const one of standing) {
+    const key = `${one.vm} ${one.expected.join(' ')}`;
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [oldest] = group.toSorted((a, b) => a.first.place - b.first.place);
+    if (oldest === undefined) return [];
+    const { vm, expected, first } = oldest;
+    const pages = group.reduce((sum, s) => sum + s.pages, 0);
+    const slots = [...new Set(group.map(({ slot }) => slot))];
     const text =
-      `${plural(pages, 'page')} of ${slot} still mapped ${installed}, the first of them gfn ${hex(first.gfn)}; ` +
-      `by the facts as they are at the end it would be ${expected.join(' or ')}.`;
+      `${plural(pages, 'page')} of ${slotWords(slots)} still mapped ${installedWords(group)}, the first of them gfn ` +
+      `${hex(first.gfn)}; by the facts as they are at the end it would be ${expected.join(' or ')}.`;
     const mark = `gfn ${first.gfn.toString(16)}`;
     const at = { place: first.place, time: first.time };
-    return finding('staleEntries', {
-      count: pages,
-      at,
-      mark,
-      text,
-      agents: ['guest CPU', 'device'],
-    });
+    const agents = ['guest CPU', 'device'];
+    return [finding('staleEntries', { vm, count: pages, at, mark, text, agents })];
   });
 }
 
@@ -320,9 +363,12 @@ export function auditFindings(
 ): readonly AuditFinding[] {
   const ofVms = result.vms.flatMap((vm) => [
     ...withHost(vm, result.paging),
-    ...(result.votes.isMixed ? [] : impossible(vm, result.votes.possible)),
+    ...(result.votes.isMixed ? [] : impossible(vm, result.votes.evidence.set)),
     // Of several VMs that are taken for one nothing can be said by what differs.
-    ...(result.told === 'one' && result.least > 1 ? [] : stale(vm)),
+    // Where the facts say which entries are stale they know better.
+    ...((result.told === 'one' && result.least > 1) || standing.some((s) => s.vm === vm.id)
+      ? []
+      : stale(vm)),
     ...emulated(vm),
     ...contradicted(vm),
     ...patOf(vm),

@@ -9,7 +9,7 @@ import { VmState } from './vm.ts';
  */
 export type ToldBy = 'given' | 'tgid' | 'names' | 'one';
 
-/** Null: no number is known, for one VM is assumed. */
+/** Null: no number is known, for one VM is assumed, or these are threads of no VM that is known. */
 export type VmId = number | null;
 
 /**
@@ -85,6 +85,8 @@ export class VmSorter {
   /** Null: no event was looked at yet. */
   #byNames: ReadonlyMap<number, number> | null = null;
   #hasTgid = false;
+  /** A thread is one of those whose VM was given. */
+  #hasOwned = false;
   /** Changes by threads that belong to no VM that is known, and it cannot be told of which they are. */
   ambiguous = 0;
   /** Of the last event whose VM is known: most come in runs of one thread. */
@@ -99,7 +101,7 @@ export class VmSorter {
   }
 
   get told(): ToldBy {
-    if (this.#owners !== null) return 'given';
+    if (this.#hasOwned) return 'given';
     if (this.#hasTgid) return 'tgid';
     return this.#owned.size > 0 ? 'names' : 'one';
   }
@@ -126,8 +128,8 @@ export class VmSorter {
     if (tgid >= 0) this.#hasTgid = true;
     const id = this.#idOf(tid, tgid);
     const known = this.vms.get(id);
-    if (known === undefined && id !== null && !this.#isOwn(batch, i))
-      return this.#elsewhere(batch, i);
+    const isApart = id !== null || this.#owners !== null || this.#owned.size > 0;
+    if (known === undefined && isApart && !this.#isOwn(batch, i)) return this.#elsewhere(batch, i);
     this.#lastTid = tid;
     this.#lastTgid = tgid;
     this.#lastVm = known ?? this.#add(id);
@@ -140,11 +142,14 @@ export class VmSorter {
   }
 
   #idOf(tid: number, tgid: number): VmId {
-    if (this.#owners !== null)
-      return this.#owners.get(tgid) ?? this.#owners.get(tid) ?? (tgid >= 0 ? tgid : -1);
+    const owner = this.#owners?.get(tgid) ?? this.#owners?.get(tid);
+    if (owner !== undefined) {
+      this.#hasOwned = true;
+      return owner;
+    }
     if (tgid >= 0) return tgid;
     const owned = this.#owned;
-    return owned.size === 0 ? null : (owned.get(tid) ?? -1);
+    return owned.size === 0 ? null : (owned.get(tid) ?? null);
   }
 
   /** The event makes a VM known. */

@@ -350,6 +350,21 @@ describe('what is no event', () => {
     expect(rows.length).toBe(events);
   });
 
+  test.each([true, false])('letters that contradict the bits, fast %s', (fast) => {
+    const line = LINES.find((l) => /^ +wcvm-30396 .*kvm_mmu_set_spte/.test(l)) ?? '';
+    const kinds: number[] = [];
+    const scanner = new TextScanner({
+      fast,
+      emit: ({ kind, count }) => kinds.push(...kind.subarray(0, count)),
+    });
+    const damaged = line.replace('(rwxu)', '(r-xu)');
+    expect(damaged).not.toBe(line);
+    scanner.push(new TextEncoder().encode(`${line}\n${line}\n${damaged}\n${line}\n`));
+    scanner.end();
+    expect(kinds).toEqual([KIND.set, KIND.set, KIND.unreadable, KIND.set]);
+    expect(scanner.tally.problems.count('unreadable')).toBe(1);
+  });
+
   test('a line longer than any', () => {
     const { tally } = scanText(`\n${'x'.repeat(LINE_MAX + 1)}\n`);
     expect(tally.problems.first).toMatchObject([{ kind: 'long', line: 2, offset: 1 }]);

@@ -1,4 +1,4 @@
-import type { HostPages, PageKind } from '../../audit/host-pages.ts';
+import { type HostPages, isVga, type PageKind, VGA } from '../../audit/host-pages.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { type U64, u64FromHex } from '../../base/u64.ts';
 import { reduce } from '../../doctor/capture/mask.ts';
@@ -25,9 +25,6 @@ export interface HostSide {
 const DIGITS = 16;
 const ENTRY = 8;
 const PAGE = 4096;
-/** A0000-BFFFF, which the kernel counts as reserved memory and does not track. */
-const VGA_FIRST = 0xa0;
-const VGA_END = 0xc0;
 
 function entryOf(hex: string): U64 | null {
   return u64FromHex((hex.match(/../g) ?? []).reverse().join(''));
@@ -61,12 +58,12 @@ function pagesOf(
   flags: ReadonlyMap<number, U64>,
   kernel: KernelVersion,
 ): HostPages {
-  const kindOf = (pfn: number): PageKind | null => {
-    if (pfn >= VGA_FIRST && pfn < VGA_END) return { kind: 'device', memtype: null };
+  const kindOf: HostPages['kindOf'] = (pfn, slot = null) => {
+    if (isVga(pfn)) return VGA;
     const entry = flags.get(pfn);
-    if (entry === undefined) return null;
+    if (entry === undefined) return slot;
     const { noPage, memtype, reserved, zeroPage } = decodePageFlags(entry, kernel);
-    if (noPage) return pageless(pfn, facts);
+    if (noPage) return pageless(pfn, facts) ?? slot;
     return { kind: reserved && !zeroPage ? 'reserved' : 'ram', memtype };
   };
   const alike = (pfn: number, pages: number): boolean | null => {

@@ -4,6 +4,7 @@ import { inferences } from '../../audit/infer.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { Predictor } from '../../audit/predict.ts';
 import type { PredictFacts } from '../../audit/predict-facts.ts';
+import { inForce, isComparable, type Said, saidByFacts } from '../../audit/said.ts';
 import { InputError, refuse } from '../../base/diagnostic.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosis/exit-code.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
@@ -39,6 +40,18 @@ interface Beside {
   readonly facts: PredictFacts | null;
 }
 
+/** What is said of the host, the first word first. */
+function saidOf({ paging, kernel }: AuditFlags, { host, facts }: Beside): readonly Said[] {
+  const version = kernel === undefined ? null : parseKernelVersion(kernel);
+  return [
+    { by: 'options', paging: paging ?? null, kernel: version },
+    ...(facts === null ? [] : [saidByFacts(facts)]),
+    ...(host === null
+      ? []
+      : [{ by: 'capture', paging: host.paging, kernel: host.kernel } as const]),
+  ];
+}
+
 /** Hands on the events of a trace. `soFar` is what has been made of those. */
 export type TraceReader = (
   file: string,
@@ -55,14 +68,9 @@ async function auditOf(
   read: TraceReader,
 ): Promise<AuditReport> {
   const names: ThreadNames = new Map();
-  const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
-  const options = {
-    paging: flags.paging ?? host?.paging ?? null,
-    kernel: kernel ?? facts?.kernel ?? host?.kernel ?? null,
-    owners: host?.owners,
-    names,
-  };
-  const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
+  const said = saidOf(flags, { host, facts });
+  const options = { ...inForce(said), owners: host?.owners, names };
+  const audit = new Audit({ ...options, host: host?.pages ?? null, facts, said });
   const predictor = facts === null ? null : new Predictor(facts);
   const drawn = rendering.begin(file, options);
   const take = (batch: EventBatch): void => {
@@ -73,8 +81,9 @@ async function auditOf(
   const trace = await read(file, take, () => audit.result(), names);
   try {
     const result = audit.result();
-    const prediction = predictor?.result() ?? null;
-    const found = auditFindings(result, prediction, predictor?.standing(result.vms) ?? []);
+    const told = isComparable(result) ? predictor : null;
+    const prediction = told?.result() ?? null;
+    const found = auditFindings(result, prediction, told?.standing(result.vms) ?? []);
     const findings = shown(found, trace);
     return { source: trace.source, result, findings, inferences: inferences(result), prediction };
   } finally {

@@ -98,13 +98,14 @@ export function momentWords({ place, time }: Moment, unit: TraceSource['unit']):
   return time === null ? where : `${where}, ${time.toFixed(6)} s`;
 }
 
-/** "WB+IPAT", "UC", "PAT index 0". */
+/** "WB+IPAT", "UC", "PAT index 0"; "not told" where it may be of EPT or of a page table. */
 export function leafName(leaf: {
   readonly memtype: string | null;
   readonly ipat: boolean | null;
   readonly patIndex: number | null;
 }): string {
   if (leaf.patIndex !== null) return `PAT index ${leaf.patIndex}`;
+  if (leaf.ipat === null) return 'not told';
   return `${leaf.memtype ?? 'reserved'}${leaf.ipat === true ? '+IPAT' : ''}`;
 }
 

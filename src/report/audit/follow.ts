@@ -2,6 +2,7 @@ import type { AuditCount, AuditResult, AuditVm } from '../../audit/audit.ts';
 import type { AuditFinding } from '../../audit/findings.ts';
 import { auditFindings } from '../../audit/findings.ts';
 import { patState } from '../../audit/infer.ts';
+import { leafName } from './document.ts';
 
 /** A number of a recording that goes on, or a word. */
 export interface FollowRow {
@@ -15,9 +16,8 @@ export interface FollowRow {
 const SIZES = ['', '4 KiB', '2 MiB', '1 GiB', '512 GiB'];
 const PAGING = { ept: 'EPT', npt: 'NPT', shadow: 'shadow paging', pages: 'NPT or shadow paging' };
 
-function leafName({ memtype, ipat, patIndex, level }: AuditCount): string {
-  const type = patIndex === null ? (memtype ?? 'reserved type') : `PAT index ${patIndex}`;
-  return `${type}${ipat === true ? '+IPAT' : ''}, ${SIZES[level] ?? `level ${level}`}`;
+function countName(count: AuditCount): string {
+  return `${leafName(count)}, ${SIZES[count.level] ?? `level ${count.level}`}`;
 }
 
 function heard(vm: AuditVm): readonly (readonly [string, number | string])[] {
@@ -33,7 +33,7 @@ function rowsOfVm(vm: AuditVm): readonly FollowRow[] {
   const of = vm.id === null ? 'VM ?' : `VM ${vm.id}`;
   const { removals, zapAll, mmioMarked } = vm.state;
   const rows: readonly (readonly [string, number | string])[] = [
-    ...vm.counts.map((count) => [leafName(count), count.installs] as const),
+    ...vm.counts.map((count) => [countName(count), count.installs] as const),
     ...heard(vm),
     ['regions', vm.regions.length],
     ['emulated MMIO', mmioMarked],

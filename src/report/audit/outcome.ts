@@ -11,6 +11,7 @@ const OF_THE_TRACE: ReadonlySet<string> = new Set([
   'MT714',
   'MT715',
   'MT716',
+  'MT717',
 ]);
 
 /** The finding is of a VM; others are of the trace, and leave open what it does not show. */

@@ -151,12 +151,13 @@ function hostLines({ join }: AuditVm, width: number): readonly string[] {
 /** One VM: what was installed, what the host has there, what is mapped at the end, what its guest wrote. */
 export function vmLines(
   vm: AuditVm,
-  { told, least }: Pick<AuditResult, 'told' | 'least'>,
+  { told, least, vms }: Pick<AuditResult, 'told' | 'least' | 'vms'>,
   unit: TraceSource['unit'],
   width: number,
 ): readonly string[] {
   const { id, events, sptes, threads } = vm;
-  const name = id === null || id < 0 ? 'One VM' : `VM ${id}`;
+  const unknown = vms.length > 1 ? 'Threads of no VM that is known' : 'One VM';
+  const name = id === null ? unknown : `VM ${id}`;
   const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${told === 'one' && least > 1 ? `; ${mixedVms(least)}` : TOLD[told]}`;
   return [
     ...labelled('', title, width),

@@ -105,9 +105,11 @@ export const SET = `
   ${must(get('e'), ' spte ')}
   ${hex('e', 6, 'f')}
   (local.set $value ${VALUE})
-  ;; " (rwxu) "
+  ;; " (rwxu) ", where w is bit 1
   ${unless(`(i64.eq (i64.and (i64.load ${get('f')}) (i64.const ${0xffff00000000ffffn})) (i64.const ${0x2029000000002820n}))`)}
   ${unless(`(call $noColon (i32.load ${plus('f', 2)}))`)}
+  ${unless(`(i32.eq (i32.load8_u ${plus('f', 3)}) (select (i32.const 119) (i32.const 45)
+    (i32.wrap_i64 (i64.and ${get('value')} (i64.const 2)))))`)}
   ${level('f', 8)}
   (local.set $f ${plus('f', 15)})
   ${endsOrGoesOn('f', must(get('f'), ' at '), hex('f', 4, 'e'), `(local.set $f ${get('e')})`)}
