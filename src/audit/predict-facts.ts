@@ -19,7 +19,7 @@ import {
   refuseTwice,
   spotOf,
   wordOf,
-} from './facts-tree.ts';
+} from '../resolve/facts-tree.ts';
 import { type FrameRange, type HostPages, hostOfRanges } from './host-pages.ts';
 
 /** What is known of one page, one VM or one host, by the names of the facts. */

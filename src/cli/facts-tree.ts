@@ -1,5 +1,5 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import type { FactsNode } from '../audit/facts-tree.ts';
+import type { FactsNode } from '../resolve/facts-tree.ts';
 import { InputError, type Place } from '../base/diagnostic.ts';
 
 interface Reader {
