@@ -13,6 +13,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   base: [],
   cite: ['base'],
   x86: ['base', 'cite'],
+  machine: ['base', 'cite', 'x86'],
   facts: ['base', 'cite', 'x86'],
   linux: ['base', 'cite', 'x86'],
   peers: ['base', 'cite', 'x86', 'linux'],

@@ -1,0 +1,111 @@
+import type { MachineConfig, PageType } from './config.ts';
+
+/** One step that a state allows. */
+export interface Step {
+  /** Id of the rule, in the register of rules. */
+  readonly rule: string;
+  /** The agent whose instruction or hardware it is. */
+  readonly agent: string;
+  /** What happens, with the values that it happens to: `x=1 goes to the cache`. */
+  readonly text: string;
+  /** Citations of the rule. */
+  readonly sources: readonly string[];
+  /** Index of the instruction that it executes; null for what hardware does by itself. */
+  readonly instruction: number | null;
+}
+
+/** A line in a cache: one value a cell. */
+export interface CachedLine {
+  readonly state: 'clean' | 'modified';
+  readonly values: readonly number[];
+}
+
+export interface CoreState {
+  readonly pc: number;
+  readonly done: boolean;
+  readonly registers: Readonly<Record<string, number>>;
+  /** Oldest first, as the instruction is written: `x=1`, `sfence`, `clflush x`. */
+  readonly storeBuffer: readonly string[];
+  /** Per line what waits in its write-combining buffer; null for a cell without a store. */
+  readonly combining: Readonly<Record<string, readonly (number | null)[]>>;
+  readonly pendingFlushes: Readonly<Record<string, readonly ('clflushopt' | 'clwb')[]>>;
+  readonly streaming: Readonly<Record<string, readonly number[]>>;
+  readonly cache: Readonly<Record<string, CachedLine>>;
+  /** Per view what the TLB holds; `absent`: nothing, the next access walks the page tables. */
+  readonly tlb: Readonly<Record<string, PageType>>;
+  readonly cacheDisable: boolean;
+}
+
+export interface DeviceState {
+  readonly pc: number;
+  readonly done: boolean;
+  readonly registers: Readonly<Record<string, number>>;
+  /** Per line its own cached cells; null where it has none. */
+  readonly cache: Readonly<Record<string, readonly ({ value: number; dirty: boolean } | null)[]>>;
+}
+
+/** A state as an object. Records have the order of the configuration; what is empty is not in them. */
+export interface StateView {
+  readonly memory: Readonly<Record<string, readonly number[]>>;
+  /** The modified copy where there is one, else memory. */
+  readonly coherent: Readonly<Record<string, readonly number[]>>;
+  readonly cores: Readonly<Record<string, CoreState>>;
+  readonly devices: Readonly<Record<string, DeviceState>>;
+  readonly flags: Readonly<Record<string, number>>;
+  /** Per view (`name`, or `core.name` of a core's own) what the page tables say. */
+  readonly pageTable: Readonly<Record<string, PageType>>;
+}
+
+/** An access that waits for a page-table entry. */
+export interface Fault {
+  readonly agent: string;
+  readonly view: string;
+  readonly access: 'load' | 'store';
+  readonly instruction: number;
+}
+
+/**
+ * States are `words` 32-bit words somewhere in an Int32Array (`state`, from index `at`). Bit 31 of the first word is
+ * always 0: a table of states can mark its slots with it.
+ */
+export interface Machine {
+  readonly config: MachineConfig;
+  /** How `successors` is computed: generated code, or the interpreter where code cannot be generated. */
+  readonly engine: 'generated' | 'interpreted';
+  readonly words: number;
+  /** No state has more next states than this: `out` needs room for as many. */
+  readonly maxSuccessors: number;
+  readonly initial: Int32Array;
+  /** Writes the next states to `out`, one after the other from 0, in the order of the rules. Their number. */
+  readonly successors: (state: Int32Array, at: number, out: Int32Array) => number;
+  /** What leads to the i-th of them. @throws InternalError when there are not so many. */
+  readonly stepAt: (state: Int32Array, at: number, i: number) => Step;
+  readonly read: (state: Int32Array, at: number) => StateView;
+  /** Programs done; store buffers, write-combining buffers and pending flushes empty. */
+  readonly isFinal: (state: Int32Array, at: number) => boolean;
+  /** Registers of each agent, in the order of the configuration. */
+  readonly outcome: (
+    state: Int32Array,
+    at: number,
+  ) => Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Accesses that wait because neither TLB nor page tables have their view: somebody has to `poke`. */
+  readonly faults: (state: Int32Array, at: number) => readonly Fault[];
+  /**
+   * Writes a page-table entry in place, as a hypervisor does; TLBs keep what they hold.
+   * @param view `name`, or `core.name` of a core's own
+   * @throws InputError when there is no such view or it cannot become this
+   */
+  readonly poke: (state: Int32Array, at: number, view: string, type: PageType) => void;
+  /** Empties the TLB of a core, or its entry for one view. Draining its buffers is the caller's affair. */
+  readonly flushTlb: (state: Int32Array, at: number, core: string, view?: string) => void;
+  /** Whether a core has nothing in store buffer, write-combining buffers and pending flushes. */
+  readonly isDrained: (state: Int32Array, at: number, core: string) => boolean;
+  /** Writes into memory in place, as somebody outside of the machine does: no cache is looked into. */
+  readonly pokeMemory: (
+    state: Int32Array,
+    at: number,
+    line: string,
+    cell: number,
+    value: number,
+  ) => void;
+}
