@@ -10,6 +10,7 @@ import type {
 import type { Switches } from '../machine/switches.ts';
 import type { AccessType } from '../machine/types.ts';
 import type { Vendor } from '../x86/types.ts';
+import type { StageEvent } from './happening.ts';
 import type { Instruction, StageInstruction } from './instruction.ts';
 import type { AgentName, Line, Part, Program } from './scenario.ts';
 
@@ -22,6 +23,7 @@ export type Region = 'blob' | 'ram';
 export interface StageAccess {
   readonly type: AccessType;
   readonly faulted: boolean;
+  readonly events: readonly StageEvent[];
 }
 
 /** The stage behind a program: what its accesses are when it comes to them, and what its other acts do. */
@@ -32,7 +34,8 @@ export interface Backdrop {
   readonly snoop: boolean;
   /** An access now. */
   readonly access: (accessor: Accessor, region: Region, write: boolean) => StageAccess;
-  readonly act: (act: StageInstruction) => void;
+  /** Carries out an act of the VMM or of the guest. */
+  readonly act: (act: StageInstruction) => readonly StageEvent[];
 }
 
 /** What an instruction of the machine was made of. */
@@ -40,6 +43,8 @@ export interface Origin {
   /** Null: a VM exit, with which an act of the VMM or a fault begins. */
   readonly instruction: Instruction | null;
   readonly by: 'guest' | 'vmm' | 'host' | 'gpu';
+  /** What happened on the stage meanwhile. */
+  readonly events: readonly StageEvent[];
   /** Of an access by a CPU. */
   readonly type: AccessType | null;
 }
@@ -152,6 +157,8 @@ interface CompiledPart {
   readonly origins: readonly Origin[];
 }
 
+const EXIT = { instruction: null, type: null, events: [] } as const;
+
 function corePart(
   part: Part,
   backdrop: Backdrop,
@@ -167,28 +174,22 @@ function corePart(
   let inGuest = part.agent === 'guest';
   for (const i of part.instructions) {
     const by = part.agent === 'host' ? 'host' : i.vmm ? 'vmm' : 'guest';
-    const leaves = inGuest && (i.vmm || isStage(i));
-    if (leaves) emit({ op: 'vmexit' }, { instruction: isStage(i) ? i : null, by, type: null });
-    inGuest = by === 'guest';
     if (isStage(i)) {
       // The vCPU is stopped while KVM acts: what it had on the way has arrived.
-      if (!leaves) emit({ op: 'vmexit' }, { instruction: i, by, type: null });
-      backdrop.act(i);
-      inGuest = part.agent === 'guest';
+      emit({ op: 'vmexit' }, { instruction: i, by, type: null, events: backdrop.act(i) });
       continue;
     }
+    if (inGuest && i.vmm) emit({ op: 'vmexit' }, { ...EXIT, by });
+    inGuest = by === 'guest';
     const plain = plainOf(i);
-    if (plain !== null) {
-      emit(plain, { instruction: i, by, type: null });
-      continue;
-    }
+    if (plain !== null) emit(plain, { instruction: i, by, type: null, events: [] });
     if (!('byte' in i)) continue;
     const { region } = must(bytes.get(i.byte), `no byte ${i.byte}`);
     const accessor = by === 'guest' ? 'guest' : 'vmm';
-    const { type, faulted } = backdrop.access(accessor, region, IS_WRITE.has(i.op));
-    if (faulted) emit({ op: 'vmexit' }, { instruction: null, by, type: null });
+    const { type, faulted, events } = backdrop.access(accessor, region, IS_WRITE.has(i.op));
+    if (faulted) emit({ op: 'vmexit' }, { ...EXIT, by, events });
     const view = views.of(by, i.byte, type);
-    emit(must(accessOf(i, view), 'an access'), { instruction: i, by, type });
+    emit(must(accessOf(i, view), 'an access'), { instruction: i, by, type, events: [] });
   }
   return { agent: { core: MACHINE_AGENT[part.agent], program }, origins };
 }
@@ -199,7 +200,7 @@ function devicePart(part: Part, backdrop: Backdrop, bytes: ReadonlyMap<string, B
   for (const i of part.instructions) {
     const emit = (made: DeviceInstruction): void => {
       program.push(made);
-      origins.push({ instruction: i, by: 'gpu', type: null });
+      origins.push({ instruction: i, by: 'gpu', type: null, events: [] });
     };
     const flag = (op: 'send' | 'await', name: string): Control => ({
       op,

@@ -1,0 +1,134 @@
+import { effectiveOf } from '../../scenario/stage/effective.ts';
+import type { Resolution } from '../../resolve/resolution.ts';
+import type { MachineEvent, StageEvent } from '../../scenario/happening.ts';
+import type { Run } from '../../scenario/run.ts';
+import type { Scenario } from '../../scenario/scenario.ts';
+import { fitted, labelled, table, wrap } from '../wrap.ts';
+import {
+  COST_HEAD,
+  castOf,
+  copiesWords,
+  costRows,
+  readWords,
+  resultWords,
+  searchWords,
+  sightings,
+  violationWords,
+} from './words.ts';
+
+const WIDTH = 80;
+
+function heading(run: Run, { title }: Scenario): readonly string[] {
+  const { program, question } = run;
+  const name = [program.title, program.about].filter((t) => t !== '').join(': ');
+  const facts = ['cpu', 'paging', 'vmm', 'backing', 'device'] as const;
+  const said = facts.flatMap((key) => question.facts[key]?.map(String) ?? []);
+  const subject = [...question.rules.values()].map((r) => question.subject(r))[0] ?? '';
+  return [
+    ...wrap(title, WIDTH),
+    ...labelled(`${program.name}  `, name, WIDTH),
+    ...labelled('on  ', [subject, ...said].join(', '), WIDTH),
+    '',
+    ...labelled(`${resultWords(run)}  `, searchWords(run), WIDTH),
+    ...run.violations.flatMap((v) => labelled('  ', violationWords(v), WIDTH)),
+  ];
+}
+
+function stageLines(event: StageEvent, mark: string): readonly string[] {
+  return labelled(`${mark.padStart(3)} ${event.who.padEnd(6)}`, event.what, WIDTH);
+}
+
+function stage(run: Run): readonly string[] {
+  const before = run.events.filter((e) => e.kind === 'stage' && e.step !== null);
+  const lines = before.flatMap((e) =>
+    e.kind === 'stage' ? stageLines(e, `${e.step ?? ''}`) : [],
+  );
+  return ['', 'THE STAGE (number of the step)', ...lines];
+}
+
+const WHAT_WIDTH = 26;
+const READ_WIDTH = 18;
+
+function machineLines(event: MachineEvent, n: number, named: boolean): readonly string[] {
+  const type = event.type === null ? '' : effectiveOf(event.type);
+  const what = event.what.length > WHAT_WIDTH && event.byte === null;
+  const lead = `${String(n).padStart(3)} ${event.who.padEnd(6)}`;
+  const copies = copiesWords(event, named);
+  if (what) return labelled(lead, `${event.what}${copies === '' ? '' : `: ${copies}`}`, WIDTH);
+  const cells = [event.what.padEnd(WHAT_WIDTH), type.padEnd(3), readWords(event).padEnd(READ_WIDTH)];
+  return labelled(lead + [...cells, ''].join(' '), copies, WIDTH).map((l) => l.trimEnd());
+}
+
+function program(run: Run): readonly string[] {
+  const lines = run.program.memory.blob.length + run.program.memory.ram.length;
+  const shown = run.events.filter((e) => e.kind === 'machine' || e.step === null);
+  if (shown.length === 0) return [];
+  const which =
+    run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
+  const which2 = run.violations.some((v) => v.kind === 'never') ? `${which} that violates` : which;
+  const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} ${'type'.padEnd(3)} ${'read'.padEnd(READ_WIDTH - 1)} copies afterwards`;
+  return [
+    '',
+    `THE RUN (${which2})`,
+    head,
+    ...shown.flatMap((e, i) =>
+      e.kind === 'machine' ? machineLines(e, i + 1, lines > 1) : stageLines(e, String(i + 1)),
+    ),
+  ];
+}
+
+function seen(run: Run): readonly string[] {
+  const all = sightings(run);
+  if (all.length === 0) return [];
+  const who = run.program.parts.some((p) => p.agent === 'gpu') ? 'THE GPU' : 'THE CPUS';
+  return ['', `WHAT ${who} SAW`, ...all.flatMap((s) => labelled('  ', s, WIDTH))];
+}
+
+function verdict(resolution: Resolution): readonly string[] {
+  const types = resolution.types.join(' or ');
+  const findings = resolution.verdicts.filter((v) => v.severity !== 'info');
+  const words = findings.map(
+    (v) => `${v.severity} ${v.code}${v.certain ? '' : ' (perhaps)'}: ${v.title}`,
+  );
+  return [
+    '',
+    `VERDICT of memtype explain on these facts: ${types}`,
+    ...(words.length === 0 ? ['  nothing wrong'] : words.flatMap((w) => labelled('  ', w, WIDTH))),
+  ];
+}
+
+function costs(run: Run): readonly string[] {
+  if (run.types.length === 0) return [];
+  return [
+    '',
+    'COST of the guest\'s accesses (measured on RAM: memtype rule x86/cost)',
+    ...table([[...COST_HEAD], ...costRows(run.types)]).map((l) => `  ${l}`),
+  ];
+}
+
+function legend(run: Run): readonly string[] {
+  const cast = castOf(run.events).map(([who, what]) => `${who} ${what}`);
+  return [
+    '',
+    'LEGEND',
+    ...cast.flatMap((c) => fitted(`  ${c}`, WIDTH, '    ')),
+    ...wrap(
+      'Copies: what memory, caches and write-combining buffers hold of the line, a digit a byte; * has to be written back.',
+      WIDTH - 2,
+    ).map((l) => `  ${l}`),
+  ];
+}
+
+/** A run as text, 80 columns. @param resolution what the resolver says of the same facts; null: it could not */
+export function runText(run: Run, scenario: Scenario, resolution: Resolution | null): string {
+  return [
+    ...heading(run, scenario),
+    ...stage(run),
+    ...program(run),
+    ...seen(run),
+    ...(resolution === null ? [] : verdict(resolution)),
+    ...costs(run),
+    ...legend(run),
+    '',
+  ].join('\n');
+}
