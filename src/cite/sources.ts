@@ -2,6 +2,7 @@ import { citation } from './source.ts';
 import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
 import { MANUALS } from './sources/manuals.ts';
+import { MMU_SOURCES } from './sources/mmu.ts';
 import { PLATFORM_SOURCES } from './sources/platform.ts';
 import { SPTE_SOURCES } from './sources/spte.ts';
 import { VMM_SOURCES } from './sources/vmm.ts';
@@ -11,6 +12,7 @@ export const SOURCES = {
   ...MANUALS,
   ...LINUX_SOURCES,
   ...KVM_SOURCES,
+  ...MMU_SOURCES,
   ...PLATFORM_SOURCES,
   ...SPTE_SOURCES,
   ...VMM_SOURCES,

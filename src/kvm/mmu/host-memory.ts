@@ -1,0 +1,284 @@
+import { assert } from '../../base/assert.ts';
+import type { U64 } from '../../base/u64.ts';
+import type { MtrrType, PatType } from '../../x86/types.ts';
+
+export const PAGE_SIZE = 4096;
+
+/** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB; PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G. */
+export type MapLevel = 1 | 2 | 3;
+
+/** 4K pages in a page of that level, also of the tables above: 4 and 5. */
+export function pagesOf(level: number): number {
+  return 512 ** (level - 1);
+}
+
+/** What the host knows of page frames: all that kvm_is_mmio_pfn() of any version asks, and some more. */
+export interface FrameFacts {
+  /** There is a struct page. */
+  readonly pfnValid: boolean;
+  readonly reserved: boolean;
+  readonly zeroPage: boolean;
+  /** Tails of a compound page; whether its head is reserved is `reserved`. */
+  readonly tail: boolean;
+  /** The struct page has a reference count of its own: not so for the tails of a high-order allocation. */
+  readonly refcounted: boolean;
+  /** lookup_memtype(): what the tracker says. */
+  readonly memtype: PatType;
+  readonly hostMtrr: MtrrType;
+  /** The raw e820 has RAM in the page. */
+  readonly e820Ram: boolean;
+}
+
+export const RAM_FRAME: FrameFacts = {
+  pfnValid: true,
+  reserved: false,
+  zeroPage: false,
+  tail: false,
+  refcounted: true,
+  memtype: 'WB',
+  hostMtrr: 'WB',
+  e820Ram: true,
+};
+
+/** Page frames `pfn` up to `end` (exclusive) that are alike. */
+export interface FrameRange {
+  readonly pfn: number;
+  readonly end: number;
+  readonly facts: FrameFacts;
+}
+
+/** What a first write to a page does that the page tables of the VMM do not let through. */
+export type WriteFault =
+  /** The mapping allows no writes. */
+  | 'refused'
+  /** A private page is copied to a new frame: the zero page, or one that is shared. */
+  | 'copy'
+  /** The same frame becomes writable: dirty tracking of a file system, pfn_mkwrite of a driver. */
+  | 'make-writable';
+
+/** A stretch of the VMM's address space that is mapped alike. */
+export interface HostMapping {
+  readonly hva: number;
+  /** Exclusive. */
+  readonly end: number;
+  /** Frame of the first page; the others follow it, but for `sameFrame`. */
+  readonly pfn: number;
+  /** All pages are this one frame: the zero page. */
+  readonly sameFrame: boolean;
+  /** Largest page that the page tables use, where address and frame are aligned to it. */
+  readonly level: MapLevel;
+  /** The page-table entries allow writes now. */
+  readonly writable: boolean;
+  readonly onWrite: WriteFault;
+  /** VM_PFNMAP or VM_IO: get_user_pages() keeps its hands off. */
+  readonly pfnmap: boolean;
+  /** Memory of this VMA may be in huge pages; see HostMemory.split(). */
+  readonly hugeVma: boolean;
+  /** The type in the page tables of the VMM. */
+  readonly vmmType: PatType;
+  /** The frames are poisoned: a machine check hit them. */
+  readonly poisoned: boolean;
+}
+
+/** What the MMU notifier tells: [start, end) of the address space is about to change. */
+export type Notify = (start: number, end: number) => void;
+
+/** Where `hva` falls in a list sorted by start: its index, or the complement of the place to insert at. */
+function indexOf<T>(
+  list: readonly T[],
+  at: number,
+  start: (t: T) => number,
+  end: (t: T) => number,
+) {
+  let low = 0;
+  let high = list.length - 1;
+  while (low <= high) {
+    const middle = (low + high) >>> 1;
+    const item = list[middle] as T;
+    if (at < start(item)) high = middle - 1;
+    else if (at >= end(item)) low = middle + 1;
+    else return middle;
+  }
+  return ~low;
+}
+
+const mappingAt = (list: readonly HostMapping[], hva: number) =>
+  indexOf(
+    list,
+    hva,
+    (m) => m.hva,
+    (m) => m.end,
+  );
+
+/** The later part of a mapping, from `hva` on. */
+function tailFrom(m: HostMapping, hva: number): HostMapping {
+  return { ...m, hva, pfn: m.sameFrame ? m.pfn : m.pfn + (hva - m.hva) / PAGE_SIZE };
+}
+
+/**
+ * The host as KVM asks it: the address space of the VMM with its page tables, the page frames behind it and
+ * what is in them. Addresses are user addresses, below 2^47; frames are numbers of 4K pages.
+ */
+export class HostMemory {
+  #mappings: HostMapping[] = [];
+  #frames: FrameRange[] = [];
+  readonly #content = new Map<number, Uint32Array>();
+  readonly #notify: Notify[] = [];
+  #fresh: number;
+
+  /** @param fresh frames from this one on are given to pages that are copied */
+  constructor(fresh: number = 0x4_0000) {
+    this.#fresh = fresh;
+  }
+
+  /** Registers an MMU notifier. */
+  onInvalidate(notify: Notify): void {
+    this.#notify.push(notify);
+  }
+
+  /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */
+  frames(range: FrameRange): void {
+    const at = indexOf(
+      this.#frames,
+      range.pfn,
+      (f) => f.pfn,
+      (f) => f.end,
+    );
+    const next = this.#frames[~at];
+    assert(at < 0 && (next === undefined || next.pfn >= range.end), 'frames overlap');
+    this.#frames.splice(~at, 0, range);
+  }
+
+  /** set_memory_*() and the like: changes what frames are. It tells no MMU notifier. */
+  retype(pfn: number, end: number, change: Partial<FrameFacts>): void {
+    const kept = this.#frames.flatMap((f) => [
+      ...(f.pfn < pfn ? [{ ...f, end: Math.min(f.end, pfn) }] : []),
+      ...(f.end > end ? [{ ...f, pfn: Math.max(f.pfn, end) }] : []),
+    ]);
+    const inside = this.#frames.filter((f) => f.pfn < end && f.end > pfn);
+    let at = pfn;
+    const changed: FrameRange[] = [];
+    for (const f of inside) {
+      const start = Math.max(f.pfn, pfn);
+      if (at < start) changed.push({ pfn: at, end: start, facts: { ...RAM_FRAME, ...change } });
+      at = Math.min(f.end, end);
+      changed.push({ pfn: start, end: at, facts: { ...f.facts, ...change } });
+    }
+    if (at < end) changed.push({ pfn: at, end, facts: { ...RAM_FRAME, ...change } });
+    this.#frames = [...kept.filter((f) => f.pfn < f.end), ...changed].sort((a, b) => a.pfn - b.pfn);
+  }
+
+  factsOf(pfn: number): FrameFacts {
+    const at = indexOf(
+      this.#frames,
+      pfn,
+      (f) => f.pfn,
+      (f) => f.end,
+    );
+    return this.#frames[at]?.facts ?? RAM_FRAME;
+  }
+
+  /** The mapping of an address; null: none, an access is -EFAULT. */
+  mappingOf(hva: number): HostMapping | null {
+    return this.#mappings[mappingAt(this.#mappings, hva)] ?? null;
+  }
+
+  /** Frame of an address in its mapping. */
+  frameIn(m: HostMapping, hva: number): number {
+    return m.sameFrame ? m.pfn : m.pfn + Math.floor((hva - m.hva) / PAGE_SIZE);
+  }
+
+  /** The size of the page that maps an address: host_pfn_mapping_level(). */
+  levelIn(m: HostMapping, hva: number): MapLevel {
+    for (let level = m.level; level > 1; level -= 1) {
+      const size = pagesOf(level) * PAGE_SIZE;
+      const start = hva - (hva % size);
+      const inside = start >= m.hva && start + size <= m.end;
+      if (inside && this.frameIn(m, start) % pagesOf(level) === 0) return level;
+    }
+    return 1;
+  }
+
+  /** mmap(), with MAP_FIXED where something is mapped there: that goes, and the notifier tells. */
+  map(mapping: HostMapping): void {
+    this.unmap(mapping.hva, mapping.end);
+    const at = mappingAt(this.#mappings, mapping.hva);
+    this.#mappings.splice(~at, 0, mapping);
+  }
+
+  /** munmap(). */
+  unmap(start: number, end: number): void {
+    if (!this.#mappings.some((m) => m.hva < end && m.end > start)) return;
+    this.split(start, end);
+    this.#invalidate(start, end);
+    this.#mappings = this.#mappings.filter((m) => m.end <= start || m.hva >= end);
+  }
+
+  /** mprotect(), madvise() and faults: changes the mappings in a range, after telling the notifier. */
+  change(start: number, end: number, change: (m: HostMapping) => HostMapping): void {
+    this.split(start, end);
+    this.#invalidate(start, end);
+    this.#mappings = this.#mappings.map((m) => (m.hva < end && m.end > start ? change(m) : m));
+  }
+
+  /**
+   * Cuts mappings at both ends. Where an end lies inside a 2M block that could be one huge page,
+   * __split_huge_pmd() tells the notifier of the whole block, whether it is huge or not.
+   */
+  split(start: number, end: number): void {
+    for (const edge of [start, end]) {
+      const at = mappingAt(this.#mappings, edge);
+      const m = this.#mappings[at];
+      if (m === undefined || m.hva === edge) continue;
+      this.#splitBlock(m, edge);
+      this.#mappings.splice(at, 1, { ...m, end: edge }, tailFrom(m, edge));
+    }
+  }
+
+  #splitBlock(m: HostMapping, edge: number): void {
+    const size = pagesOf(2) * PAGE_SIZE;
+    const block = edge - (edge % size);
+    if (edge === block || !m.hugeVma || block < m.hva || block + size > m.end) return;
+    this.#invalidate(block, block + size);
+  }
+
+  #invalidate(start: number, end: number): void {
+    for (const notify of this.#notify) notify(start, end);
+  }
+
+  /** A write fault on one page: the entry is writable afterwards. The notifier is told where the frame changes. */
+  makeWritable(hva: number): boolean {
+    const page = hva - (hva % PAGE_SIZE);
+    const m = this.mappingOf(page);
+    if (m === null || m.poisoned || (!m.writable && m.onWrite === 'refused')) return false;
+    if (m.writable) return true;
+    const pfn = m.onWrite === 'copy' ? this.#copy(this.frameIn(m, page)) : this.frameIn(m, page);
+    const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
+    this.change(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
+    return true;
+  }
+
+  #copy(pfn: number): number {
+    const to = this.#fresh++;
+    const content = this.#content.get(pfn);
+    if (content !== undefined) this.#content.set(to, content.slice());
+    return to;
+  }
+
+  /** Eight bytes of a frame at a byte offset that is a multiple of 8. Never written: 0. */
+  read64(pfn: number, offset: number): U64 {
+    const words = this.#content.get(pfn);
+    if (words === undefined) return { hi: 0, lo: 0 };
+    return { hi: words[(offset >> 2) + 1] ?? 0, lo: words[offset >> 2] ?? 0 };
+  }
+
+  write64(pfn: number, offset: number, { hi, lo }: U64): void {
+    let words = this.#content.get(pfn);
+    if (words === undefined) {
+      words = new Uint32Array(PAGE_SIZE / 4);
+      this.#content.set(pfn, words);
+    }
+    words[offset >> 2] = lo;
+    words[(offset >> 2) + 1] = hi;
+  }
+}
