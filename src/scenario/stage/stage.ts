@@ -30,7 +30,7 @@ export interface Stage {
 }
 
 /** Somebody refuses: there is no run. */
-class Refusal extends Error {}
+export class Refusal extends Error {}
 
 class Script {
   readonly events: StageEvent[] = [];
@@ -55,6 +55,8 @@ class Script {
     return this.events.slice(count);
   }
 }
+
+const JOINS = 'a device whose DMA is not coherent joins the VM';
 
 const SNOOP_WORDS = {
   snoop: 'the GPU snoops it',
@@ -94,12 +96,16 @@ class Staging {
     const machine = new GuestMachine(known, rules, quirks, page, planned);
     script.tell(2, 'VM', `${vmm?.title ?? 'a VMM'}: ${request.words}`, request.source);
     if (request.asks) this.#disableQuirk(machine, 2);
-    if (known.ask('noncoherent-dma')) this.#attach(machine, 3);
-    else if (known.ask('assigned-device')) machine.assign();
+    if (known.ask('noncoherent-dma')) {
+      this.#change(machine, 3, JOINS, 'kvm/vfio.c', () => machine.attach());
+    }
+    if (!known.ask('noncoherent-dma') && known.ask('assigned-device')) machine.assign();
     this.#allocate();
     this.#mapIntoGuest(machine);
-    if (known.ask('cr0-cd')) script.tell(8, 'guest', 'runs with CR0.CD=1', 'sdm/ept-types');
-    machine.setCd(known.ask('cr0-cd'));
+    if (known.ask('cr0-cd')) {
+      script.tell(8, 'guest', 'sets CR0.CD', 'sdm/ept-types');
+      machine.setCd(true);
+    }
     this.#touch(machine, 8, 'blob', false);
     if (this.program.memory.ram.length > 0) this.#touch(machine, 8, 'ram', false);
     return this.#backdrop(machine);
@@ -123,7 +129,7 @@ class Staging {
     if (slot.einval === 'retries') {
       script.tell(6, 'KVM', 'EINVAL for KVM_MEM_NON_COHERENT_DMA; crosvm goes on without', 'crosvm/retry');
     }
-    machine.addSlot(slot.flag);
+    machine.addSlot({ noncoherent: slot.flag, hostMemtype: known.ask('slot-host-memtype') });
     const said = known.isGiven('map-info') || known.isGiven('map-info-from');
     const answer = said ? `, answers map_info ${this.#mapInfo().toUpperCase()}` : '';
     const flag = slot.flag ? ' with KVM_MEM_NON_COHERENT_DMA' : '';
@@ -142,10 +148,17 @@ class Staging {
     this.script.tell(step, 'KVM', words, 'kvm/x86.c-quirks');
   }
 
-  #attach(machine: GuestMachine, step: number | null): void {
-    const trace = machine.attach();
-    const words = 'a device whose DMA is not coherent joins the VM';
-    this.script.tell(step, 'KVM', zapWords(words, trace), 'kvm/vfio.c', { trace });
+  /** Something that KVM hears of, and whether it drops what it has mapped. */
+  #change(
+    machine: GuestMachine,
+    step: number | null,
+    words: string,
+    source: SourceId,
+    change: () => void,
+  ): void {
+    const { trace, zapped } = machine.during(change);
+    const what = step === null ? `${words}; KVM ${zapped ? 'zaps' : 'zaps nothing'}` : words;
+    this.script.tell(step, 'KVM', what, source, { trace });
   }
 
   /** An access of the guest, with the fault and the mapping that it takes. */
@@ -168,35 +181,29 @@ class Staging {
   }
 
   #act(machine: GuestMachine, act: StageInstruction): readonly StageEvent[] {
-    const { script } = this;
-    const before = script.events.length;
+    const before = this.script.events.length;
+    const change = (words: string, source: SourceId, job: () => void): void =>
+      this.#change(machine, null, words, source, job);
     switch (act.op) {
       case 'attach':
-        this.#attach(machine, null);
+        change(JOINS, 'kvm/vfio.c', () => machine.attach());
         break;
-      case 'detach': {
-        const trace = machine.detach();
-        const words = zapWords('the device leaves the VM', trace);
-        script.tell(null, 'KVM', words, 'kvm/vfio.c', { trace });
+      case 'detach':
+        change('the device leaves the VM', 'kvm/vfio.c', () => machine.detach());
         break;
-      }
       case 'quirk-off':
         this.#disableQuirk(machine, null);
         break;
-      case 'remap': {
-        const trace = machine.remap();
-        const words = zapWords('the MMU notifier tells of the change', trace);
-        script.tell(null, 'KVM', words, 'kvm/mmu-notifier', { trace });
+      case 'remap':
+        change('the MMU notifier tells of a change', 'kvm/mmu-notifier', () => machine.remap());
         break;
-      }
       case 'cd': {
-        const trace = machine.setCd(act.on);
-        const words = zapWords(`CR0.CD=${act.on ? 1 : 0} of the guest`, trace);
-        script.tell(null, 'KVM', words, 'kvm/b18d5431acc7', { trace });
+        const { on } = act;
+        change(`CR0.CD=${on ? 1 : 0}`, 'kvm/b18d5431acc7', () => machine.setCd(on));
         break;
       }
     }
-    return script.since(before);
+    return this.script.since(before);
   }
 
   #backdrop(machine: GuestMachine): Backdrop {
@@ -226,12 +233,6 @@ class Staging {
       act: (act) => this.#act(machine, act),
     };
   }
-}
-
-/** "..., all SPTEs are zapped", by what the tracepoints print. */
-function zapWords(words: string, trace: readonly string[]): string {
-  const zapped = trace.some((line) => /zap|unmap|changed/.test(line));
-  return `${words}; ${zapped ? 'KVM zaps' : 'KVM zaps nothing'}`;
 }
 
 /**

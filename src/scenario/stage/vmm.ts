@@ -14,9 +14,6 @@ import {
 } from '../../platform/vmm.ts';
 import { type Known, Undetermined } from './known.ts';
 
-/** KVM_MEM_NON_COHERENT_DMA of ChromeOS kernels. */
-export const KVM_MEM_NON_COHERENT_DMA = 1 << 3;
-
 /** Quirks of kernels before 6.16: bit 9 does not exist. */
 const QUIRKS_BEFORE = QUIRKS_6_16 & ~QUIRK.IGNORE_GUEST_PAT;
 
@@ -25,12 +22,10 @@ export function hostQuirks(known: Known, rules: KvmRules): QuirkCaps {
   const paging = known.ask('paging');
   const vendor = vendorOf(known);
   const selfSnoop = vendor === 'intel' && paging === 'ept' && known.ask('self-snoop');
-  const caps = quirkCaps({
-    vendor,
-    tdpEnabled: paging !== 'shadow',
-    selfSnoop,
-    valid: rules.hasPatQuirk ? QUIRKS_6_16 : QUIRKS_BEFORE,
-  });
+  // A proposal that drops the quirk stands on a kernel that may have known it.
+  if (!rules.hasPatQuirk) return { supported: QUIRKS_BEFORE, inapplicable: 0 };
+  const tdpEnabled = paging !== 'shadow';
+  const caps = quirkCaps({ vendor, tdpEnabled, selfSnoop, valid: QUIRKS_6_16 });
   const { quirkOffered } = known.question;
   if (quirkOffered === null) return caps;
   const supported = quirkOffered
