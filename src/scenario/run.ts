@@ -1,7 +1,6 @@
 import { must } from '../base/assert.ts';
 import { seededChoice } from '../base/random.ts';
-import { compileMachine } from '../machine/compile.ts';
-import type { Machine, StateView } from '../machine/machine.ts';
+import { type Machine, makeMachine, type StateView } from '../machine/machine.ts';
 import type { Question } from '../resolve/question.ts';
 import { storesFast } from '../x86/cost.ts';
 import type { EffectiveType, PatType } from '../x86/types.ts';
@@ -158,7 +157,7 @@ export function run(question: Question, program: Program, options: RunOptions): 
     return refusedRun(question, program, seed, stage, stage.refused ?? 'refused');
   }
   const compiled = compile(program, stage.backdrop);
-  const machine = compileMachine(compiled.config);
+  const machine = makeMachine(compiled.config);
   const graph = explore(machine, options.mostStates ?? MOST_STATES);
   const judged = judge(program, compiled, graph);
   const types = [

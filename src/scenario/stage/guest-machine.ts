@@ -180,18 +180,18 @@ export class GuestMachine {
 
   /** A device that enforces nothing joins. */
   attach(): void {
-    this.#vm.assignDevice();
+    this.#vm.startAssignment();
     this.#vm.registerNoncoherentDma();
   }
 
   detach(): void {
     this.#vm.unregisterNoncoherentDma();
-    this.#vm.unassignDevice();
+    this.#vm.endAssignment();
   }
 
   /** A device whose DMA is coherent joins. */
   assign(): void {
-    this.#vm.assignDevice();
+    this.#vm.startAssignment();
   }
 
   /** The memslot of the blob; its mapping in the VMM comes first. */

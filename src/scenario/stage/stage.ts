@@ -223,7 +223,11 @@ class Staging {
     }
     return {
       vendor,
-      switches: vendor === 'intel' ? { selfSnoop: known.ask('self-snoop') } : {},
+      // The APM has no word of a WC or UC access of AMD that looks into caches; WC+ and CD always do.
+      switches:
+        vendor === 'intel'
+          ? { selfSnoop: known.ask('self-snoop') }
+          : { selfSnoop: false, busSnoop: false },
       snoop: device === 'snoop',
       access: (accessor: Accessor, region: Region, write: boolean): StageAccess => {
         if (accessor === 'guest') return this.#touch(machine, null, region, write);
