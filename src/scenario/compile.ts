@@ -40,7 +40,7 @@ export interface Backdrop {
 
 /** What an instruction of the machine was made of. */
 export interface Origin {
-  /** Null: a VM exit, with which an act of the VMM or a fault begins. */
+  /** Null: a VM exit, with which an act of the VMM or a fault begins; of the GPU a flush of its cache. */
   readonly instruction: Instruction | null;
   readonly by: 'guest' | 'vmm' | 'host' | 'gpu';
   /** What happened on the stage meanwhile. */
@@ -208,13 +208,17 @@ function devicePart(part: Part, backdrop: Backdrop, bytes: ReadonlyMap<string, B
       value: 1,
       serialises: false,
     });
+    const flush = (): void => {
+      program.push({ op: 'flush' });
+      origins.push({ instruction: null, by: 'gpu', type: null, events: [] });
+    };
     // Its own caches are written back before it signals, and empty when it goes on after a signal.
     if (i.op === 'ring') {
-      emit({ op: 'flush' });
+      flush();
       emit(flag('send', i.flag));
     } else if (i.op === 'wait') {
       emit(flag('await', i.flag));
-      emit({ op: 'flush' });
+      flush();
     } else if (i.op === 'load') {
       const { line, cell } = must(bytes.get(i.byte), `no byte ${i.byte}`);
       emit({ op: 'load', to: i.register, line, cell });
@@ -230,8 +234,14 @@ function devicePart(part: Part, backdrop: Backdrop, bytes: ReadonlyMap<string, B
 /**
  * The machine that runs a program. The parts are gone through in their order, that of the guest first, and the
  * stage with them: what the guest's accesses are is decided by what its program did to the stage before them.
+ *
+ * @param caches see MachineConfig
  */
-export function compile(program: Program, backdrop: Backdrop): Compiled {
+export function compile(
+  program: Program,
+  backdrop: Backdrop,
+  caches: MachineConfig['caches'] = 'all',
+): Compiled {
   const bytes = bytesOf(program);
   const views = new Views(bytes);
   const parts = program.parts.map((part) =>
@@ -245,7 +255,7 @@ export function compile(program: Program, backdrop: Backdrop): Compiled {
       views: [...views.all.values()],
       agents: parts.map((p) => p.agent),
       switches: backdrop.switches,
-      caches: 'visible',
+      caches,
     },
     origins: Object.fromEntries(
       parts.map((p) => ['core' in p.agent ? p.agent.core : p.agent.device, p.origins]),

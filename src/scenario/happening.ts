@@ -62,7 +62,7 @@ export interface MachineEvent {
 
 function cacheCopies(name: string, line: CachedLine | undefined): readonly Copy[] {
   if (line === undefined) return [];
-  return [{ at: name, values: line.values, isDirty: line.state === 'modified' }];
+  return [{ at: `${name} cache`, values: line.values, isDirty: line.state === 'modified' }];
 }
 
 function coreCopies(name: string, core: CoreState, line: string): readonly Copy[] {
@@ -79,7 +79,7 @@ function deviceCopies(name: string, device: DeviceState, line: string): readonly
   const cells = device.cache[line];
   if (cells === undefined || cells.every((c) => c === null)) return [];
   const values = cells.map((c) => c?.value ?? null);
-  return [{ at: name, values, isDirty: cells.some((c) => c?.dirty === true) }];
+  return [{ at: `${name} cache`, values, isDirty: cells.some((c) => c?.dirty === true) }];
 }
 
 /** Where values of a line are: memory first, then each agent. Store buffers hold stores, not lines. */
@@ -114,7 +114,7 @@ function servedFrom(
   const dirty = Object.entries(before.cores).find(([, c]) => c.cache[line]?.state === 'modified')?.[0];
   if (device !== undefined) {
     if ((device.cache[line]?.[cell] ?? null) !== null) return 'its own cache';
-    return snoops && dirty !== undefined ? `${dirty}'s cache` : 'memory';
+    return snoops && dirty !== undefined ? `${dirty} cache` : 'memory';
   }
   const own = before.cores[agent];
   if (own !== undefined && CACHED.has(type ?? '') && own.cache[line] !== undefined) return 'cache';
@@ -176,8 +176,14 @@ function storesInFlight(state: StateView, byte: string, at: ByteAt): readonly Co
   });
 }
 
-/** A step as an event. */
-export function tell(step: Step, before: StateView, after: StateView, telling: Telling): MachineEvent {
+/** The machine names views of a byte by accessor and type: in a text the byte is enough. */
+function plain(text: string): string {
+  const words = text.replace(/\b(?:guest|vmm|host)\.(\w+):[A-Z+]+/g, '$1');
+  return words === 'vmexit' ? 'VM exit' : words;
+}
+
+/** A step as an event; null: the GPU flushes an empty cache. */
+export function tell(step: Step, before: StateView, after: StateView, telling: Telling): MachineEvent | null {
   const origin = step.instruction === null ? null : telling.origins[step.agent]?.[step.instruction];
   const i = origin?.instruction ?? null;
   const byte = i !== null && 'byte' in i ? i.byte : null;
@@ -186,9 +192,10 @@ export function tell(step: Step, before: StateView, after: StateView, telling: T
   const lines = Object.keys(after.memory).filter(
     (line) => line === at?.line || !sameCopies(copiesOf(before, line), copiesOf(after, line)),
   );
+  if (origin?.by === 'gpu' && i === null && lines.length === 0) return null;
   return {
     who: origin?.by ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
-    what: i === null ? step.text : i.word.text,
+    what: i === null ? plain(step.text) : i.word.text,
     byte,
     line: at?.line ?? null,
     type: origin?.type ?? null,

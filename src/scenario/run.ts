@@ -99,7 +99,8 @@ function eventsOf(machine: Machine, graph: StateGraph, moves: readonly Move[], c
   for (const { from, to, index } of moves) {
     const after = machine.read(states, to * machine.words);
     const step = machine.stepAt(states, from * machine.words, index);
-    events.push({ kind: 'machine', ...tell(step, before, after, { ...compiled, snoops }) });
+    const told = tell(step, before, after, { ...compiled, snoops });
+    if (told !== null) events.push({ kind: 'machine', ...told });
     const origin = step.instruction === null ? null : compiled.origins[step.agent]?.[step.instruction];
     for (const event of origin?.events ?? []) events.push({ kind: 'stage', ...event });
     before = after;

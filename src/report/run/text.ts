@@ -46,17 +46,19 @@ function stage(run: Run): readonly string[] {
   return ['', 'THE STAGE (number of the step)', ...lines];
 }
 
-const WHAT_WIDTH = 26;
+const WHAT_WIDTH = 21;
 const READ_WIDTH = 18;
+/** Of all that stands between who acts and the copies. */
+const MIDDLE = WHAT_WIDTH + READ_WIDTH + 5;
 
 function machineLines(event: MachineEvent, n: number, named: boolean): readonly string[] {
   const type = event.type === null ? '' : effectiveOf(event.type);
-  const what = event.what.length > WHAT_WIDTH && event.byte === null;
+  const isAccess = event.type !== null || event.value !== null;
+  const middle = isAccess
+    ? [event.what.padEnd(WHAT_WIDTH), type.padEnd(3), readWords(event).padEnd(READ_WIDTH)].join(' ')
+    : event.what.padEnd(MIDDLE - 1);
   const lead = `${String(n).padStart(3)} ${event.who.padEnd(6)}`;
-  const copies = copiesWords(event, named);
-  if (what) return labelled(lead, `${event.what}${copies === '' ? '' : `: ${copies}`}`, WIDTH);
-  const cells = [event.what.padEnd(WHAT_WIDTH), type.padEnd(3), readWords(event).padEnd(READ_WIDTH)];
-  return labelled(lead + [...cells, ''].join(' '), copies, WIDTH).map((l) => l.trimEnd());
+  return labelled(`${lead}${middle} `, copiesWords(event, named), WIDTH).map((l) => l.trimEnd());
 }
 
 function program(run: Run): readonly string[] {
@@ -65,11 +67,11 @@ function program(run: Run): readonly string[] {
   if (shown.length === 0) return [];
   const which =
     run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
-  const which2 = run.violations.some((v) => v.kind === 'never') ? `${which} that violates` : which;
-  const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} ${'type'.padEnd(3)} ${'read'.padEnd(READ_WIDTH - 1)} copies afterwards`;
+  const wrong = run.violations.some((v) => v.kind === 'never');
+  const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} type ${'read'.padEnd(READ_WIDTH - 1)} copies afterwards`;
   return [
     '',
-    `THE RUN (${which2})`,
+    `THE RUN (${which}${wrong ? ' that violates' : ''})`,
     head,
     ...shown.flatMap((e, i) =>
       e.kind === 'machine' ? machineLines(e, i + 1, lines > 1) : stageLines(e, String(i + 1)),
@@ -113,7 +115,7 @@ function legend(run: Run): readonly string[] {
     'LEGEND',
     ...cast.flatMap((c) => fitted(`  ${c}`, WIDTH, '    ')),
     ...wrap(
-      'Copies: what memory, caches and write-combining buffers hold of the line, a digit a byte; * has to be written back.',
+      'Copies of the line, a digit a byte: mem memory, cpu0 and gpu their caches, wc a write-combining buffer; * it has to be written back. Stores wait in a store buffer until the hardware moves them on.',
       WIDTH - 2,
     ).map((l) => `  ${l}`),
   ];

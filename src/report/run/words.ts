@@ -4,12 +4,19 @@ import type { Run, RunEvent, Violation } from '../../scenario/run.ts';
 import { COST_CPUS, loadsCached, storeFactor, storeNs } from '../../x86/cost.ts';
 import type { EffectiveType } from '../../x86/types.ts';
 
-/** Letters of a copy: values of the bytes of a line, `.` where there is none, `*` where it has to be written back. */
+const SHORT: readonly (readonly [RegExp, string])[] = [
+  [/^memory$/, 'mem'],
+  [/ cache$/, ''],
+  [/ WC buffer$/, ' wc'],
+];
+
+/** A copy in short: values of the bytes of a line, `.` where there is none, `*` where it has to be written back. */
 export function copyWords({ at, values, isDirty }: Copy): string {
-  return `${at} ${values.map((v) => v ?? '.').join('')}${isDirty ? '*' : ''}`;
+  const place = SHORT.reduce((name, [long, short]) => name.replace(long, short), at);
+  return `${place} ${values.map((v) => v ?? '.').join('')}${isDirty ? '*' : ''}`;
 }
 
-/** "memory 0, cpu0 1*", of each line concerned; lines are named where there are several. */
+/** "mem 0, cpu0 1*", of each line concerned; lines are named where there are several. */
 export function copiesWords({ copies }: MachineEvent, named: boolean): string {
   return copies
     .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(', ')}`)
@@ -46,14 +53,40 @@ export function missedWords(event: MachineEvent): string | null {
   return `${event.who} read ${event.byte ?? ''} = ${event.value} from ${event.from ?? 'memory'} while ${others.join(' and ')}`;
 }
 
-/** What the GPU saw, or, in a program without one, what the CPUs saw. */
+/** Memory that a write-back took back to an older value: "mem y: 1 -> 0". */
+function lostWords(run: Run): readonly string[] {
+  const past = new Map<string, readonly number[]>();
+  return run.events.flatMap((event) => {
+    if (event.kind === 'stage') return [];
+    return event.copies.flatMap(({ line, copies }) => {
+      const memory = copies.find((c) => c.at === 'memory')?.values ?? [];
+      return memory.flatMap((value, cell) => {
+        const key = `${line} ${cell}`;
+        const before = past.get(key) ?? [0];
+        if (value === null || value === before.at(-1)) return [];
+        past.set(key, [...before, value]);
+        if (event.byte !== null || !before.includes(value)) return [];
+        const byte = byteAt(run, line, cell);
+        return [`memory lost ${byte} = ${before.at(-1) ?? 0}: ${event.what}, and all of the line is written back`];
+      });
+    });
+  });
+}
+
+function byteAt({ program: { memory } }: Run, line: string, cell: number): string {
+  const bytes = [...memory.blob, ...memory.ram].find((l) => l.join('') === line);
+  return bytes?.[cell] ?? line;
+}
+
+/** What the GPU saw, or, in a program without one, what the CPUs saw; and what was lost. */
 export function sightings(run: Run): readonly string[] {
   const loads = run.events.filter(
     (e): e is RunEvent & { kind: 'machine' } => e.kind === 'machine' && e.value !== null,
   );
   const hasGpu = loads.some((e) => e.who === 'gpu');
   const shown = hasGpu ? loads.filter((e) => e.who === 'gpu' || e.missed.length > 0) : loads;
-  return shown.map((e) => missedWords(e) ?? `${e.who} read ${e.byte ?? ''} ${readWords(e)}`);
+  const seen = shown.map((e) => missedWords(e) ?? `${e.who} read ${e.byte ?? ''} ${readWords(e)}`);
+  return [...lostWords(run), ...seen];
 }
 
 /** The guest's types, and what stores and loads of them cost. */

@@ -11,7 +11,7 @@ import { type GuestMapping, mapBlob } from './guest-kernel.ts';
 import { type HostPage, hostPage } from './host.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type Assumed, type Known, Undetermined } from './known.ts';
-import { askForGuestPat, flagSlot, hostQuirks, mapInfoOf, vendorOf, vmmOf } from './vmm.ts';
+import { askForGuestPat, flagSlot, hostQuirks, mapInfoOf, possibleMapInfo, vendorOf, vmmOf } from './vmm.ts';
 
 /** Everything in front of which a program runs. */
 export interface Stage {
@@ -130,8 +130,8 @@ class Staging {
       script.tell(6, 'KVM', 'EINVAL for KVM_MEM_NON_COHERENT_DMA; crosvm goes on without', 'crosvm/retry');
     }
     machine.addSlot({ noncoherent: slot.flag, hostMemtype: known.ask('slot-host-memtype') });
-    const said = known.isGiven('map-info') || known.isGiven('map-info-from');
-    const answer = said ? `, answers map_info ${this.#mapInfo().toUpperCase()}` : '';
+    const info = possibleMapInfo(known, this.page.backing).join(' or ').toUpperCase();
+    const answer = info === '' ? '' : `, answers map_info ${info}`;
     const flag = slot.flag ? ' with KVM_MEM_NON_COHERENT_DMA' : '';
     script.tell(6, 'VM', `makes a memslot of it${flag}${answer}`, 'qemu/virgl-blob');
     const mapping = mapBlob(known, this.planned, () => this.#mapInfo());

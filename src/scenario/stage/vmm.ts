@@ -75,19 +75,25 @@ export function askForGuestPat(known: Known, caps: QuirkCaps): QuirkDecision {
   return { asks: request === 'disables', refuses: request === 'refuses', words, source };
 }
 
-/** What the host tells the guest of the blob: as said, or as the producer makes it up. */
-export function mapInfoOf(known: Known, backing: BackingClass): MapInfo {
+/** What the host may tell the guest of the blob: as said, or as the producer makes it up; empty: nobody says. */
+export function possibleMapInfo(known: Known, backing: BackingClass): readonly MapInfo[] {
   const said = known.said('map-info');
-  if (said !== null) return said;
+  if (said !== null) return [said];
+  const by = known.said('map-info-from');
+  return by === null ? [] : (PRODUCERS[by].says[backing.id as BackingId] ?? []);
+}
+
+/** What the host tells the guest of the blob. @throws Undetermined */
+export function mapInfoOf(known: Known, backing: BackingClass): MapInfo {
+  const [first, other] = possibleMapInfo(known, backing);
+  if (first !== undefined && other === undefined) return first;
   const by = known.said('map-info-from');
   if (by === null) return known.ask('map-info');
-  const producer = PRODUCERS[by];
-  const [first, other] = producer.says[backing.id as BackingId] ?? [];
-  if (first !== undefined && other === undefined) return first;
+  const { title, by: sight } = PRODUCERS[by];
   throw new Undetermined([
     {
       severity: 'error',
-      message: `undetermined: what ${producer.title} says of ${backing.id} (it goes by ${producer.by})`,
+      message: `undetermined: what ${title} says of ${backing.id} (it goes by ${sight})`,
       help: 'say map-info',
     },
   ]);
