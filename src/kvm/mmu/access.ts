@@ -93,7 +93,7 @@ class SecondStage {
   ): Stop | null {
     const { mmu, config } = this.#vm;
     const isEpt = config.paging === 'ept';
-    const user = isEpt ? code : code | PFERR.USER;
+    const user = isEpt ? code & ~PFERR.USER : code | PFERR.USER;
     const low =
       user | (walk.present || walk.rsvd ? PFERR.PRESENT : 0) | (walk.rsvd ? PFERR.RSVD : 0);
     const full = low + (isFinal ? GUEST_FINAL : GUEST_PAGE);
@@ -106,10 +106,8 @@ class SecondStage {
     }
     // A read is U to the MMU: ACC_USER stands for R in an EPT entry.
     const isRead = isEpt && (code & (PFERR.WRITE | PFERR.FETCH)) === 0;
-    const error =
-      full -
-      (walk.rsvd ? PFERR.RSVD | PFERR.PRESENT : 0) +
-      (isRead && (code & PFERR.USER) === 0 ? PFERR.USER : 0);
+    // An EPT misconfiguration does not say what the access was.
+    const error = isEpt && walk.rsvd ? PFERR.RSVD : full + (isRead ? PFERR.USER : 0);
     return this.#after(mmu.pageFault(this.#vcpu, gpa, error), gpa, code);
   }
 
@@ -142,7 +140,7 @@ class SecondStage {
     const slot = vm.slots.at(this.#vcpu.registers.smm ? 1 : 0, gfn);
     if (slot === null || (slot.flags & 2) !== 0) return { is: 'mmio', gpa };
     const hva = hvaOf(slot, gfn) + (gpa % 4096);
-    if ((code & PFERR.WRITE) !== 0 && !vm.host.makeWritable(hva)) return { is: 'mmio', gpa };
+    if ((code & PFERR.WRITE) !== 0 && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
     vm.markDirty(slot.asId, gfn);
     return { is: 'emulated', gpa, hva };
   }

@@ -22,6 +22,8 @@ export interface MmuBehaviour {
   readonly slotZapAllQuirk: boolean;
   /** The error code that fast_page_fault prints has U for a read: EPT up to 7.1. */
   readonly eptReadIsUser: boolean;
+  /** fast_page_fault prints more than 32 bits of the error code. */
+  readonly wideErrorCode: boolean;
   /** VM_PFNMAP memory that the VMM has in huge pages is mapped huge. */
   readonly hugePfnmap: boolean;
 }
@@ -33,6 +35,7 @@ const FIRST = {
   splitOnFault: parseKernelVersion('5.18-rc1'),
   slotZapAllQuirk: parseKernelVersion('6.12-rc1'),
   zapSmallFirst: parseKernelVersion('6.9-rc1'),
+  wideErrorCode: parseKernelVersion('6.10-rc1'),
   hugePfnmap: parseKernelVersion('6.0-rc1'),
   rwux: parseKernelVersion('7.2-rc1'),
 };
@@ -52,6 +55,7 @@ export function mmuBehaviour(version: KernelVersion): MmuBehaviour {
     splitOnFault: since(FIRST.splitOnFault),
     slotZapAllQuirk: since(FIRST.slotZapAllQuirk),
     eptReadIsUser: !isC,
+    wideErrorCode: since(FIRST.wideErrorCode),
     hugePfnmap: since(FIRST.hugePfnmap),
   };
 }

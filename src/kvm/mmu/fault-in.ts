@@ -40,8 +40,9 @@ function hvaToPfn(vm: Vm, fault: PageFault): Early {
   if (mapping.poisoned) return 'hwpoison';
   if (mapping.pfnmap) return remapped(vm, fault, mapping);
   const isWrite = (fault.code & PFERR.WRITE) !== 0;
-  if (isWrite && !vm.host.makeWritable(fault.hva)) return 'efault';
-  const now = isWrite ? vm.host.mappingOf(fault.hva) : mapping;
+  const isReady = mapping.present && (mapping.writable || !isWrite);
+  if (!isReady && !vm.host.fault(fault.hva, isWrite)) return 'efault';
+  const now = isReady ? mapping : vm.host.mappingOf(fault.hva);
   if (now === null) return 'efault';
   fault.pfn = vm.host.frameIn(now, fault.hva);
   fault.mapWritable = now.writable;

@@ -16,6 +16,6 @@ export function errorCodeText(vm: Vm, code: number): string {
   const low = hidesUser ? code & ~PFERR.USER : code;
   const names: string[] = NAMES.filter(([bit]) => (low & bit) !== 0).map(([, name]) => name);
   const high = code >= GUEST_PAGE ? GUEST_PAGE : code >= GUEST_FINAL ? GUEST_FINAL : 0;
-  if (high > 0) names.push(`0x${high.toString(16)}`);
+  if (high > 0 && behaviour.wideErrorCode) names.push(`0x${high.toString(16)}`);
   return names.join('|');
 }

@@ -67,13 +67,15 @@ export interface HostMapping {
   readonly sameFrame: boolean;
   /** Largest page that the page tables use, where address and frame are aligned to it. */
   readonly level: MapLevel;
+  /** The page tables have entries; private memory that nobody touched has none yet. */
+  readonly present: boolean;
   /** The page-table entries allow writes now. */
   readonly writable: boolean;
   readonly onWrite: WriteFault;
   /** VM_PFNMAP or VM_IO: get_user_pages() keeps its hands off. */
   readonly pfnmap: boolean;
-  /** Memory of this VMA may be in huge pages; see HostMemory.split(). */
-  readonly hugeVma: boolean;
+  /** The VMA, where a change of a part of it makes the kernel split huge pages; see HostMemory.unmap(). */
+  readonly vma: { readonly start: number; readonly end: number } | null;
   /** The type in the page tables of the VMM. */
   readonly vmmType: PatType;
   /** The frames are poisoned: a machine check hit them. */
@@ -134,6 +136,11 @@ export class HostMemory {
   /** Registers an MMU notifier. */
   onInvalidate(notify: Notify): void {
     this.#notify.push(notify);
+  }
+
+  /** The VMs that listened are gone. */
+  forgetNotifiers(): void {
+    this.#notify.length = 0;
   }
 
   /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */
@@ -206,56 +213,134 @@ export class HostMemory {
     this.#mappings.splice(~at, 0, mapping);
   }
 
-  /** munmap(). */
+  /**
+   * munmap(). Where the edge of a VMA comes to lie inside a 2M block of it, __split_huge_pmd() tells the
+   * notifier of the whole block, whether a huge page was there or not.
+   */
   unmap(start: number, end: number): void {
     if (!this.#mappings.some((m) => m.hva < end && m.end > start)) return;
-    this.split(start, end);
+    this.#splitVma(start, end);
     this.#invalidate(start, end);
     this.#mappings = this.#mappings.filter((m) => m.end <= start || m.hva >= end);
   }
 
-  /** mprotect(), madvise() and faults: changes the mappings in a range, after telling the notifier. */
-  change(start: number, end: number, change: (m: HostMapping) => HostMapping): void {
-    this.split(start, end);
+  /** mremap() with MREMAP_FIXED: the pages of [from, fromEnd) come to `to`, over what was there. */
+  move(from: number, fromEnd: number, to: number): void {
+    this.unmap(to, to + fromEnd - from);
+    this.#invalidate(from, fromEnd);
+    this.#cut(from, fromEnd);
+    const moved = this.#mappings.filter((m) => m.hva < fromEnd && m.end > from);
+    const by = to - from;
+    this.unmap(from, fromEnd);
+    for (const m of moved) {
+      const vma = { start: m.hva + by, end: m.end + by };
+      this.map({ ...m, hva: m.hva + by, end: m.end + by, vma: m.vma === null ? null : vma });
+    }
+  }
+
+  /** mprotect(). */
+  protect(start: number, end: number, writable: boolean): void {
+    this.#splitVma(start, end);
+    this.#replace(start, end, (m) => ({ ...m, writable }));
+  }
+
+  /** MADV_DONTNEED of private memory: the pages are gone, the next touch gets new ones. */
+  discard(start: number, end: number): void {
+    const size = pagesOf(2) * PAGE_SIZE;
+    const huge = [start, end].filter((edge) => {
+      const m = this.mappingOf(edge);
+      return edge % size !== 0 && m !== null && this.levelIn(m, edge) > 1;
+    });
+    const head = this.mappingOf(start);
+    if (start % size === 0 && head !== null && this.levelIn(head, start) > 1 && end - start < size)
+      huge.push(start + PAGE_SIZE);
+    const blocks = new Set(huge.map((edge) => edge - (edge % size)));
+    const pages = (end - start) / PAGE_SIZE;
+    const pfn = this.#fresh;
+    this.#fresh += pages;
+    this.#replace(start, end, (m) => ({ ...m, level: 1, pfn: pfn + (m.hva - start) / PAGE_SIZE }));
+    for (const block of blocks) this.#splitBlock(block);
+  }
+
+  /** Tells the notifier, then changes what is mapped in a range. The VMA stays one. */
+  #replace(start: number, end: number, change: (m: HostMapping) => HostMapping): void {
+    this.#cut(start, end);
     this.#invalidate(start, end);
     this.#mappings = this.#mappings.map((m) => (m.hva < end && m.end > start ? change(m) : m));
   }
 
-  /**
-   * Cuts mappings at both ends. Where an end lies inside a 2M block that could be one huge page,
-   * __split_huge_pmd() tells the notifier of the whole block, whether it is huge or not.
-   */
-  split(start: number, end: number): void {
+  /** Cuts mappings at both ends. */
+  #cut(start: number, end: number): void {
     for (const edge of [start, end]) {
       const at = mappingAt(this.#mappings, edge);
       const m = this.#mappings[at];
       if (m === undefined || m.hva === edge) continue;
-      this.#splitBlock(m, edge);
       this.#mappings.splice(at, 1, { ...m, end: edge }, tailFrom(m, edge));
     }
   }
 
-  #splitBlock(m: HostMapping, edge: number): void {
+  #splitVma(start: number, end: number): void {
     const size = pagesOf(2) * PAGE_SIZE;
-    const block = edge - (edge % size);
-    if (edge === block || !m.hugeVma || block < m.hva || block + size > m.end) return;
-    this.#invalidate(block, block + size);
+    for (const edge of [start, end]) {
+      const vma = this.mappingOf(edge)?.vma ?? null;
+      if (vma === null || edge <= vma.start || edge >= vma.end) continue;
+      const block = edge - (edge % size);
+      if (block !== edge && block >= vma.start && block + size <= vma.end) this.#splitBlock(block);
+      this.#cut(edge, edge);
+      this.#mappings = this.#mappings.map((m) => {
+        if (m.hva < vma.start || m.end > vma.end) return m;
+        const now = m.hva < edge ? { ...vma, end: edge } : { ...vma, start: edge };
+        return { ...m, vma: now };
+      });
+    }
+  }
+
+  /** A 2M block is in small pages from now on. */
+  #splitBlock(block: number): void {
+    const end = block + pagesOf(2) * PAGE_SIZE;
+    this.#invalidate(block, end);
+    const isInside = (m: HostMapping): boolean => m.hva < end && m.end > block;
+    if (!this.#mappings.some((m) => isInside(m) && m.level > 1)) return;
+    this.#cut(block, end);
+    this.#mappings = this.#mappings.map((m) => (isInside(m) ? { ...m, level: 1 } : m));
   }
 
   #invalidate(start: number, end: number): void {
     for (const notify of this.#notify) notify(start, end);
   }
 
-  /** A write fault on one page: the entry is writable afterwards. The notifier is told where the frame changes. */
-  makeWritable(hva: number): boolean {
+  /**
+   * A fault of the VMM, or of KVM in its name: get_user_pages(). The notifier is told where a frame changes,
+   * not where there was none.
+   *
+   * @returns false: the mapping does not allow it
+   */
+  fault(hva: number, write: boolean): boolean {
     const page = hva - (hva % PAGE_SIZE);
     const m = this.mappingOf(page);
-    if (m === null || m.poisoned || (!m.writable && m.onWrite === 'refused')) return false;
-    if (m.writable) return true;
+    if (m === null || m.poisoned) return false;
+    const isAllowed = m.writable || m.onWrite !== 'refused';
+    if (write && !isAllowed) return false;
+    if (!m.present) this.#populate(page, write);
+    else if (write && !m.writable) this.#makeWritable(m, page);
+    return true;
+  }
+
+  /** The first touch of a private page: a read gets the frame of the mapping, the zero page, a write a new one. */
+  #populate(page: number, write: boolean): void {
+    this.#cut(page, page + PAGE_SIZE);
+    const now = write
+      ? { writable: true, pfn: this.#fresh++, sameFrame: false, level: 1 as const }
+      : { level: 1 as const };
+    const at = mappingAt(this.#mappings, page);
+    const m = this.#mappings[at];
+    if (m !== undefined) this.#mappings[at] = { ...m, ...now, present: true };
+  }
+
+  #makeWritable(m: HostMapping, page: number): void {
     const pfn = m.onWrite === 'copy' ? this.#copy(this.frameIn(m, page)) : this.frameIn(m, page);
     const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
-    this.change(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
-    return true;
+    this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
   }
 
   #copy(pfn: number): number {

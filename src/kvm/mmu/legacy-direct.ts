@@ -1,22 +1,25 @@
 import { rule } from '../../cite/rule.ts';
-import { ACC } from './error-code.ts';
+import { ACC, PFERR } from './error-code.ts';
+import { faultIn } from './fault-in.ts';
+import { pagesOf } from './host-memory.ts';
 import { isDirtyLogged } from './memslots.ts';
 import type { FaultResult } from './mmu.ts';
 import type { PageFault } from './page-fault.ts';
 import type { ShadowContext } from './shadow-context.ts';
 import { link } from './shadow-entries.ts';
-import { type FaultSource, indexAt } from './shadow-fault.ts';
+import { indexAt, isGuarded, newFault, noteMmio } from './shadow-fault.ts';
 import { getChild } from './shadow-get.ts';
 import {
   adjustDisallowed,
   adjustLevel,
   isHugeDisallowed,
-  prefetchDirect,
   setLeaf,
   traceRequested,
 } from './shadow-map.ts';
 import type { ShadowPage } from './shadow-page.ts';
+import { prefetchDirect } from './shadow-prefetch.ts';
 import type { ShadowState } from './shadow-state.ts';
+import { reclaim } from './shadow-zap.ts';
 
 rule({
   id: 'kvm/legacy-direct',
@@ -33,42 +36,25 @@ rule({
 /** direct_page_fault() of a gpa, without the TDP MMU. */
 export function directPageFault(
   state: ShadowState,
-  source: FaultSource,
+  context: ShadowContext,
+  address: number,
+  code: number,
 ): Exclude<FaultResult, 'guest-fault'> {
-  const { env } = state;
-  const { address, code } = source;
   const gfn = Math.floor(address / 4096);
-  const slot = env.slotOf(gfn);
-  const fault: PageFault = {
-    address,
-    code,
-    gfn,
-    slot,
-    pfn: null,
-    hva: 0,
-    mapWritable: false,
-    maxLevel: 3,
-    reqLevel: 1,
-    goalLevel: 1,
-  };
-  if (!code.rsvd && code.present && code.write && state.isTracked(gfn)) return 'emulate';
-  const fast = fastPageFault(state, source.context, fault);
+  const fault = newFault(address, code, gfn);
+  fault.slot = state.slotOf(gfn);
+  if (isGuarded(state, code, gfn)) return 'emulate';
+  const fast = fastPageFault(state, context, fault);
   if (fast !== null) return fast;
-  const host = env.faultIn(slot, gfn, code.write);
-  if (host.is === 'noslot') {
-    source.noteMmio(gfn, ACC.ALL);
-    if (!env.mmioCaching) return 'emulate';
-  } else if (host.is !== 'pfn') return host.is;
-  else {
-    fault.pfn = host.pfn;
-    fault.mapWritable = host.writable;
+  const early = faultIn(state.vm, context.vcpu, fault);
+  if (early !== null) return early;
+  if (fault.slot === null) {
+    noteMmio(state, context, 0, gfn, ACC.WRITE | ACC.USER);
+    if (!state.mmioCaching) return 'emulate';
   }
-  env.reclaim();
-  return directMap(state, source.context, fault);
+  reclaim(state);
+  return directMap(state, context, fault);
 }
-
-/** Every page below a direct root: everything is allowed, the leaf decides. */
-const DIRECT = { direct: true, access: ACC.ALL, patIndex: 0 } as const;
 
 /** direct_map(). */
 function directMap(
@@ -76,28 +62,32 @@ function directMap(
   context: ShadowContext,
   fault: PageFault,
 ): 'fixed' | 'emulate' | 'spurious' | 'retry' {
+  const { address } = fault;
   if (context.root === null) return 'retry';
-  adjustLevel(state, fault);
-  traceRequested(state, fault, ACC.ALL);
+  // Every page below a direct root allows everything: the leaf decides.
+  const access = state.vm.sptes.accessAll;
+  adjustLevel(state, context, fault);
+  traceRequested(state, fault, access);
   let sp = context.root.page;
   for (;;) {
-    const index = indexAt(fault.address, sp.level);
+    const index = indexAt(address, sp.level);
     adjustDisallowed(state, fault, sp, index);
     if (sp.level === fault.goalLevel) break;
-    const gfn = fault.gfn - (fault.gfn % 512 ** (sp.level - 1));
-    const made = getChild(state, context, sp, index, { gfn, ...DIRECT });
+    const gfn = fault.gfn - (fault.gfn % pagesOf(sp.level));
+    const made = getChild(state, context, sp, index, { gfn, direct: true, access, patIndex: 0 });
     if (made !== null) link(state, sp, index, made);
     const child = made ?? state.child(sp.hi(index), sp.lo(index));
-    if (isHugeDisallowed(state, fault)) child.isNxDisallowed = true;
+    if (isHugeDisallowed(state, fault)) child.nxHugePageDisallowed = true;
     sp = child;
   }
-  const index = indexAt(fault.address, sp.level);
-  const gfn = fault.gfn - (fault.gfn % 512 ** (sp.level - 1));
+  const index = indexAt(address, sp.level);
+  const gfn = fault.gfn - (fault.gfn % pagesOf(sp.level));
   const { pfn, slot } = fault;
-  const result = setLeaf(state, sp, index, { access: ACC.ALL, gfn, pfn, slot, patIndex: 0, fault });
+  const leaf = { access, gfn, pfn, slot, patIndex: 0, fault };
+  const result = setLeaf(state, context, sp, index, leaf);
   // Without A bits nobody could tell what was mapped ahead from what was accessed.
   if (result !== 'spurious' && sp.level === 1 && !sp.role.adDisabled)
-    prefetchDirect(state, sp, index);
+    prefetchDirect(state, context, sp, index);
   return result;
 }
 
@@ -109,7 +99,9 @@ function fastPageFault(
 ): 'fixed' | 'spurious' | null {
   const { code, address } = fault;
   const adBits = !context.rootRole.adDisabled;
-  if (code.rsvd || (code.present ? !code.write : adBits)) return null;
+  const isStore = (code & PFERR.WRITE) !== 0;
+  if ((code & PFERR.RSVD) !== 0) return null;
+  if ((code & PFERR.PRESENT) !== 0 ? !isStore : adBits) return null;
   const at = leafOf(state, context, address);
   if (at === null) return null;
   const { sp, index } = at;
@@ -118,8 +110,6 @@ function fastPageFault(
   const now = repaired(state, fault, sp, index);
   if (now === null || !isAllowed(state, fault, now.hi, now.lo)) return null;
   sp.set(index, now.hi, now.lo);
-  const becameWritable = state.bits.isWritable(now.lo) && !state.bits.isWritable(lo);
-  if (becameWritable && fault.slot !== null) state.env.markDirty(fault.slot, fault.gfn);
   return 'fixed';
 }
 
@@ -141,8 +131,8 @@ function leafOf(
 
 /** is_access_allowed(). */
 function isAllowed(state: ShadowState, { code }: PageFault, hi: number, lo: number): boolean {
-  if (code.fetch) return state.bits.isExecutable(hi, lo);
-  return code.write ? state.bits.isWritable(lo) : (lo & 1) !== 0;
+  if ((code & PFERR.FETCH) !== 0) return state.bits.isExecutable(hi, lo);
+  return (code & PFERR.WRITE) !== 0 ? state.bits.isWritable(lo) : (lo & 1) !== 0;
 }
 
 /** The entry as the fast path would leave it: with W where KVM may set it, with what access tracking took. */
@@ -153,7 +143,7 @@ function repaired(
   index: number,
 ): { readonly hi: number; readonly lo: number } | null {
   const [hi, lo] = state.bits.restored(sp.hi(index), sp.lo(index));
-  if (!fault.code.write || !state.bits.isMmuWritable(hi, lo)) return { hi, lo };
+  if ((fault.code & PFERR.WRITE) === 0 || !state.bits.isMmuWritable(hi, lo)) return { hi, lo };
   // Of a huge page only the first 4K would be logged.
   if (sp.level > 1 && fault.slot !== null && isDirtyLogged(fault.slot)) return null;
   return { hi, lo: (lo | 2) >>> 0 };

@@ -1,4 +1,7 @@
 import type { ShadowPage, ShadowRole } from './shadow-page.ts';
+import type { Vcpu } from './vcpu.ts';
+import type { Vm } from './vm.ts';
+import type { WalkMemory } from './walk.ts';
 import type { WalkSettings } from './walk-format.ts';
 
 /** A root that a vCPU may come back to: kvm_mmu_root_info. */
@@ -11,22 +14,21 @@ export interface RootInfo {
 /** KVM_MMU_NUM_PREV_ROOTS. */
 export const PREVIOUS_ROOTS = 3;
 
-/** What a vCPU last emulated without memory: kvm_vcpu_arch.mmio_gva and its neighbours. */
-export interface MmioCache {
-  /** Page of the linear address, or of the gpa where there is no translation. */
-  readonly page: number;
-  readonly gfn: number;
-  readonly access: number;
-  /** Generation of the memslots: older ones do not count. */
-  readonly generation: number;
-}
-
 /** How one vCPU is paged at a time: struct kvm_mmu. */
 export interface ShadowContext {
+  readonly vm: Vm;
+  readonly vcpu: Vcpu;
+  /** How KVM reads and writes the tables of the guest. */
+  readonly memory: WalkMemory;
+  /** Leaves depend on the PAT index of the guest's leaf: no kernel does that. */
+  readonly usesGuestPat: boolean;
+  /** EPT entries may lack R: one without any permission is not present. */
+  readonly executeOnly: boolean;
   /** How the guest's own tables are read; not of direct roots. */
   settings: WalkSettings;
   rootRole: ShadowRole;
   root: RootInfo | null;
   previous: RootInfo[];
-  mmio: MmioCache | null;
+  /** KVM_REQ_MMU_SYNC: the guest flushed its TLB. */
+  needsSync: boolean;
 }

@@ -1,5 +1,4 @@
 import { must } from '../../base/assert.ts';
-import { ACC } from './error-code.ts';
 import { type EntryRef, entryRef } from './rmap.ts';
 import type { ShadowPage } from './shadow-page.ts';
 import type { ShadowState } from './shadow-state.ts';
@@ -28,9 +27,9 @@ export function unlink(state: ShadowState, child: ShadowPage, ref: EntryRef): vo
 export function link(state: ShadowState, sp: ShadowPage, index: number, child: ShadowPage): void {
   if (state.bits.isPresent(sp.hi(index), sp.lo(index))) {
     dropLeaf(state, sp, index);
-    state.env.flush();
+    state.flush();
   }
-  const { hi, lo } = state.env.table(child);
+  const { hi, lo } = state.maker(child.role.adDisabled).table(child.pfn);
   sp.set(index, hi, lo);
   child.parents.push(entryRef(sp, index));
   if (child.unsyncChildren > 0 || child.unsync) markUnsync(state, sp, index);
@@ -68,17 +67,4 @@ export function protectEntry(state: ShadowState, ref: EntryRef, guard: boolean):
   if (now === null) return false;
   sp.set(index, now.hi, now.lo);
   return true;
-}
-
-/** mark_mmio_spte(): an entry that faults at every access, so that KVM emulates it. */
-export function markMmio(
-  state: ShadowState,
-  sp: ShadowPage,
-  index: number,
-  gfn: number,
-  access: number,
-): void {
-  const { hi, lo } = state.env.mmioSpte(gfn, access);
-  state.env.tracer?.markMmio(gfn, lo & ACC.ALL, state.env.generation());
-  sp.set(index, hi, lo);
 }

@@ -1,6 +1,8 @@
 import { rule } from '../../cite/rule.ts';
 import { ACC, PFERR } from './error-code.ts';
-import type { FaultResult, PageFaultCode } from './mmu.ts';
+import { faultIn } from './fault-in.ts';
+import { pagesOf } from './host-memory.ts';
+import type { FaultResult } from './mmu.ts';
 import type { PageFault } from './page-fault.ts';
 import { entryRef } from './rmap.ts';
 import type { ShadowContext } from './shadow-context.ts';
@@ -10,18 +12,17 @@ import {
   adjustDisallowed,
   adjustLevel,
   isHugeDisallowed,
-  isPresentAt,
-  PREFETCH,
-  prefetchDirect,
-  prefetchSlot,
   setLeaf,
   traceRequested,
 } from './shadow-map.ts';
 import type { ShadowPage } from './shadow-page.ts';
+import { roleAccess } from './shadow-paging.ts';
+import { prefetchAround } from './shadow-prefetch.ts';
 import type { ShadowState } from './shadow-state.ts';
-import { guestLeaf, syncChildren } from './shadow-sync.ts';
+import { syncChildren } from './shadow-sync.ts';
 import { clearFlooding } from './shadow-write.ts';
-import type { Walk, WalkFault } from './walk.ts';
+import { reclaim } from './shadow-zap.ts';
+import { type Walk, type WalkFault, walkTables } from './walk.ts';
 
 rule({
   id: 'kvm/shadow-fault',
@@ -36,74 +37,82 @@ rule({
   sources: ['kvm/shadow-fetch'],
 });
 
-/** Where a page fault came from, and what walks the guest's tables for it. */
-export interface FaultSource {
-  readonly context: ShadowContext;
-  readonly address: number;
-  readonly code: PageFaultCode;
-  readonly walk: (address: number, code: number) => Walk | WalkFault;
-  /** vcpu_cache_mmio_info(): the access has no memory behind it. */
-  readonly noteMmio: (gfn: number, access: number) => void;
-}
-
 export type ShadowFaultResult =
-  | { readonly is: Exclude<FaultResult, 'guest-fault'>; readonly gfn: number | null }
-  /** The guest gets this error code. */
+  | { readonly is: Exclude<FaultResult, 'guest-fault'>; readonly gfn: number }
+  /** The guest, or L1, gets this fault. */
   | { readonly is: 'guest-fault'; readonly fault: WalkFault };
 
-/** The error code that the walk is asked for: RSVD is of KVM's own entries. */
-export function walkCode(code: PageFaultCode): number {
-  return (
-    (code.present ? PFERR.PRESENT : 0) |
-    (code.write ? PFERR.WRITE : 0) |
-    (code.user ? PFERR.USER : 0) |
-    (code.fetch ? PFERR.FETCH : 0)
-  );
-}
-
-/** FNAME(page_fault). */
-export function shadowPageFault(state: ShadowState, source: FaultSource): ShadowFaultResult {
-  const { env } = state;
-  const { code, address } = source;
-  const walk = source.walk(address, walkCode(code));
-  if (!walk.ok) return { is: 'guest-fault', fault: walk };
-  const slot = env.slotOf(walk.gfn);
-  const fault: PageFault = {
+/** A fault of which nothing is known yet. */
+export function newFault(address: number, code: number, gfn: number): PageFault {
+  return {
     address,
     code,
-    gfn: walk.gfn,
-    slot,
+    gfn,
+    slot: null,
     pfn: null,
     hva: 0,
     mapWritable: false,
-    maxLevel: Math.min(walk.level, 3) as PageFault['maxLevel'],
+    maxLevel: 3,
     reqLevel: 1,
     goalLevel: 1,
   };
+}
+
+/** page_fault_handle_page_track(): a store to a table of the guest that KVM guards. */
+export function isGuarded(state: ShadowState, code: number, gfn: number): boolean {
+  const isStore = (code & PFERR.PRESENT) !== 0 && (code & PFERR.WRITE) !== 0;
+  return isStore && (code & PFERR.RSVD) === 0 && state.isTracked(gfn);
+}
+
+/** vcpu_cache_mmio_info(): the next access to the page is emulated without a look at any table. */
+export function noteMmio(
+  { vm }: ShadowState,
+  { vcpu }: ShadowContext,
+  gva: number,
+  gfn: number,
+  access: number,
+): void {
+  const page = gva - (gva % 4096);
+  vcpu.mmio = { gva: page, gfn, access, generation: vm.slots.generation };
+}
+
+/** FNAME(page_fault). */
+export function shadowPageFault(
+  state: ShadowState,
+  context: ShadowContext,
+  address: number,
+  code: number,
+): ShadowFaultResult {
+  const { settings, memory, vcpu } = context;
+  const tracer = state.tracer;
+  const trace = tracer === null ? null : (e: string, text: string) => tracer.sink(e, 0, text);
+  const walk = walkTables(settings, memory, address, code & ~PFERR.RSVD, 'kvm', trace);
+  if (!walk.ok) return { is: 'guest-fault', fault: walk };
   const { gfn } = walk;
-  if (!code.rsvd && code.present && code.write && state.isTracked(gfn)) {
-    clearFlooding(state, source.context, address);
+  const fault = newFault(address, code, gfn);
+  fault.maxLevel = Math.min(walk.level, 3) as PageFault['maxLevel'];
+  if (isGuarded(state, code, gfn)) {
+    clearFlooding(state, context, address);
     return { is: 'emulate', gfn };
   }
-  const host = env.faultIn(slot, gfn, code.write);
-  if (host.is === 'noslot') {
-    source.noteMmio(gfn, walk.access);
-    if (!env.mmioCaching) return { is: 'emulate', gfn };
-  } else if (host.is !== 'pfn') return { is: host.is, gfn };
-  else {
-    fault.pfn = host.pfn;
-    fault.mapWritable = host.writable;
+  const early = faultIn(state.vm, vcpu, fault);
+  if (early !== null) return { is: early, gfn };
+  if (fault.slot === null) {
+    noteMmio(state, context, address, gfn, walk.access & (ACC.WRITE | ACC.USER));
+    if (!state.mmioCaching) return { is: 'emulate', gfn };
   }
-  env.reclaim();
-  return { is: fetch(state, source, fault, walk, finalAccess(source, fault, walk.access)), gfn };
+  reclaim(state);
+  const own = finalAccess(context, fault, walk.access);
+  const access = roleAccess(state.vm, settings, own);
+  return { is: fetch(state, context, fault, walk, access), gfn };
 }
 
 /** A supervisor writes with CR0.WP=0 to a page that is read-only: for it alone, the page is writable. */
-function finalAccess({ context, code }: FaultSource, fault: PageFault, access: number): number {
-  const { settings } = context;
-  const overrides =
-    code.write && (access & ACC.WRITE) === 0 && !settings.wp && !code.user && fault.slot !== null;
-  if (!overrides || settings.format === 'ept') return access;
+function finalAccess({ settings }: ShadowContext, fault: PageFault, access: number): number {
+  const { code, slot } = fault;
+  const isStore = (code & PFERR.WRITE) !== 0 && (access & ACC.WRITE) === 0;
+  const isExempt = !settings.wp && (code & PFERR.USER) === 0 && slot !== null;
+  if (!isStore || !isExempt || settings.format === 'ept') return access;
   const own = (access | ACC.WRITE) & ~ACC.USER;
   return settings.smep ? own & ~ACC.EXEC : own;
 }
@@ -127,96 +136,68 @@ function descend(
   return made;
 }
 
+/** The pages that stand for the guest's tables: FNAME(fetch), first half. @returns that of the guest's leaf */
+function fetchTables(
+  state: ShadowState,
+  context: ShadowContext,
+  root: ShadowPage,
+  address: number,
+  walk: Walk,
+): ShadowPage {
+  let sp = root;
+  for (let { level } = sp; level > walk.level; level -= 1) {
+    sp.writeFlooding = 0;
+    const of: ChildOf = {
+      gfn: walk.tableGfn[level - 2] as number,
+      direct: false,
+      access: roleAccess(state.vm, context.settings, walk.tableAccess[level - 2] as number),
+      patIndex: 0,
+    };
+    sp = descend(state, context, sp, indexAt(address, level), of);
+  }
+  sp.writeFlooding = 0;
+  return sp;
+}
+
 /** FNAME(fetch). */
 function fetch(
   state: ShadowState,
-  source: FaultSource,
+  context: ShadowContext,
   fault: PageFault,
   walk: Walk,
   access: number,
 ): 'fixed' | 'emulate' | 'spurious' | 'retry' {
-  const { context, address } = source;
+  const { address } = fault;
   if (context.root === null) return 'retry';
-  let sp = context.root.page;
-  for (let level = sp.level; level > walk.level; level -= 1) {
-    sp.writeFlooding = 0;
-    const gfn = walk.tableGfn[level - 2] as number;
-    const above = walk.tableAccess[level - 2] as number;
-    const of = { gfn, direct: false, access: above, patIndex: 0 };
-    sp = descend(state, context, sp, indexAt(address, level), of);
-  }
-  sp.writeFlooding = 0;
-  const patIndex = state.env.usesGuestPat ? walk.patIndex : 0;
-  adjustLevel(state, fault);
+  let sp = fetchTables(state, context, context.root.page, address, walk);
+  const patIndex = context.usesGuestPat ? walk.patIndex : 0;
+  adjustLevel(state, context, fault);
   traceRequested(state, fault, access);
   for (;;) {
     const index = indexAt(address, sp.level);
     adjustDisallowed(state, fault, sp, index);
     if (sp.level === fault.goalLevel) break;
-    validateDirect(state, sp, index, access, patIndex);
-    const gfn = fault.gfn - (fault.gfn % 512 ** (sp.level - 1));
-    const child = descend(state, context, sp, index, { gfn, direct: true, access, patIndex });
-    if (isHugeDisallowed(state, fault)) child.isNxDisallowed = true;
+    const gfn = fault.gfn - (fault.gfn % pagesOf(sp.level));
+    const of: ChildOf = { gfn, direct: true, access, patIndex };
+    validateDirect(state, sp, index, of);
+    const child = descend(state, context, sp, index, of);
+    if (isHugeDisallowed(state, fault)) child.nxHugePageDisallowed = true;
     sp = child;
   }
   const index = indexAt(address, sp.level);
-  const gfn = fault.gfn - (fault.gfn % 512 ** (sp.level - 1));
+  const gfn = fault.gfn - (fault.gfn % pagesOf(sp.level));
   const { pfn, slot } = fault;
-  const result = setLeaf(state, sp, index, { access, gfn, pfn, slot, patIndex, fault });
-  if (result === 'spurious') return result;
-  prefetch(state, context, sp, index);
+  const result = setLeaf(state, context, sp, index, { access, gfn, pfn, slot, patIndex, fault });
+  if (result !== 'spurious') prefetchAround(state, context, sp, index);
   return result;
 }
 
 /** validate_direct_spte(): the guest page became writable, so that its pages in small have another role. */
-function validateDirect(
-  state: ShadowState,
-  sp: ShadowPage,
-  index: number,
-  access: number,
-  patIndex: number,
-): void {
+function validateDirect(state: ShadowState, sp: ShadowPage, index: number, of: ChildOf): void {
   const [hi, lo] = [sp.hi(index), sp.lo(index)];
   if (!state.bits.isPresent(hi, lo) || state.bits.isLast(lo, sp.level)) return;
   const child = state.child(hi, lo);
-  if (child.role.access === access && child.role.patIndex === patIndex) return;
+  if (child.role.access === of.access && child.role.patIndex === of.patIndex) return;
   unlink(state, child, entryRef(sp, index));
-  state.env.flush();
-}
-
-/** FNAME(pte_prefetch). */
-function prefetch(state: ShadowState, context: ShadowContext, sp: ShadowPage, index: number): void {
-  if (sp.level > 1) return;
-  if (sp.role.direct) {
-    prefetchDirect(state, sp, index);
-    return;
-  }
-  const first = index - (index % PREFETCH);
-  for (let i = first; i < first + PREFETCH; i += 1) {
-    if (i === index || isPresentAt(state, sp, i)) continue;
-    if (!prefetchGuest(state, context, sp, i)) return;
-  }
-}
-
-/** FNAME(prefetch_gpte). */
-function prefetchGuest(
-  state: ShadowState,
-  context: ShadowContext,
-  sp: ShadowPage,
-  index: number,
-): boolean {
-  const entry = state.env.readGuest(sp.gfn * 4096 + index * 8);
-  const leaf = entry === null ? null : guestLeaf(state, context, entry);
-  if (leaf === null) {
-    // FNAME(prefetch_invalid_gpte) drops what is there: an MMIO SPTE at most.
-    state.clear(sp, index);
-    return false;
-  }
-  const access = sp.role.access & leaf.access;
-  const slot = prefetchSlot(state, leaf.gfn, access);
-  const pfn = slot === null ? undefined : state.env.prefetch(slot, leaf.gfn, 1)[0];
-  if (slot === null || pfn === undefined) return false;
-  const { gfn, patIndex } = leaf;
-  setLeaf(state, sp, index, { access, gfn, pfn, slot, patIndex, fault: null });
-  return true;
+  state.flush();
 }

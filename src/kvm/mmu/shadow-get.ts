@@ -39,7 +39,7 @@ function find(
     if (!sp.role.direct && sp.unsync && context !== null) {
       const flush = syncPage(state, context, sp, invalid);
       if (flush === null) break;
-      if (flush) state.env.flush();
+      if (flush) state.flush();
     }
     if (!sp.role.direct) sp.writeFlooding = 0;
     found = sp;
@@ -51,14 +51,19 @@ function find(
 
 /** kvm_mmu_alloc_shadow_page(). */
 function allocate(state: ShadowState, gfn: number, role: ShadowRole): ShadowPage {
-  const { tables, flush } = state.env;
-  const table = tables.allocate({ level: role.level, gfn, tdpMmu: false, role, parent: null });
+  const table = state.vm.tables.allocate({
+    level: role.level,
+    gfn,
+    tdpMmu: false,
+    role,
+    parent: null,
+  });
   const sp = new ShadowPage(table, gfn, role, state.generation);
   state.add(sp);
   if (!sp.hasGptes) return sp;
   state.account(sp, 1);
   // Tables of level 1 are write-protected here, those above because their gfn is tracked.
-  if (writeProtectGfn(state, gfn, true)) flush();
+  if (writeProtectGfn(state, gfn, true)) state.flush();
   return sp;
 }
 
@@ -71,7 +76,7 @@ export function getPage(
 ): ShadowPage {
   const existing = find(state, context, gfn, role);
   const sp = existing ?? allocate(state, gfn, role);
-  state.env.tracer?.getPage(sp, existing === null, 1, sp.generation);
+  state.tracer?.getPage(sp, existing === null, 1, sp.generation);
   return sp;
 }
 

@@ -1,6 +1,8 @@
 import type { SpteEdition } from '../spte-editions.ts';
+import { mmioGfn } from '../spte-gfn.ts';
 import type { MmuPage, MmuRole } from './page-tables.ts';
 import type { EntryRef } from './rmap.ts';
+import type { PrintedSpte } from './trace.ts';
 
 /** kvm_mmu_page_role of a page of the shadow MMU: pages of one gfn are shared where it is the same. */
 export interface ShadowRole extends MmuRole {
@@ -65,7 +67,7 @@ export class ShadowPage implements MmuPage {
   /** Writes to the guest's table since it was used. */
   writeFlooding = 0;
   /** Made so that no huge page has to be executable. */
-  isNxDisallowed = false;
+  nxHugePageDisallowed = false;
 
   constructor(table: MmuPage, gfn: number, role: ShadowRole, generation: number) {
     this.pfn = table.pfn;
@@ -148,6 +150,11 @@ export class SpteBits {
     return this.#edition.id === 'A-5.3' ? (hi & 0x4000_0000) !== 0 : ((hi >>> 20) & 3) === 3;
   }
 
+  /** Of an MMIO SPTE. */
+  mmioGfn(hi: number, lo: number): number {
+    return mmioGfn({ hi, lo }, this.#isEpt).gfn;
+  }
+
   isEmpty(hi: number, lo: number): boolean {
     const { empty } = this.#edition;
     return hi === empty.hi && lo === empty.lo;
@@ -172,6 +179,15 @@ export class SpteBits {
 
   isExecutable(hi: number, lo: number): boolean {
     return this.#isEpt ? (lo & 4) !== 0 : hi >>> 31 === 0;
+  }
+
+  /** What kvm_mmu_set_spte prints of the permissions. Source: kvm/spte-printed. */
+  printed(hi: number, lo: number): PrintedSpte {
+    const x = this.isExecutable(hi, lo);
+    const w = this.isWritable(lo);
+    if (!this.#isEpt) return { r: true, w, x, u: (lo & 4) !== 0 };
+    const user = this.#edition.saved.xu === null ? 1 : 1 << 10;
+    return { r: (lo & 1) !== 0, w, x, u: (lo & user) !== 0 };
   }
 
   /** restore_acc_track_spte(): R and X come back where access tracking took them. */

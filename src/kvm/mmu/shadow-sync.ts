@@ -1,11 +1,14 @@
+import { must } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
 import { rule } from '../../cite/rule.ts';
 import { patIndex } from '../../x86/pat.ts';
 import { ACC } from './error-code.ts';
 import { frameOf } from './page-tables.ts';
 import type { ShadowContext } from './shadow-context.ts';
-import { dropLeaf, markMmio, writeProtectGfn } from './shadow-entries.ts';
+import { dropLeaf, writeProtectGfn } from './shadow-entries.ts';
+import { makeLeaf, markMmio } from './shadow-leaf.ts';
 import { contextWord, type ShadowPage } from './shadow-page.ts';
+import { roleAccess } from './shadow-paging.ts';
 import type { ShadowState } from './shadow-state.ts';
 import { eachUnsync, makeUnsync, unlinkUnsync } from './shadow-unsync.ts';
 import { commitZap, type InvalidList, prepareZap } from './shadow-zap.ts';
@@ -35,21 +38,19 @@ export interface GuestLeaf {
 }
 
 /** A guest entry of level 1 as sync and prefetch read it: an entry that was never used is left alone. */
-export function guestLeaf(
-  state: ShadowState,
-  { settings }: ShadowContext,
-  entry: U64,
-): GuestLeaf | null {
+export function guestLeaf(context: ShadowContext, entry: U64): GuestLeaf | null {
+  const { settings } = context;
   const format = FORMATS[settings.format];
   if (!format.isPresent(entry)) return null;
   if (settings.accessedDirty && (entry.lo & format.accessed) === 0) return null;
   if (format.isReserved(entry, 1, settings)) return null;
   const isClean = settings.accessedDirty && (entry.lo & format.dirty) === 0;
-  const access = format.accessOf(entry);
+  const own = format.accessOf(entry);
+  const access = roleAccess(context.vm, settings, isClean ? own & ~ACC.WRITE : own);
   return {
     gfn: entryFrame(entry, 1),
-    access: isClean ? access & ~ACC.WRITE : access,
-    patIndex: state.env.usesGuestPat ? patIndex(entry.lo, false) : 0,
+    access,
+    patIndex: context.usesGuestPat ? patIndex(entry.lo, false) : 0,
   };
 }
 
@@ -60,25 +61,25 @@ function syncEntry(
   sp: ShadowPage,
   index: number,
 ): boolean | null {
-  const { env, bits } = state;
+  const { bits } = state;
   const [hi, lo] = [sp.hi(index), sp.lo(index)];
   if (bits.isEmpty(hi, lo)) return false;
-  const entry = env.readGuest(sp.gfn * 4096 + index * 8);
+  const entry = context.memory.load(sp.gfn * 4096 + index * 8, 1);
   if (entry === null) return null;
-  const leaf = guestLeaf(state, context, entry);
+  const leaf = guestLeaf(context, entry);
   if (leaf === null) {
     dropAny(state, sp, index);
     return true;
   }
   const access = sp.role.access & leaf.access;
   if (bits.isMmio(hi, lo)) return syncMmio(state, sp, index, leaf.gfn, access);
-  if (leaf.gfn !== sp.gfnAt(index) || (env.noReadless && access === 0)) {
+  if (leaf.gfn !== sp.gfnAt(index) || (access === 0 && context.executeOnly)) {
     dropLeaf(state, sp, index);
     return true;
   }
   if (sp.accessAt(index) === access && sp.patIndexAt(index) === leaf.patIndex) return false;
   sp.setTranslation(index, leaf.gfn, access, leaf.patIndex);
-  return remake(state, sp, index, access);
+  return remake(state, context, sp, index);
 }
 
 function dropAny(state: ShadowState, sp: ShadowPage, index: number): void {
@@ -94,26 +95,30 @@ function syncMmio(
   gfn: number,
   access: number,
 ): boolean {
-  if (state.env.mmioGfn(sp.hi(index), sp.lo(index)) === gfn)
+  if (state.bits.mmioGfn(sp.hi(index), sp.lo(index)) === gfn)
     markMmio(state, sp, index, gfn, access);
   else state.clear(sp, index);
   return false;
 }
 
 /** The permissions changed: make_spte() with what the old entry says of frame and host. */
-function remake(state: ShadowState, sp: ShadowPage, index: number, access: number): boolean {
-  const { env, bits } = state;
+function remake(
+  state: ShadowState,
+  context: ShadowContext,
+  sp: ShadowPage,
+  index: number,
+): boolean {
+  const { bits } = state;
   const [hi, lo] = [sp.hi(index), sp.lo(index)];
-  const gfn = sp.gfnAt(index);
+  const [gfn, access] = [sp.gfnAt(index), sp.accessAt(index)];
+  const slot = must(state.slotOf(gfn), 'the memslot of a mapped page');
   const hostWritable = bits.isHostWritable(hi, lo);
-  const wants = hostWritable && (access & ACC.WRITE) !== 0;
   const wasWritable = bits.isWritable(lo);
+  const wants = hostWritable && (access & ACC.WRITE) !== 0 && !wasWritable;
   // A page that is being synced must not make others writable: can_unsync is false.
-  const isGuarded =
-    wants && !wasWritable && (state.isTracked(gfn) || state.withTables(gfn).length > 0);
-  const made = env.leaf({
-    level: sp.level,
-    slot: env.slotOf(gfn),
+  const isGuarded = wants && (state.isTracked(gfn) || state.withTables(gfn).length > 0);
+  const made = makeLeaf(state, context.vcpu, sp, {
+    slot,
     gfn,
     pfn: frameOf(hi, lo),
     access,
@@ -157,7 +162,7 @@ export function syncChildren(state: ShadowState, context: ShadowContext, top: Sh
   const protect = (batch: readonly ShadowPage[]): void => {
     let any = false;
     for (const sp of batch) any = writeProtectGfn(state, sp.gfn, true) || any;
-    if (any) state.env.flush();
+    if (any) state.flush();
   };
   eachUnsync(
     state,
@@ -169,7 +174,7 @@ export function syncChildren(state: ShadowState, context: ShadowContext, top: Sh
     protect,
   );
   if (invalid.length > 0) commitZap(state, invalid);
-  else if (flush) state.env.flush();
+  else if (flush) state.flush();
 }
 
 /** kvm_sync_spte() of INVLPG: one entry of a page that is out of date. */
@@ -181,7 +186,7 @@ export function syncOne(
 ): void {
   const flush = syncEntry(state, context, sp, index);
   if (flush === null) dropAny(state, sp, index);
-  if (flush !== false) state.env.flush();
+  if (flush !== false) state.flush();
 }
 
 /** What mmu_try_to_unsync_pages() says: null, the entry may be writable; else it has to be write-protected. */

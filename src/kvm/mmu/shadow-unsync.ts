@@ -12,14 +12,14 @@ interface Found {
 
 /** kvm_unsync_page(). */
 export function makeUnsync(state: ShadowState, sp: ShadowPage): void {
-  state.env.tracer?.unsyncPage(sp, sp.generation);
+  state.tracer?.unsyncPage(sp, sp.generation);
   sp.unsync = true;
   markParentsUnsync(state, sp);
 }
 
 /** kvm_unlink_unsync_page(). */
 export function unlinkUnsync(state: ShadowState, sp: ShadowPage): void {
-  state.env.tracer?.syncPage(sp, sp.generation);
+  state.tracer?.syncPage(sp, sp.generation);
   sp.unsync = false;
 }
 

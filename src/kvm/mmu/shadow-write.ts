@@ -34,7 +34,7 @@ export function trackWrite(state: ShadowState, gpa: number, bytes: number): void
     flush = flush || wasPresent;
   }
   if (invalid.length > 0) commitZap(state, invalid);
-  else if (flush) state.env.flush();
+  else if (flush) state.flush();
 }
 
 /** shadow_page_table_clear_flood(): the pages that translate an address are in use. */

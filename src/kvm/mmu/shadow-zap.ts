@@ -40,7 +40,8 @@ export function zapEntry(
   const child = state.child(hi, lo);
   unlink(state, child, entryRef(sp, index));
   // Pages for L2 that nobody points to are hardly used again: they go at once.
-  const isOrphan = state.env.tdp && child.role.guestMode && child.parents.length === 0;
+  const isOrphan =
+    state.vm.config.paging !== 'shadow' && child.role.guestMode && child.parents.length === 0;
   return isOrphan && invalid !== null ? prepareZap(state, child, invalid).zapped : 0;
 }
 
@@ -52,7 +53,7 @@ export interface Zapped {
 
 /** __kvm_mmu_prepare_zap_page(). */
 export function prepareZap(state: ShadowState, sp: ShadowPage, invalid: InvalidList): Zapped {
-  state.env.tracer?.prepareZap(sp, sp.generation);
+  state.tracer?.prepareZap(sp, sp.generation);
   let zapped = zapUnsyncChildren(state, sp, invalid);
   for (let i = 0; i < 512; i += 1) zapped += zapEntry(state, sp, i, invalid);
   while (sp.parents.length > 0) unlink(state, sp, sp.parents[0] as EntryRef);
@@ -83,7 +84,7 @@ function zapUnsyncChildren(state: ShadowState, sp: ShadowPage, invalid: InvalidL
 /** kvm_mmu_commit_zap_page(): the TLBs are flushed, then the pages are free. */
 export function commitZap(state: ShadowState, invalid: InvalidList): void {
   if (invalid.length === 0) return;
-  state.env.flush();
+  state.flush();
   for (const sp of invalid) state.free(sp);
   invalid.length = 0;
 }
@@ -125,6 +126,15 @@ export function zapOldest(state: ShadowState, count: number): void {
     zapped += prepareZap(state, sp, invalid).zapped;
   }
   commitZap(state, invalid);
+}
+
+/** KVM_MIN_FREE_MMU_PAGES and KVM_REFILL_PAGES. */
+const FREE = { least: 5, refill: 25 };
+
+/** make_mmu_pages_available(): before a fault is mapped. */
+export function reclaim(state: ShadowState): void {
+  const free = Math.max(state.limit - state.used, 0);
+  if (free < FREE.least) zapOldest(state, FREE.refill - free);
 }
 
 /** kvm_mmu_unprotect_page(): pages that shadow tables in this gfn go, so that the guest may write it. */

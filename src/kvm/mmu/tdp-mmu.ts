@@ -111,6 +111,7 @@ export class TdpMmu implements Mmu {
   #fastPageFault(vcpu: Vcpu, fault: PageFault): FaultResult | null {
     const { code } = fault;
     const isPresent = (code & PFERR.PRESENT) !== 0;
+    if ((code & PFERR.RSVD) !== 0) return null;
     if (!isPresent && this.vm.config.adBits) return null;
     if (isPresent && (code & PFERR.WRITE) === 0) return null;
     const { tables } = this;
