@@ -105,6 +105,7 @@ const CACHED: ReadonlySet<string> = new Set(['WB', 'WT', 'WP']);
 /** The copy that a load of a byte is served from, in the state before it. */
 function servedFrom(
   before: StateView,
+  after: StateView,
   agent: string,
   { line, cell }: ByteAt,
   type: AccessType | null,
@@ -118,7 +119,9 @@ function servedFrom(
   }
   const own = before.cores[agent];
   if (own !== undefined && CACHED.has(type ?? '') && own.cache[line] !== undefined) return 'cache';
-  return 'memory';
+  // A modified copy that the access made its owner write back.
+  const isBack = dirty !== undefined && after.cores[dirty]?.cache[line]?.state !== 'modified';
+  return isBack ? `${dirty} cache` : 'memory';
 }
 
 export interface Telling {
@@ -152,7 +155,7 @@ function readOf(
   const from =
     pending !== undefined && CACHED.has(origin.type ?? '')
       ? 'store buffer'
-      : servedFrom(before, step.agent, at, origin.type, snoops);
+      : servedFrom(before, after, step.agent, at, origin.type, snoops);
   const missed = [...copiesOf(before, at.line), ...storesInFlight(before, i.byte, at)].flatMap((c) => {
     const other = c.values[at.cell];
     return other === undefined || other === null || other === value ? [] : [{ at: c.at, value: other }];

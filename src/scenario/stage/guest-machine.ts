@@ -6,6 +6,10 @@ import { createVcpu, writeCr0 } from '../../kvm/mmu/guest-ops.ts';
 import { HostMemory, type HostMapping, PAGE_SIZE } from '../../kvm/mmu/host-memory.ts';
 import { isMmioPfn } from '../../kvm/mmu/memory-type.ts';
 import { KVM_MEM_HOST_MEMTYPE, KVM_MEM_NON_COHERENT_DMA } from '../../kvm/mmu/memslots.ts';
+import type { Mmu } from '../../kvm/mmu/mmu.ts';
+import { shadowAccess } from '../../kvm/mmu/shadow-access.ts';
+import { ShadowMmu } from '../../kvm/mmu/shadow-mmu.ts';
+import { directPaging, shadowPaging } from '../../kvm/mmu/shadow-paging.ts';
 import { TdpMmu } from '../../kvm/mmu/tdp-mmu.ts';
 import { CR0, CR4, EFER, type Vcpu } from '../../kvm/mmu/vcpu.ts';
 import { Vm } from '../../kvm/mmu/vm.ts';
@@ -18,7 +22,7 @@ import {
 import type { KvmRules } from '../../kvm/rules.ts';
 import { editionsOf } from '../../kvm/spte-editions.ts';
 import { LINUX_PAT } from '../../linux/pat-layout.ts';
-import { type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
+import { compareVersions, type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
 import type { AccessType } from '../../machine/types.ts';
 import { knowsSlotFlag } from '../../platform/vmm.ts';
 import { patMsr } from '../../x86/pat.ts';
@@ -65,13 +69,23 @@ function blobMapping(page: HostPage): HostMapping {
     pfn: BLOB.pfn,
     sameFrame: zeroPage,
     level: 1,
+    present: true,
     writable: !zeroPage,
     onWrite: zeroPage ? 'copy' : 'make-writable',
     pfnmap: page.device || page.highOrder,
-    hugeVma: false,
+    vma: null,
     vmmType: page.vmm,
     poisoned: false,
   };
+}
+
+/** tdp_mmu=1 is the default from here on. */
+const TDP_MMU = parseKernelVersion('5.15-rc1');
+
+function mmuOf(vm: Vm, kernel: KernelVersion): Mmu {
+  if (vm.config.paging === 'shadow') return new ShadowMmu(vm, (vcpu) => shadowPaging(vm, vcpu));
+  if (compareVersions(kernel, TDP_MMU) >= 0) return new TdpMmu(vm);
+  return new ShadowMmu(vm, (vcpu) => directPaging(vm, vcpu));
 }
 
 /** The address space of the VMM, and what is behind it. */
@@ -151,7 +165,7 @@ export class GuestMachine {
         trace: (event, _context, text) => this.#trace.push(`${event}: ${text}`),
       },
       hostMemory(page),
-      (vm) => new TdpMmu(vm),
+      (vm) => mmuOf(vm, kernel),
     );
     this.#vcpu = createVcpu(this.#vm);
     this.#vcpu.mtrrs = planned.state;
@@ -288,6 +302,7 @@ export class GuestMachine {
   }
 
   #isMapped(): boolean {
+    if (this.#mapping === null) return false;
     const { mmu } = this.#vm;
     return mmu.walk(this.#vcpu, this.#planned.address, 0).is === 'leaf';
   }
@@ -303,7 +318,12 @@ export class GuestMachine {
   access(region: Region, write: boolean): Touched {
     const address = region === 'blob' ? this.#planned.address : RAM_PAGE;
     this.#taken();
-    const outcome = access(this.#vm, this.#vcpu, address, write ? 'store' : 'load');
+    const kind = write ? 'store' : 'load';
+    const { mmu, config } = this.#vm;
+    const outcome =
+      config.paging === 'shadow' && mmu instanceof ShadowMmu
+        ? shadowAccess(mmu, this.#vcpu, address, kind)
+        : access(this.#vm, this.#vcpu, address, kind);
     return this.#touched(outcome, this.#taken());
   }
 

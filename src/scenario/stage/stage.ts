@@ -11,7 +11,7 @@ import { type GuestMapping, mapBlob } from './guest-kernel.ts';
 import { type HostPage, hostPage } from './host.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type Assumed, type Known, Undetermined } from './known.ts';
-import { askForGuestPat, flagSlot, hostQuirks, mapInfoOf, possibleMapInfo, vendorOf, vmmOf } from './vmm.ts';
+import { askForGuestPat, cacheSwitches, flagSlot, hostQuirks, mapInfoOf, possibleMapInfo, vendorOf, vmmOf } from './vmm.ts';
 
 /** Everything in front of which a program runs. */
 export interface Stage {
@@ -223,11 +223,7 @@ class Staging {
     }
     return {
       vendor,
-      // The APM has no word of a WC or UC access of AMD that looks into caches; WC+ and CD always do.
-      switches:
-        vendor === 'intel'
-          ? { selfSnoop: known.ask('self-snoop') }
-          : { selfSnoop: false, busSnoop: false },
+      switches: cacheSwitches(vendor, vendor === 'intel' && known.ask('self-snoop')),
       snoop: device === 'snoop',
       access: (accessor: Accessor, region: Region, write: boolean): StageAccess => {
         if (accessor === 'guest') return this.#touch(machine, null, region, write);

@@ -12,6 +12,8 @@ import {
   type VmmModel,
   wantsSlotFlag,
 } from '../../platform/vmm.ts';
+import type { Switches } from '../../machine/switches.ts';
+import type { Vendor } from '../../x86/types.ts';
 import { type Known, Undetermined } from './known.ts';
 
 /** Quirks of kernels before 6.16: bit 9 does not exist. */
@@ -38,6 +40,14 @@ export function vendorOf(known: Known): 'intel' | 'amd' {
   const paging = known.ask('paging');
   if (paging === 'ept') return 'intel';
   return paging === 'npt' ? 'amd' : known.ask('cpu');
+}
+
+/**
+ * Which caches accesses past the caches look into. The APM has no word of a WC or UC access that does, on AMD
+ * without nested paging; WC+ and CD always do. Source: apm/alias.
+ */
+export function cacheSwitches(vendor: Vendor, selfSnoop: boolean): Partial<Switches> {
+  return vendor === 'intel' ? { selfSnoop } : { selfSnoop: false, busSnoop: false };
 }
 
 export function vmmOf(known: Known): VmmModel | null {
