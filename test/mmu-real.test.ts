@@ -56,14 +56,14 @@ function normal({ event, text: line }: Line): string {
     // QEMU's TCG leaves P clear where a reserved bit is set; the CPU sets both.
     .replace(/(error_code 0x10000000)e/, '$1f')
     .replace(/(error_code 0x10000000)c/, '$1d');
-  return unaged(`${event}: ${kept}`);
+  return `${event}: ${kept}`;
 }
 
-/** A of an entry that goes: the host ages pages when it likes. Of NPT, the one run where it did. */
+/** A of an NPT entry that goes: the host ages pages when it likes. */
 function unaged(line: string): string {
   return line.replace(
-    /(old_spte _e)([4c])([57] new_spte 8000000000000000)$/,
-    (_, head: string, digit: string, tail: string) => `${head}${digit === '4' ? '6' : 'e'}${tail}`,
+    /(old_spte _)([0-9a-f]{3})(?= new_spte 8000000000000000$)/,
+    (_, head: string, low: string) => `${head}${(Number.parseInt(low, 16) | 0x20).toString(16)}`,
   );
 }
 
@@ -125,6 +125,7 @@ describe.each(RUNS)('%s', (run) => {
       );
       const sptes = got.filter((line) => line.startsWith('kvm_mmu_set_spte')).length;
       console.log(`${run} ${scenario}: ${got.length} events, ${sptes} SPTEs`);
-      expect(got).toEqual(expected);
+      const lines = (of: readonly string[]) => (run.startsWith('qemu') ? of.map(unaged) : of);
+      expect(lines(got)).toEqual(lines(expected));
     });
 });

@@ -1,6 +1,6 @@
 import { type U64, u64FromHex, u64FromNumber } from '../src/base/u64.ts';
 import { access } from '../src/kvm/mmu/access.ts';
-import { mmuBehaviour } from '../src/kvm/mmu/behaviour.ts';
+import { vmConfig } from '../src/kvm/mmu/config.ts';
 import { createVcpu, writeCr0, writeMsr } from '../src/kvm/mmu/guest-ops.ts';
 import {
   type FrameFacts,
@@ -16,7 +16,6 @@ import { TdpMmu } from '../src/kvm/mmu/tdp-mmu.ts';
 import { CR4, EFER, type Vcpu } from '../src/kvm/mmu/vcpu.ts';
 import { Vm, type VmConfig } from '../src/kvm/mmu/vm.ts';
 import { KVM_CAP_DISABLE_QUIRKS2, QUIRK } from '../src/kvm/quirks.ts';
-import { editionsOf } from '../src/kvm/spte-editions.ts';
 import { rulesFor } from '../src/kvm/timeline.ts';
 import { LINUX_PAT } from '../src/linux/pat-layout.ts';
 import { parseKernelVersion } from '../src/linux/version.ts';
@@ -143,41 +142,31 @@ export class Replay {
     const run = this.#run;
     const kernel = parseKernelVersion(run.kernel);
     const [rules] = rulesFor(kernel);
-    const [edition] = editionsOf(kernel);
-    if (rules === undefined || edition === undefined) throw new Error(run.kernel);
+    if (rules === undefined) throw new Error(run.kernel);
     const isIntel = run.vendor === 'kvm_intel';
-    const hasAd = !isIntel || run.cpuModel === 'corei7_skylake_x';
+    const isSkylake = run.cpuModel === 'corei7_skylake_x';
     const pat = QUIRK.IGNORE_GUEST_PAT;
-    return {
+    const inapplicable = isIntel ? QUIRK.CD_NW_CLEARED : pat;
+    return vmConfig({
       kernel,
       rules,
-      behaviour: mmuBehaviour(kernel),
-      edition,
       vendor: isIntel ? 'intel' : 'amd',
       paging: run.tdp ? (isIntel ? 'ept' : 'npt') : 'shadow',
-      adBits: hasAd,
-      pml: isIntel && hasAd,
-      nxHugePages: false,
-      selfSnoop: isIntel ? (run.quirks & pat) !== 0 || run.cpuModel === 'corei7_skylake_x' : true,
+      adBits: !isIntel || isSkylake,
+      pml: isIntel && isSkylake,
+      selfSnoop: !isIntel || (run.quirks & pat) !== 0,
       hostPat: run.hostPat ? LINUX_PAT['wt-wp'] : null,
-      l1tfCacheBits: isIntel ? (run.cpuModel === 'corei7_skylake_x' ? 40 : 44) : null,
-      quirks: {
-        supported: run.quirks,
-        inapplicable: rules.hasPatQuirk ? (isIntel ? QUIRK.CD_NW_CLEARED : pat) : 0,
-      },
+      l1tfCacheBits: isIntel ? (isSkylake ? 40 : 44) : null,
+      quirks: { supported: run.quirks, inapplicable: rules.hasPatQuirk ? inapplicable : 0 },
       guestMaxphyaddr: run.maxphyaddr,
-      tdpLevels: 4,
-      slotFlags: 3,
-      tablesPfn: 0x9_0000,
       trace: (event, _context, text) => this.lines.push({ event, text }),
-    };
+    });
   }
 
   #newMmu(vm: Vm): Mmu {
     const { tdp, legacy, vendor } = this.#run;
     if (tdp && !legacy) return new TdpMmu(vm);
-    const paging = (vcpu: Vcpu): Paging =>
-      tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu);
+    const paging = (vcpu: Vcpu): Paging => (tdp ? directPaging(vm, vcpu) : shadowPaging(vm, vcpu));
     return new ShadowMmu(vm, paging, vendor !== 'kvm_pvm');
   }
 

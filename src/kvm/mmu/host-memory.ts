@@ -7,9 +7,11 @@ export const PAGE_SIZE = 4096;
 /** 1: 4 KiB, 2: 2 MiB, 3: 1 GiB; PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G. */
 export type MapLevel = 1 | 2 | 3;
 
+const PAGES: readonly number[] = [0, 1, 512, 512 ** 2, 512 ** 3, 512 ** 4];
+
 /** 4K pages in a page of that level, also of the tables above: 4 and 5. */
 export function pagesOf(level: number): number {
-  return 512 ** (level - 1);
+  return PAGES[level] as number;
 }
 
 /** What the host knows of page frames: all that kvm_is_mmio_pfn() of any version asks, and some more. */
@@ -112,6 +114,14 @@ const mappingAt = (list: readonly HostMapping[], hva: number) =>
     (m) => m.end,
   );
 
+const frameAt = (list: readonly FrameRange[], pfn: number) =>
+  indexOf(
+    list,
+    pfn,
+    (f) => f.pfn,
+    (f) => f.end,
+  );
+
 /** The later part of a mapping, from `hva` on. */
 function tailFrom(m: HostMapping, hva: number): HostMapping {
   return { ...m, hva, pfn: m.sameFrame ? m.pfn : m.pfn + (hva - m.hva) / PAGE_SIZE };
@@ -124,6 +134,9 @@ function tailFrom(m: HostMapping, hva: number): HostMapping {
 export class HostMemory {
   #mappings: HostMapping[] = [];
   #frames: FrameRange[] = [];
+  /** Where the last search ended: faults come in runs. */
+  #last = 0;
+  #lastFrame = 0;
   readonly #content = new Map<number, Uint32Array>();
   readonly #notify: Notify[] = [];
   #fresh: number;
@@ -145,12 +158,7 @@ export class HostMemory {
 
   /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */
   frames(range: FrameRange): void {
-    const at = indexOf(
-      this.#frames,
-      range.pfn,
-      (f) => f.pfn,
-      (f) => f.end,
-    );
+    const at = frameAt(this.#frames, range.pfn);
     const next = this.#frames[~at];
     assert(at < 0 && (next === undefined || next.pfn >= range.end), 'frames overlap');
     this.#frames.splice(~at, 0, range);
@@ -176,18 +184,22 @@ export class HostMemory {
   }
 
   factsOf(pfn: number): FrameFacts {
-    const at = indexOf(
-      this.#frames,
-      pfn,
-      (f) => f.pfn,
-      (f) => f.end,
-    );
-    return this.#frames[at]?.facts ?? RAM_FRAME;
+    const last = this.#frames[this.#lastFrame];
+    if (last !== undefined && pfn >= last.pfn && pfn < last.end) return last.facts;
+    const at = frameAt(this.#frames, pfn);
+    if (at < 0) return RAM_FRAME;
+    this.#lastFrame = at;
+    return (this.#frames[at] as FrameRange).facts;
   }
 
   /** The mapping of an address; null: none, an access is -EFAULT. */
   mappingOf(hva: number): HostMapping | null {
-    return this.#mappings[mappingAt(this.#mappings, hva)] ?? null;
+    const last = this.#mappings[this.#last];
+    if (last !== undefined && hva >= last.hva && hva < last.end) return last;
+    const at = mappingAt(this.#mappings, hva);
+    if (at < 0) return null;
+    this.#last = at;
+    return this.#mappings[at] as HostMapping;
   }
 
   /** Frame of an address in its mapping. */

@@ -37,7 +37,11 @@ function pfnInputs(vm: Vm, facts: FrameFacts): PfnInputs {
 /** kvm_is_mmio_pfn() of this kernel. */
 export function isMmioPfn(vm: Vm, pfn: number): boolean {
   const facts = vm.host.factsOf(pfn);
-  return decide(vm.config.rules.mmio.kvm_is_mmio_pfn, pfnInputs(vm, facts)).decision.returns;
+  const known = vm.mmioFrames.get(facts);
+  if (known !== undefined) return known;
+  const is = decide(vm.config.rules.mmio.kvm_is_mmio_pfn, pfnInputs(vm, facts)).decision.returns;
+  vm.mmioFrames.set(facts, is);
+  return is;
 }
 
 const COMPILED = new WeakMap<Vcpu['mtrrs'], GuestMtrrs>();
@@ -101,13 +105,44 @@ export function patIndexBits(index: number, level: number): number {
   return ((index & 3) << 3) | ((index & 4) === 0 ? 0 : level === 1 ? 1 << 7 : 1 << 12);
 }
 
+/** All that the conditions of vmx_get_mt_mask() look at, but the frame. */
+function vmxState(vm: Vm, vcpu: Vcpu, slot: Memslot): number {
+  return (
+    (vm.noncoherentDma ? 1 : 0) |
+    ((vcpu.registers.cr0 & CR0.CD) === 0 ? 0 : 2) |
+    (vm.hasQuirk(QUIRK.CD_NW_CLEARED) ? 4 : 0) |
+    (vm.hasQuirk(QUIRK.IGNORE_GUEST_PAT) ? 8 : 0) |
+    (vm.assignedDevice ? 16 : 0) |
+    (slot.flags & (KVM_MEM_HOST_MEMTYPE | KVM_MEM_NON_COHERENT_DMA))
+  );
+}
+
+/** What the last fault of a VM was answered: the next is likely to be alike. */
+interface LastType {
+  readonly facts: FrameFacts;
+  readonly state: number;
+  readonly bits: number;
+}
+
+const LAST = new WeakMap<Vm, LastType>();
+
+function eptTypeBits(vm: Vm, vcpu: Vcpu, page: MappedPage): number {
+  const facts = vm.host.factsOf(page.pfn);
+  const state = vmxState(vm, vcpu, page.slot);
+  const last = LAST.get(vm);
+  if (last !== undefined && last.facts === facts && last.state === state) return last.bits;
+  const inputs = vmxInputs(vm, vcpu, page);
+  const choice = decide(vm.config.rules.vmx.vmx_get_mt_mask, inputs).decision.returns;
+  const bits = eptLeafBits(eptLeaf(choice, inputs));
+  const isOfPage = choice.memtype === 'guest_mtrr' || choice.memtype === 'vmm_mapping';
+  if (!isOfPage) LAST.set(vm, { facts, state, bits });
+  return bits;
+}
+
 /** The low word of the bits that say the memory type in a leaf of EPT or NPT: the get_mt_mask() hook. */
 export function leafTypeBits(vm: Vm, vcpu: Vcpu, page: MappedPage, level: number): number {
   const { rules, paging, hostPat } = vm.config;
-  if (paging === 'ept') {
-    const inputs = vmxInputs(vm, vcpu, page);
-    return eptLeafBits(eptLeaf(decide(rules.vmx.vmx_get_mt_mask, inputs).decision.returns, inputs));
-  }
+  if (paging === 'ept') return eptTypeBits(vm, vcpu, page);
   const choice = decide(rules.svm.npt_leaf, {
     is_mmio: () => isMmioPfn(vm, page.pfn),
     assigned_device: () => vm.assignedDevice,

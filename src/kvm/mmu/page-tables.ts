@@ -1,5 +1,6 @@
 import { must } from '../../base/assert.ts';
 import { type U64, u64 } from '../../base/u64.ts';
+import { pagesOf } from './host-memory.ts';
 
 /** Bits 51:12 of an entry as a frame number. */
 export function frameOf(hi: number, lo: number): number {
@@ -131,7 +132,7 @@ export class PageTables {
 
   /** The table in a frame. @throws InternalError when there is none */
   at(pfn: number): MmuPage {
-    return must(this.#pages[pfn - this.firstPfn], `no page table in frame ${pfn.toString(16)}`);
+    return must(this.#pages[pfn - this.firstPfn], 'no page table in that frame');
   }
 
   /** Every table in use, by frame. */
@@ -142,7 +143,7 @@ export class PageTables {
 
 /** Index of a gfn in a table of that level. */
 export function entryIndex(gfn: number, level: number): number {
-  return Math.floor(gfn / 512 ** (level - 1)) % 512;
+  return Math.floor(gfn / pagesOf(level)) % 512;
 }
 
 /** The physical address of an entry. */

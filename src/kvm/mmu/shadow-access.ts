@@ -161,7 +161,7 @@ class ShadowAccess {
     const slot = vm.slots.at(0, gfn);
     if (slot === null || (isStore && isReadonly(slot))) return { is: 'mmio', gpa };
     const hva = hvaOf(slot, gfn) + (gpa % 4096);
-    if (isStore && !vm.host.makeWritable(hva)) return { is: 'mmio', gpa };
+    if (isStore && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
     if (isStore) {
       vm.markDirty(slot.asId, gfn);
       this.#mmu.written(gpa, this.#instruction.bytes);

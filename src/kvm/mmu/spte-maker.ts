@@ -1,4 +1,5 @@
 import { ACC } from './error-code.ts';
+import { pagesOf } from './host-memory.ts';
 import type { VmConfig } from './vm.ts';
 
 /** ACC_READ_MASK of 7.2 and later. */
@@ -113,7 +114,7 @@ export class SpteMaker {
    * @param level of the huge leaf
    */
   small(hi: number, lo: number, level: number, index: number): this {
-    const pages = 512 ** (level - 2);
+    const pages = pagesOf(level - 1);
     // PAT is bit 12 in a huge leaf and bit 7 in a small one.
     const isPat = !this.isEpt && (lo & (1 << 12)) !== 0;
     const pfn = (hi & 0xf_ffff) * 0x10_0000 + (lo >>> 12) + index * pages;

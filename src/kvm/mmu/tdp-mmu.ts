@@ -1,6 +1,7 @@
 import { PFERR } from './error-code.ts';
 import { faultIn, mappingLevel } from './fault-in.ts';
 import { errorCodeText } from './fault-text.ts';
+import { pagesOf } from './host-memory.ts';
 import { leafTypeBits } from './memory-type.ts';
 import { hvaOf, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
@@ -66,7 +67,7 @@ export class TdpMmu implements Mmu {
       return { is: 'fault', level, hi, lo, rsvd: false, present: true };
     this.#touch({ page, index }, gfn, code);
     const pfn = frameOf(hi, lo);
-    const size = 512 ** (level - 1);
+    const size = pagesOf(level);
     return {
       is: 'leaf',
       level,

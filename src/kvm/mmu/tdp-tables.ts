@@ -1,4 +1,5 @@
 import { PFERR } from './error-code.ts';
+import { pagesOf } from './host-memory.ts';
 import { addressWords, entryIndex, frameOf, type MmuPage, type MmuRole } from './page-tables.ts';
 import type { SpteMaker } from './spte-maker.ts';
 import type { Vm } from './vm.ts';
@@ -11,7 +12,7 @@ export interface Place {
 
 /** First gfn of an entry. */
 export function gfnOf(page: MmuPage, index: number): number {
-  return page.gfn + index * 512 ** (page.level - 1);
+  return page.gfn + index * pagesOf(page.level);
 }
 
 /**
@@ -155,7 +156,7 @@ export class TdpTables {
    */
   huge(hi: number, lo: number, level: number): { readonly hi: number; readonly lo: number } {
     const pfn = frameOf(hi, lo);
-    const base = addressWords(pfn - (pfn % 512 ** (level - 1)));
+    const base = addressWords(pfn - (pfn % pagesOf(level)));
     const flags = (lo & 0xfff) | (1 << 7);
     return { hi: ((hi & ~0xf_ffff) | base.hi) >>> 0, lo: (base.lo | flags) >>> 0 };
   }
@@ -167,7 +168,7 @@ export class TdpTables {
     end: number,
     visit: (page: MmuPage, index: number, hi: number, lo: number) => void,
   ): void {
-    const size = 512 ** (page.level - 1);
+    const size = pagesOf(page.level);
     const first = Math.max(0, Math.floor((start - page.gfn) / size));
     const last = Math.min(512, Math.ceil((end - page.gfn) / size));
     for (let index = first; index < last; index += 1) {

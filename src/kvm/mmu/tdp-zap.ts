@@ -1,4 +1,5 @@
 import { QUIRK } from '../quirks.ts';
+import { pagesOf } from './host-memory.ts';
 import { disallowsHuge, endOf, hvaOf, isReadonly, type Memslot } from './memslots.ts';
 import type { MmuPage } from './page-tables.ts';
 import type { TdpMmu } from './tdp-mmu.ts';
@@ -76,7 +77,7 @@ export function dirtyLogOff(tables: TdpTables, roots: readonly MmuPage[], slot: 
     for (const level of [3, 2])
       tables.atLevel(root, level, (page, index) => {
         const gfn = gfnOf(page, index);
-        if (gfn < slot.baseGfn || gfn + 512 ** (level - 1) > endOf(slot)) return;
+        if (gfn < slot.baseGfn || gfn + pagesOf(level) > endOf(slot)) return;
         if (tables.isLeaf(level, tables.lo(page, index))) return;
         if (disallowsHuge(slot, gfn, level) || hostLevel(tables, slot, gfn) < level) return;
         if (vm.config.behaviour.recoverHuge) recover(tables, page, index);

@@ -13,7 +13,7 @@ import type { KvmRules, PagingMode } from '../rules.ts';
 import type { SpteEdition } from '../spte-editions.ts';
 import { isZapped, type ZapEvent, type ZapInputs, zapOn } from '../zap.ts';
 import type { MmuBehaviour } from './behaviour.ts';
-import type { HostMemory } from './host-memory.ts';
+import type { FrameFacts, HostMemory } from './host-memory.ts';
 import {
   isDirtyLogged,
   type MemoryRegion,
@@ -71,6 +71,8 @@ export class Vm {
   readonly tables: PageTables;
   readonly sptes: SpteMaker;
   readonly tracer: Tracer | null;
+  /** kvm_is_mmio_pfn() of frames that are alike, as far as it was asked. */
+  readonly mmioFrames = new WeakMap<FrameFacts, boolean>();
   /** mmu_invalidate_seq: a fault during which it changes is tried again. */
   invalidations = 0;
   readonly #dirty = new Map<Memslot, Set<number>>();
