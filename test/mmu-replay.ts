@@ -9,7 +9,7 @@ import {
   RAM_FRAME,
 } from '../src/kvm/mmu/host-memory.ts';
 import type { Mmu } from '../src/kvm/mmu/mmu.ts';
-import { shadowAccess } from '../src/kvm/mmu/shadow-access.ts';
+import { fetchInstruction, shadowAccess } from '../src/kvm/mmu/shadow-access.ts';
 import { ShadowMmu } from '../src/kvm/mmu/shadow-mmu.ts';
 import { directPaging, type Paging, shadowPaging } from '../src/kvm/mmu/shadow-paging.ts';
 import { TdpMmu } from '../src/kvm/mmu/tdp-mmu.ts';
@@ -134,7 +134,6 @@ export class Replay {
       ),
       pfn: LOW_PFN,
     });
-    this.#buildTables();
     [this.vm, this.#vcpu] = this.#newVm();
   }
 
@@ -152,8 +151,8 @@ export class Replay {
       rules,
       vendor: isIntel ? 'intel' : 'amd',
       paging: run.tdp ? (isIntel ? 'ept' : 'npt') : 'shadow',
-      adBits: !isIntel || isSkylake,
-      pml: isIntel && isSkylake,
+      adBits: !run.tdp || !isIntel || isSkylake,
+      pml: run.tdp && isIntel && isSkylake,
       selfSnoop: !isIntel || (run.quirks & pat) !== 0,
       hostPat: run.hostPat ? LINUX_PAT['wt-wp'] : null,
       l1tfCacheBits: isIntel ? (isSkylake ? 40 : 44) : null,
@@ -171,6 +170,7 @@ export class Replay {
   }
 
   #newVm(): [Vm, Vcpu] {
+    this.#buildTables();
     const vm = new Vm(this.#config(), this.host, (of) => this.#newMmu(of));
     vm.setUserMemoryRegion({
       slot: 0,
@@ -179,6 +179,16 @@ export class Replay {
       memorySize: LOW,
       userspaceAddr: LOW_HVA,
     });
+    // KVM_SET_TSS_ADDR of a guest that is not unrestricted: a memslot of KVM's own, in both address spaces.
+    if (this.#run.vendor === 'kvm_intel' && !this.#run.tdp)
+      for (const space of [0, 1])
+        vm.setUserMemoryRegion({
+          slot: space * 0x1_0000 + 32764,
+          flags: 0,
+          guestPhysAddr: 0xfffb_d000,
+          memorySize: 3 * PAGE,
+          userspaceAddr: 0x7d00_0000_0000 + space * LOW,
+        });
     const vcpu = createVcpu(vm);
     const { registers } = vcpu;
     registers.cr3 = PML4;
@@ -186,6 +196,7 @@ export class Replay {
     registers.cr0 = 0x8001_0033;
     registers.efer = EFER.LME | EFER.LMA;
     registers.pat = GUEST_PAT;
+    registers.cpl = this.#run.vendor === 'kvm_pvm' ? 3 : 0;
     this.#isFirst = true;
     this.#slots.clear();
     return [vm, vcpu];
@@ -359,6 +370,14 @@ export class Replay {
     return outcome;
   }
 
+  /** QEMU's TCG does not tell where the next instruction is: KVM reads the intercepted one. */
+  #stepOver(rip: number): void {
+    const { mmu } = this.vm;
+    this.#vcpu.rip = rip;
+    const { tdp, vendor } = this.#run;
+    if (mmu instanceof ShadowMmu && !tdp && vendor === 'kvm_amd') fetchInstruction(mmu, this.#vcpu);
+  }
+
   /** KVM_RUN until HLT: the guest goes through its list of commands. */
   #go(): void {
     const commands = this.#commands;
@@ -376,14 +395,20 @@ export class Replay {
       } else if (op === 'st') this.#at(CODE + 0xb9, a, 'store');
       else if (op === 'wrmsr') {
         writeMsr(this.vm, this.#vcpu, a, value);
+        this.#stepOver(CODE + 0xcc);
         this.#at(CODE + 0xce, CODE + 0xce, 'fetch');
       } else {
+        this.#stepOver(CODE + 0xd3);
         writeCr0(this.vm, this.#vcpu, value.lo);
+        this.#stepOver(CODE + 0xd6);
         this.#at(CODE + 0xd6, CODE + 0xd6, 'fetch');
         this.#at(CODE + 0xd9, at + 24, 'store');
       }
     }
     this.#at(CODE + 7, COMMANDS + commands.length * 32, 'load');
+    // At CPL 3 there is no HLT: it ends with a store to where no memory is.
+    if (this.#run.vendor === 'kvm_pvm') this.#at(CODE + 0x282, 0xf000_0000, 'store');
+    else this.#stepOver(CODE + 0x277);
   }
 }
 

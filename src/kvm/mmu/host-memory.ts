@@ -270,7 +270,14 @@ export class HostMemory {
     const pages = (end - start) / PAGE_SIZE;
     const pfn = this.#fresh;
     this.#fresh += pages;
-    this.#replace(start, end, (m) => ({ ...m, level: 1, pfn: pfn + (m.hva - start) / PAGE_SIZE }));
+    this.#replace(start, end, (m) => ({
+      ...m,
+      level: 1,
+      pfn: pfn + (m.hva - start) / PAGE_SIZE,
+      present: false,
+      writable: false,
+      onWrite: m.writable ? 'copy' : m.onWrite,
+    }));
     for (const block of blocks) this.#splitBlock(block);
   }
 

@@ -49,6 +49,24 @@ function allows(entry: TlbEntry, code: number): boolean {
   return (code & PFERR.WRITE) === 0 || (entry.writable && entry.dirty);
 }
 
+/** gva_to_gpa() of the emulator; null: the guest gets a fault. */
+function translate(mmu: ShadowMmu, vcpu: Vcpu, address: number, code: number): number | null {
+  const { settings, memory } = mmu.context(vcpu);
+  const { tracer } = mmu.vm;
+  const trace = tracer === null ? null : (e: string, text: string) => tracer.sink(e, 0, text);
+  const walk = walkTables(settings, memory, address, code, 'kvm', trace);
+  return walk.ok ? walk.gfn * 4096 + (address % 4096) : null;
+}
+
+/**
+ * KVM's emulator reads the instruction at RIP: of a guest that it steps over an instruction without knowing its
+ * length (SVM without next-RIP), as of one whose access it does. False: the guest gets a #PF.
+ */
+export function fetchInstruction(mmu: ShadowMmu, vcpu: Vcpu): boolean {
+  const user = vcpu.registers.cpl === 3 ? PFERR.USER : 0;
+  return translate(mmu, vcpu, vcpu.rip, PFERR.FETCH | user) !== null;
+}
+
 /** One access of a guest under shadow paging, with the exits it takes. */
 class ShadowAccess {
   readonly #mmu: ShadowMmu;
@@ -80,10 +98,19 @@ class ShadowAccess {
         tlb.set(page, entry);
         return { is: 'memory', entry, fromTlb: false };
       }
-      const stop = this.#exit(walk);
+      const stop = this.#exit(walk) ?? this.#restart();
       if (stop !== null) return stop;
     }
     throw new RangeError(`no end of faults at ${this.#address.toString(16)}`);
+  }
+
+  /** The instruction starts over, and is fetched first: its page may be gone with the TLB. */
+  #restart(): AccessOutcome | null {
+    if ((this.#code & PFERR.FETCH) !== 0) return null;
+    const code = (this.#code & PFERR.USER) | PFERR.FETCH;
+    const { rip } = this.#vcpu;
+    const fetched = new ShadowAccess(this.#mmu, this.#vcpu, rip, code, this.#instruction).run();
+    return fetched.is === 'memory' ? null : fetched;
   }
 
   /** The #PF that KVM intercepts: kvm_mmu_page_fault(). */
@@ -115,16 +142,6 @@ class ShadowAccess {
     }
   }
 
-  /** gva_to_gpa() of the emulator; null: the guest gets a fault. */
-  #translate(address: number, code: number): number | null {
-    const { vm } = this.#mmu;
-    const { settings, memory } = this.#mmu.context(this.#vcpu);
-    const { tracer } = vm;
-    const trace = tracer === null ? null : (e: string, text: string) => tracer.sink(e, 0, text);
-    const walk = walkTables(settings, memory, address, code, 'kvm', trace);
-    return walk.ok ? walk.gfn * 4096 + (address % 4096) : null;
-  }
-
   /** vcpu_mmio_gva_to_gpa(): what was emulated just before is known without a walk. */
   #gpa(): number | null {
     const { mmio } = this.#vcpu;
@@ -133,14 +150,12 @@ class ShadowAccess {
     const isKnown = mmio !== null && mmio.generation === generation && mmio.gva === page;
     const needs = this.#code & (ACC.WRITE | ACC.USER);
     if (isKnown && (mmio.access & needs) === needs) return mmio.gfn * 4096 + (this.#address % 4096);
-    return this.#translate(this.#address, this.#code);
+    return translate(this.#mmu, this.#vcpu, this.#address, this.#code);
   }
 
   /** x86_emulate_instruction(): the instruction is read first, then it does its access. */
   #emulate(mayRetry: boolean): AccessOutcome | null {
-    const { rip } = this.#vcpu;
-    const user = this.#code & PFERR.USER;
-    if (this.#translate(rip, PFERR.FETCH | user) === null) return this.#guestFault();
+    if (!fetchInstruction(this.#mmu, this.#vcpu)) return this.#guestFault();
     const gpa = this.#gpa();
     if (gpa === null) return this.#guestFault();
     const gfn = Math.floor(gpa / 4096);

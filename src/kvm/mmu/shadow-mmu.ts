@@ -30,7 +30,7 @@ export function slotMemory(vm: Vm): WalkMemory {
     const slot = vm.slots.at(0, gfn);
     if (slot === null || (write && isReadonly(slot))) return null;
     const hva = hvaOf(slot, gfn);
-    if (write && !vm.host.fault(hva, true)) return null;
+    if (!vm.host.fault(hva, write)) return null;
     const mapping = vm.host.mappingOf(hva);
     if (mapping === null || mapping.poisoned) return null;
     return { pfn: vm.host.frameIn(mapping, hva), offset: gpa % 4096 };

@@ -28,7 +28,8 @@ function framesOf(state: ShadowState, slot: Memslot, gfn: number, pages: number)
   for (let i = 0; i < pages; i += 1) {
     const hva = hvaOf(slot, gfn) + i * PAGE_SIZE;
     const mapping = host.mappingOf(hva);
-    if (mapping === null || !mapping.writable || mapping.pfnmap || mapping.poisoned) break;
+    if (mapping === null || !mapping.present || !mapping.writable) break;
+    if (mapping.pfnmap || mapping.poisoned) break;
     frames.push(host.frameIn(mapping, hva));
   }
   return frames;
