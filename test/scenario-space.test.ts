@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { seededChoice } from '../src/base/random.ts';
 import { readFactsTree } from '../src/cli/facts-tree.ts';
 import type { FactKey, FactValues } from '../src/facts/facts.ts';
-import { type Proposal, PROPOSALS, proposalRules } from '../src/kvm/policies.ts';
+import { PROPOSALS, type Proposal, proposalRules } from '../src/kvm/policies.ts';
 import type { QuirkCaps } from '../src/kvm/quirks.ts';
 import type { KvmRules } from '../src/kvm/rules.ts';
 import { rulesFor } from '../src/kvm/timeline.ts';
@@ -107,11 +107,24 @@ type Vfio = keyof typeof VFIO;
 
 /** The facts that are open in a question, with all their values. */
 const OPEN = {
-  vmm: ['qemu-10', 'qemu-11', 'crosvm', 'crosvm-noncoherent-dma', 'crosvm-noncoherent-dma-retry', 'libkrun'],
+  vmm: [
+    'qemu-10',
+    'qemu-11',
+    'crosvm',
+    'crosvm-noncoherent-dma',
+    'crosvm-noncoherent-dma-retry',
+    'libkrun',
+  ],
   'honor-guest-pat': ['off', 'on', 'auto'],
   firmware: ['seabios', 'ovmf', 'ovmf-hostmem-wb', 'crosvm', 'default-wb'],
   'map-info': ['none', 'cached', 'uncached', 'wc'],
-  'guest-driver': ['virtgpu', 'virtio-wl', 'own-page-tables-wb', 'bochs-ioremap', 'bochs-ioremap-wc'],
+  'guest-driver': [
+    'virtgpu',
+    'virtio-wl',
+    'own-page-tables-wb',
+    'bochs-ioremap',
+    'bochs-ioremap-wc',
+  ],
 } as const;
 type OpenKey = keyof typeof OPEN;
 type Point = { readonly [K in OpenKey]: FactValues[K] } & { readonly vfio: Vfio };
@@ -130,7 +143,10 @@ function settings(): readonly Setting[] {
   );
 }
 
-function questionOf({ kernel: { rules, version }, platform, blob }: Setting, open: object): Question {
+function questionOf(
+  { kernel: { rules, version }, platform, blob }: Setting,
+  open: object,
+): Question {
   return question({
     facts: {
       cpu: [platform.cpu],
@@ -189,7 +205,11 @@ interface Decisions {
 }
 
 /** Which of the programs some schedule violates, with these types of accesses. */
-function violations(guest: AccessType, vmm: AccessType, { platform, blob }: Setting): readonly boolean[] {
+function violations(
+  guest: AccessType,
+  vmm: AccessType,
+  { platform, blob }: Setting,
+): readonly boolean[] {
   const key = `${guest} ${vmm} ${platform.cpu} ${platform.selfSnoop} ${blob[1]}`;
   return onMachine(key, () =>
     PROGRAMS.map((p) => {
@@ -212,7 +232,10 @@ function violations(guest: AccessType, vmm: AccessType, { platform, blob }: Sett
           finalStates(graph, (state, at) => {
             const { cores, devices } = machine.read(state, at);
             const agents = { guest: cores['cpu0'], host: cores['cpu1'], gpu: devices['gpu'] };
-            return holds(condition, (cell) => agents[cell.owner as 'gpu']?.registers[cell.name] ?? 0);
+            return holds(
+              condition,
+              (cell) => agents[cell.owner as 'gpu']?.registers[cell.name] ?? 0,
+            );
           }).length > 0,
       );
     }),
@@ -257,7 +280,9 @@ class Actors {
     );
     if (mapping.granted === null) return REFUSED.guest;
     const key = `kvm ${request.asks} ${slot.flag} ${planned.plan} ${mapping.index} ${point.vfio}`;
-    return this.#decided(key, () => this.#run(point.vfio, { quirks, request, page, slot, planned, mapping })) as Outcome;
+    return this.#decided(key, () =>
+      this.#run(point.vfio, { quirks, request, page, slot, planned, mapping }),
+    ) as Outcome;
   }
 
   #run(vfio: Vfio, { quirks, request, page, slot, planned, mapping }: Decisions): Outcome {
@@ -284,11 +309,16 @@ const LEAF = {
   ept: (leaf: Extract<World['result']['leaf'], { paging: 'ept' }>) =>
     `EPT ${leaf.ept.memtype}${leaf.ept.ipat ? '+IPAT' : ', IPAT=0'}`,
   npt: (leaf: Extract<World['result']['leaf'], { paging: 'npt' }>) => `nested PTE ${leaf.hostPat}`,
-  shadow: (leaf: Extract<World['result']['leaf'], { paging: 'shadow' }>) => `shadow PTE ${leaf.hostPat}`,
+  shadow: (leaf: Extract<World['result']['leaf'], { paging: 'shadow' }>) =>
+    `shadow PTE ${leaf.hostPat}`,
 };
 
 function leafWords({ result: { leaf } }: World): string {
-  return leaf.paging === 'ept' ? LEAF.ept(leaf) : leaf.paging === 'npt' ? LEAF.npt(leaf) : LEAF.shadow(leaf);
+  return leaf.paging === 'ept'
+    ? LEAF.ept(leaf)
+    : leaf.paging === 'npt'
+      ? LEAF.npt(leaf)
+      : LEAF.shadow(leaf);
 }
 
 /** What differs between a world and the machine at one of its points; empty: they agree. */
@@ -297,14 +327,19 @@ function differences(world: World, o: Outcome, { blob }: Setting): readonly stri
     world.verdicts.some((v) => codes.includes(v.code));
   const wrong: string[] = [];
   const compare = (what: string, machine: unknown, verdict: unknown): void => {
-    if (machine !== verdict) wrong.push(`${what}: machine ${String(machine)}, verdict ${String(verdict)}`);
+    if (machine !== verdict)
+      wrong.push(`${what}: machine ${String(machine)}, verdict ${String(verdict)}`);
   };
   compare('VMM refuses', o.refused === 'vmm', has('MT240'));
   if (o.refused === 'vmm') return wrong;
   compare('MAP_BLOB fails', o.refused === 'map-blob', has('MT241'));
   if (o.refused !== null || o.type === null) return wrong;
   compare('type', effectiveOf(o.type), world.result.type);
-  compare('UC by', o.type === 'UCM', world.result.type === 'UC' && world.result.ucOrigin === 'mtrr');
+  compare(
+    'UC by',
+    o.type === 'UCM',
+    world.result.type === 'UC' && world.result.ucOrigin === 'mtrr',
+  );
   compare('leaf', o.leaf, leafWords(world));
   const [l1, l2, l3, l4] = o.violated;
   const isDevice = blob[0] === 'bar-wc';
@@ -338,7 +373,10 @@ function isVfioOf(world: World, vfio: Vfio, zaps: boolean): boolean {
 }
 
 /** The points of the space that have the answers of a world. */
-function* pointsOf(world: World, zapsAt: (point: Omit<Point, 'vfio'>) => boolean): Generator<Point> {
+function* pointsOf(
+  world: World,
+  zapsAt: (point: Omit<Point, 'vfio'>) => boolean,
+): Generator<Point> {
   for (const vmm of values('vmm', world)) {
     const honours = vmm === 'qemu-11' ? values('honor-guest-pat', world) : (['off'] as const);
     for (const honour of honours) {
@@ -390,7 +428,7 @@ function tally(seen: Set<string>, { refused, type, zapped, violated }: Outcome):
   if (refused !== null) seen.add(`refused ${refused}`);
   if (type !== null) seen.add(type);
   if (zapped) seen.add('zapped');
-  violated.forEach((is, i) => seen.add(`${PROGRAMS[i]?.name} ${is ? 'x' : 'ok'}`));
+  for (const [i, is] of violated.entries()) seen.add(`${PROGRAMS[i]?.name} ${is ? 'x' : 'ok'}`);
 }
 
 describe('machine and verdict', () => {
@@ -400,7 +438,11 @@ describe('machine and verdict', () => {
     const wrong = new Map<string, string>();
     const seen = new Set<string>();
     for (const setting of settings()) {
-      const q = questionOf(setting, { ...OPEN, 'noncoherent-dma': [false, true], 'assigned-device': [false, true] });
+      const q = questionOf(setting, {
+        ...OPEN,
+        'noncoherent-dma': [false, true],
+        'assigned-device': [false, true],
+      });
       const actors = new Actors(setting);
       const zaps = zapper(setting);
       let here = 0;
@@ -416,22 +458,27 @@ describe('machine and verdict', () => {
           for (const text of differences(world, outcome, setting)) {
             const { kernel: k, platform, blob } = setting;
             const where = `${k.rules.id} ${platform.paging} ${platform.cpu} ss=${platform.selfSnoop} ${blob.join(' ')}`;
-            if (!wrong.has(`${where}: ${text}`)) wrong.set(`${where}: ${text}`, JSON.stringify(point));
+            if (!wrong.has(`${where}: ${text}`))
+              wrong.set(`${where}: ${text}`, JSON.stringify(point));
           }
         }
       }
       expect(here, JSON.stringify(setting.blob)).toBe(POINTS_OF_A_SETTING);
       points += here;
     }
-    console.log(`machine against verdict: ${points} points (${worlds} worlds of the resolver), ${wrong.size} differences`);
+    process.stdout.write(
+      `machine against verdict: ${points} points (${worlds} worlds of the resolver), ${wrong.size} differences\n`,
+    );
     expect([...wrong].slice(0, 20)).toEqual([]);
     expect(points).toBe(settings().length * POINTS_OF_A_SETTING);
     // Nothing holds for want of anything happening.
-    expect([...seen].sort()).toEqual([
-      ...['CD', 'UC', 'UCM', 'WB', 'WC', 'WC+'],
-      ...['L1 ok', 'L1 x', 'L2 ok', 'L2 x', 'L3 ok', 'L3 x', 'L4 ok', 'L4 x'],
-      ...['refused map-blob', 'refused vmm', 'zapped'],
-    ].sort());
+    expect([...seen].sort()).toEqual(
+      [
+        ...['CD', 'UC', 'UCM', 'WB', 'WC', 'WC+'],
+        ...['L1 ok', 'L1 x', 'L2 ok', 'L2 x', 'L3 ok', 'L3 x', 'L4 ok', 'L4 x'],
+        ...['refused map-blob', 'refused vmm', 'zapped'],
+      ].sort(),
+    );
   });
 
   test('a run is what its parts are', { timeout: 120_000 }, () => {
@@ -453,11 +500,26 @@ describe('machine and verdict', () => {
       const said = Object.fromEntries(Object.entries(facts).map(([key, value]) => [key, [value]]));
       const q = questionOf(setting, { ...said, 'noncoherent-dma': [vfio === 'before'] });
       const runs = PROGRAMS.map((p): Run => run(q, p, { seed: i }));
-      const where = JSON.stringify([setting.kernel.rules.id, setting.platform, setting.blob, point]);
+      const where = JSON.stringify([
+        setting.kernel.rules.id,
+        setting.platform,
+        setting.blob,
+        point,
+      ]);
       if (outcome.refused === null) {
-        expect(runs.map((r) => r.result === 'x'), where).toEqual(outcome.violated);
-        expect(runs.map((r) => r.stage.leaf), where).toEqual(runs.map(() => outcome.leaf));
-      } else expect(runs.map((r) => r.result), where).toEqual(runs.map(() => 'refused'));
+        expect(
+          runs.map((r) => r.result === 'x'),
+          where,
+        ).toEqual(outcome.violated);
+        expect(
+          runs.map((r) => r.stage.leaf),
+          where,
+        ).toEqual(runs.map(() => outcome.leaf));
+      } else
+        expect(
+          runs.map((r) => r.result),
+          where,
+        ).toEqual(runs.map(() => 'refused'));
     }
   });
 });

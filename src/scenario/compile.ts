@@ -106,46 +106,27 @@ class Views {
   }
 }
 
+type OnByte = Extract<Instruction, { readonly byte: string }>;
+
 /** An instruction that accesses memory, with its view. */
-function accessOf(i: Instruction, view: string): CoreInstruction | null {
-  switch (i.op) {
-    case 'load':
-    case 'movntdqa':
-      return { op: i.op, to: i.register, view };
-    case 'store':
-      return { op: 'store', view, value: i.value };
-    case 'movnti':
-      return { op: 'nt-store', view, value: i.value };
-    case 'xchg':
-      return { op: 'xchg', view, value: i.value, to: i.register ?? 'old' };
-    case 'add':
-      return { op: 'lock-add', view, value: i.value };
-    case 'clflush':
-    case 'clflushopt':
-    case 'clwb':
-      return { op: i.op, view };
-    default:
-      return null;
-  }
+function accessOf(i: OnByte, view: string): CoreInstruction {
+  if (i.op === 'load' || i.op === 'movntdqa') return { op: i.op, to: i.register, view };
+  if (i.op === 'store') return { op: 'store', view, value: i.value };
+  if (i.op === 'movnti') return { op: 'nt-store', view, value: i.value };
+  if (i.op === 'xchg') return { op: 'xchg', view, value: i.value, to: i.register };
+  if (i.op !== 'add') return { op: i.op, view };
+  const { value, register } = i;
+  return { op: 'lock-add', view, value, ...(register === null ? {} : { to: register }) };
 }
+
+const PLAIN = ['mfence', 'sfence', 'lfence', 'cpuid', 'wbinvd', 'invd'] as const;
 
 /** An instruction without memory; null: what only the stage is about. */
 function plainOf(i: Instruction): CoreInstruction | null {
-  switch (i.op) {
-    case 'mfence':
-    case 'sfence':
-    case 'lfence':
-    case 'cpuid':
-    case 'wbinvd':
-    case 'invd':
-      return { op: i.op };
-    case 'ring':
-      return { op: 'send', flag: i.flag, value: 1, serialises: true };
-    case 'wait':
-      return { op: 'await', flag: i.flag, value: 1, serialises: true };
-    default:
-      return null;
-  }
+  if (i.op === 'ring') return { op: 'send', flag: i.flag, value: 1, serialises: true };
+  if (i.op === 'wait') return { op: 'await', flag: i.flag, value: 1, serialises: true };
+  const op = PLAIN.find((name) => name === i.op);
+  return op === undefined ? null : { op };
 }
 
 function isStage(i: Instruction): i is Instruction & StageInstruction {
@@ -189,12 +170,16 @@ function corePart(
     const { type, faulted, events } = backdrop.access(accessor, region, IS_WRITE.has(i.op));
     if (faulted) emit({ op: 'vmexit' }, { ...EXIT, by, events });
     const view = views.of(by, i.byte, type);
-    emit(must(accessOf(i, view), 'an access'), { instruction: i, by, type, events: [] });
+    emit(accessOf(i, view), { instruction: i, by, type, events: [] });
   }
   return { agent: { core: MACHINE_AGENT[part.agent], program }, origins };
 }
 
-function devicePart(part: Part, backdrop: Backdrop, bytes: ReadonlyMap<string, ByteAt>): CompiledPart {
+function devicePart(
+  part: Part,
+  backdrop: Backdrop,
+  bytes: ReadonlyMap<string, ByteAt>,
+): CompiledPart {
   const program: DeviceInstruction[] = [];
   const origins: Origin[] = [];
   for (const i of part.instructions) {
@@ -245,7 +230,9 @@ export function compile(
   const bytes = bytesOf(program);
   const views = new Views(bytes);
   const parts = program.parts.map((part) =>
-    part.agent === 'gpu' ? devicePart(part, backdrop, bytes) : corePart(part, backdrop, bytes, views),
+    part.agent === 'gpu'
+      ? devicePart(part, backdrop, bytes)
+      : corePart(part, backdrop, bytes, views),
   );
   const lines = [...program.memory.blob, ...program.memory.ram];
   return {

@@ -31,7 +31,11 @@ export function parseCondition(word: Word): Condition {
     alternative.split(/\band\b/).map((text): Comparison => {
       const [, owner, name, sign, value] = COMPARISON.exec(text.trim()) ?? [];
       if (owner === undefined || name === undefined) {
-        complain(word, `not a comparison: "${text.trim()}"`, 'for example: gpu.seen = 0 and memory.y != 1');
+        complain(
+          word,
+          `not a comparison: "${text.trim()}"`,
+          'for example: gpu.seen = 0 and memory.y != 1',
+        );
       }
       return { owner, name, equal: sign === '=', value: Number(value) };
     }),
@@ -41,7 +45,5 @@ export function parseCondition(word: Word): Condition {
 
 /** Whether it holds, `read` giving the value of each cell. */
 export function holds(condition: Condition, read: (cell: Cell) => number): boolean {
-  return condition.any.some((all) =>
-    all.every((c) => (read(c) === c.value) === c.equal),
-  );
+  return condition.any.some((all) => all.every((c) => (read(c) === c.value) === c.equal));
 }

@@ -112,7 +112,9 @@ function servedFrom(
   snoops: boolean,
 ): string {
   const device = before.devices[agent];
-  const dirty = Object.entries(before.cores).find(([, c]) => c.cache[line]?.state === 'modified')?.[0];
+  const dirty = Object.entries(before.cores).find(
+    ([, c]) => c.cache[line]?.state === 'modified',
+  )?.[0];
   if (device !== undefined) {
     if ((device.cache[line]?.[cell] ?? null) !== null) return 'its own cache';
     return snoops && dirty !== undefined ? `${dirty} cache` : 'memory';
@@ -130,7 +132,11 @@ export interface Telling {
   readonly snoops: boolean;
 }
 
-const ACTOR_OF_HARDWARE: Readonly<Record<string, Actor>> = { cpu0: 'cpu0', cpu1: 'cpu1', gpu: 'gpu' };
+const ACTOR_OF_HARDWARE: Readonly<Record<string, Actor>> = {
+  cpu0: 'cpu0',
+  cpu1: 'cpu1',
+  gpu: 'gpu',
+};
 
 interface Read {
   readonly value: number;
@@ -156,10 +162,14 @@ function readOf(
     pending !== undefined && CACHED.has(origin.type ?? '')
       ? 'store buffer'
       : servedFrom(before, after, step.agent, at, origin.type, snoops);
-  const missed = [...copiesOf(before, at.line), ...storesInFlight(before, i.byte, at)].flatMap((c) => {
-    const other = c.values[at.cell];
-    return other === undefined || other === null || other === value ? [] : [{ at: c.at, value: other }];
-  });
+  const missed = [...copiesOf(before, at.line), ...storesInFlight(before, i.byte, at)].flatMap(
+    (c) => {
+      const other = c.values[at.cell];
+      return other === undefined || other === null || other === value
+        ? []
+        : [{ at: c.at, value: other }];
+    },
+  );
   return { value, from, missed };
 }
 
@@ -186,7 +196,12 @@ function plain(text: string): string {
 }
 
 /** A step as an event; null: the GPU flushes an empty cache. */
-export function tell(step: Step, before: StateView, after: StateView, telling: Telling): MachineEvent | null {
+export function tell(
+  step: Step,
+  before: StateView,
+  after: StateView,
+  telling: Telling,
+): MachineEvent | null {
   const origin = step.instruction === null ? null : telling.origins[step.agent]?.[step.instruction];
   const i = origin?.instruction ?? null;
   const byte = i !== null && 'byte' in i ? i.byte : null;

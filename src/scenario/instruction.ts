@@ -14,7 +14,13 @@ export type Instruction = { readonly vmm: boolean; readonly word: Word } & (
     }
   | { readonly op: 'store' | 'movnti'; readonly byte: string; readonly value: number }
   | {
-      readonly op: 'xchg' | 'add';
+      readonly op: 'xchg';
+      readonly byte: string;
+      readonly value: number;
+      readonly register: string;
+    }
+  | {
+      readonly op: 'add';
       readonly byte: string;
       readonly value: number;
       readonly register: string | null;
@@ -40,46 +46,71 @@ interface Notation {
   /** It can be, or has to be, an act of the VMM on the guest's CPU. */
   readonly vmm: 'no' | 'may' | 'must';
   readonly does: string;
+  /** Reads what follows the name. */
+  readonly operands: (r: Reading) => object;
 }
 
 const CPUS = ['guest', 'host'] as const;
 const ALL = ['guest', 'host', 'gpu'] as const;
+const GUEST = ['guest'] as const;
 
-function notation(
+const nothing = (): object => ({});
+const byte = (r: Reading): object => ({ byte: r.name('a byte') });
+const load = (r: Reading): object => ({ byte: r.name('a byte'), register: r.register() });
+const store = (r: Reading): object => ({ byte: r.name('a byte'), value: r.value() });
+const exchange = (r: Reading): object => ({ ...store(r), register: r.register() });
+const addition = (r: Reading): object => ({
+  ...store(r),
+  register: r.isAtEnd ? null : r.register(),
+});
+const flag = (r: Reading): object => ({ flag: r.name('a flag') });
+const onOrOff = (r: Reading): object => ({ on: r.either('on', 'off') === 'on' });
+
+type Row = readonly [
   op: Op,
   form: string,
   by: readonly AgentName[],
   vmm: Notation['vmm'],
+  operands: Notation['operands'],
   does: string,
-): Notation {
-  return { op, form, by, vmm, does };
-}
+];
+
+const ROWS: readonly Row[] = [
+  ['load', 'BYTE -> REGISTER', ALL, 'may', load, 'a load'],
+  ['store', 'BYTE VALUE', ALL, 'may', store, 'a store'],
+  ['movnti', 'BYTE VALUE', CPUS, 'may', store, 'a non-temporal store'],
+  ['movntdqa', 'BYTE -> REGISTER', CPUS, 'may', load, 'a streaming load, on WC'],
+  ['xchg', 'BYTE VALUE -> REGISTER', CPUS, 'may', exchange, 'a locked exchange'],
+  ['add', 'BYTE VALUE [-> REGISTER]', CPUS, 'may', addition, 'a locked addition'],
+  ['mfence', '', CPUS, 'may', nothing, 'MFENCE'],
+  ['sfence', '', CPUS, 'may', nothing, 'SFENCE'],
+  ['lfence', '', CPUS, 'may', nothing, 'LFENCE'],
+  ['cpuid', '', CPUS, 'no', nothing, 'CPUID: serialises, and in a guest exits'],
+  ['clflush', 'BYTE', CPUS, 'may', byte, 'flush of the line from every cache'],
+  ['clflushopt', 'BYTE', CPUS, 'may', byte, 'the same, ordered by fences only'],
+  ['clwb', 'BYTE', CPUS, 'may', byte, 'write-back of the line'],
+  ['wbinvd', '', CPUS, 'may', nothing, 'write-back and loss of all lines of the own cache'],
+  ['invd', '', CPUS, 'no', nothing, 'loss of all lines of the own cache'],
+  [
+    'ring',
+    'FLAG',
+    ALL,
+    'may',
+    flag,
+    'a doorbell, interrupt or message; of a CPU it drains its buffers',
+  ],
+  ['wait', 'FLAG', ALL, 'may', flag, 'waits for it'],
+  ['attach', '', GUEST, 'must', nothing, 'a VFIO device without enforced snooping joins the VM'],
+  ['detach', '', GUEST, 'must', nothing, 'it leaves'],
+  ['quirk-off', '', GUEST, 'must', nothing, 'KVM_ENABLE_CAP disables IGNORE_GUEST_PAT'],
+  ['remap', '', GUEST, 'must', nothing, 'the VMM maps the same pages anew (MAP_FIXED)'],
+  ['cd', 'on|off', GUEST, 'no', onOrOff, 'the guest writes CR0.CD'],
+];
 
 /** Every instruction there is. */
-export const NOTATION: readonly Notation[] = [
-  notation('load', 'BYTE -> REGISTER', ALL, 'may', 'a load'),
-  notation('store', 'BYTE VALUE', ALL, 'may', 'a store'),
-  notation('movnti', 'BYTE VALUE', CPUS, 'may', 'a non-temporal store'),
-  notation('movntdqa', 'BYTE -> REGISTER', CPUS, 'may', 'a streaming load, on WC'),
-  notation('xchg', 'BYTE VALUE -> REGISTER', CPUS, 'may', 'a locked exchange'),
-  notation('add', 'BYTE VALUE', CPUS, 'may', 'a locked addition'),
-  notation('mfence', '', CPUS, 'may', 'MFENCE'),
-  notation('sfence', '', CPUS, 'may', 'SFENCE'),
-  notation('lfence', '', CPUS, 'may', 'LFENCE'),
-  notation('cpuid', '', CPUS, 'no', 'CPUID: serialises, and in a guest exits'),
-  notation('clflush', 'BYTE', CPUS, 'may', 'flush of the line, by any CPU, to memory'),
-  notation('clflushopt', 'BYTE', CPUS, 'may', 'the same, ordered by fences only'),
-  notation('clwb', 'BYTE', CPUS, 'may', 'write-back of the line'),
-  notation('wbinvd', '', CPUS, 'may', 'write-back of all lines of the own cache, and their loss'),
-  notation('invd', '', CPUS, 'no', 'loss of all lines of the own cache'),
-  notation('ring', 'FLAG', ALL, 'may', 'a doorbell, interrupt or message; of the guest: MMIO, an exit'),
-  notation('wait', 'FLAG', ALL, 'may', 'waits for it'),
-  notation('attach', '', ['guest'], 'must', 'a VFIO device without enforced snooping joins the VM'),
-  notation('detach', '', ['guest'], 'must', 'it leaves'),
-  notation('quirk-off', '', ['guest'], 'must', 'KVM_ENABLE_CAP disables IGNORE_GUEST_PAT'),
-  notation('remap', '', ['guest'], 'must', 'the VMM maps the same pages anew (MAP_FIXED)'),
-  notation('cd', 'on|off', ['guest'], 'no', 'the guest writes CR0.CD'),
-];
+export const NOTATION: readonly Notation[] = ROWS.map(
+  ([op, form, by, vmm, operands, does]): Notation => ({ op, form, by, vmm, operands, does }),
+);
 
 const NAMES = NOTATION.map((n) => n.op);
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -153,6 +184,12 @@ class Reading {
     return this.name('a register');
   }
 
+  either(a: string, b: string): string {
+    const token = this.take(`${a} or ${b}`);
+    if (token.text === a || token.text === b) return token.text;
+    return complain(token, `neither ${a} nor ${b}: "${token.text}"`, this.#usage);
+  }
+
   get isAtEnd(): boolean {
     return this.#next >= this.#tokens.length;
   }
@@ -160,37 +197,6 @@ class Reading {
   end(): void {
     const token = this.#tokens[this.#next];
     if (token !== undefined) complain(token, `unexpected "${token.text}"`, this.#usage);
-  }
-}
-
-function operands(op: Op, r: Reading): Record<string, unknown> {
-  switch (op) {
-    case 'load':
-    case 'movntdqa':
-      return { byte: r.name('a byte'), register: r.register() };
-    case 'store':
-    case 'movnti':
-      return { byte: r.name('a byte'), value: r.value() };
-    case 'xchg':
-      return { byte: r.name('a byte'), value: r.value(), register: r.isAtEnd ? null : r.register() };
-    case 'add':
-      return { byte: r.name('a byte'), value: r.value(), register: null };
-    case 'clflush':
-    case 'clflushopt':
-    case 'clwb':
-      return { byte: r.name('a byte') };
-    case 'ring':
-    case 'wait':
-      return { flag: r.name('a flag') };
-    case 'cd': {
-      const token = r.take('on or off');
-      if (token.text !== 'on' && token.text !== 'off') {
-        complain(token, `not a state of CR0.CD: "${token.text}"`, 'cd on, or cd off');
-      }
-      return { on: token.text === 'on' };
-    }
-    default:
-      return {};
   }
 }
 
@@ -219,7 +225,11 @@ export function parseInstruction(word: Word, agent: AgentName): Instruction {
   if (first === undefined) complain(word, 'an instruction is missing here');
   const isVmm = first.text === 'vmm';
   if (isVmm && agent !== 'guest') {
-    complain(first, `"vmm" stands in the program of the guest, not of ${agent}`, 'the VMM elsewhere is host');
+    complain(
+      first,
+      `"vmm" stands in the program of the guest, not of ${agent}`,
+      'the VMM elsewhere is host',
+    );
   }
   const name = isVmm ? tokens[1] : first;
   if (name === undefined) complain(first, 'vmm does what?', 'for example: vmm load x -> copied');
@@ -230,7 +240,7 @@ export function parseInstruction(word: Word, agent: AgentName): Instruction {
   }
   const form = `${isVmm ? 'vmm ' : ''}${found.op} ${found.form}`.trimEnd();
   const reading = new Reading(word, tokens, isVmm ? 2 : 1, found.form === '' ? '' : form);
-  const rest = operands(found.op, reading);
+  const rest = found.operands(reading);
   reading.end();
   return { op: found.op, vmm: isVmm, word, ...rest } as Instruction;
 }

@@ -31,7 +31,10 @@ export function combinations(entries: readonly Entry[]): readonly (readonly Entr
  * @param said facts that replace those of the file
  * @throws Undetermined, InputError
  */
-export function checkOutcomes(scenario: Scenario, said: readonly Entry[]): readonly CheckedOutcome[] {
+export function checkOutcomes(
+  scenario: Scenario,
+  said: readonly Entry[],
+): readonly CheckedOutcome[] {
   return scenario.outcomes.flatMap((outcome) =>
     outcome.results.flatMap(({ program: name, result: expected }) => {
       const program = scenario.programs.find((p) => p.name === name.text);

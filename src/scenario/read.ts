@@ -83,8 +83,10 @@ function linesOf(node: FactsNode | null, seen: Map<string, Word>): readonly Line
     const bytes = word.text.split(/\s+/).filter((b) => b !== '');
     if (bytes.length === 0) complain(word, 'a line without bytes', 'name its bytes: [x y, flag]');
     for (const byte of bytes) {
-      if (!NAME.test(byte)) complain(word, `not a name: "${byte}"`, 'a letter, then letters and digits');
-      if (seen.has(byte)) complain(word, `the byte "${byte}" is there twice`, 'give it another name');
+      if (!NAME.test(byte))
+        complain(word, `not a name: "${byte}"`, 'a letter, then letters and digits');
+      if (seen.has(byte))
+        complain(word, `the byte "${byte}" is there twice`, 'give it another name');
       seen.set(byte, word);
     }
     return bytes;
@@ -138,7 +140,8 @@ function checkCell(
   const registers = registersOf(part);
   if (registers.includes(cell.name)) return;
   const near = didYouMean(cell.name, registers);
-  const help = near === null ? `it loads into ${registers.join(' ') || 'none'}` : `did you mean ${near}?`;
+  const help =
+    near === null ? `it loads into ${registers.join(' ') || 'none'}` : `did you mean ${near}?`;
   complain(word, `${cell.owner} has no register "${cell.name}"`, help);
 }
 
@@ -199,7 +202,8 @@ function programOf({ key, value }: FactsEntry): Program {
     const node = nodes(agent);
     return node === null ? [] : [partOf(agent, node, bytes)];
   });
-  if (parts.length === 0) complain(key, `nobody does anything in ${key.text}`, `one of ${AGENTS.join(' ')}`);
+  if (parts.length === 0)
+    complain(key, `nobody does anything in ${key.text}`, `one of ${AGENTS.join(' ')}`);
   checkFlags(parts);
   const never = conditionsOf(nodes('never'), 'never');
   const sometimes = conditionsOf(nodes('sometimes'), 'sometimes');
@@ -272,7 +276,11 @@ export function readScenario(node: FactsNode, file: string): Scenario {
   };
   const programNode = nodes('programs');
   if (programNode === null) {
-    complain(spotOf(node), `${file} has no programs`, 'see docs/run.md, and scenarios/ for examples');
+    complain(
+      spotOf(node),
+      `${file} has no programs`,
+      'see docs/run.md, and scenarios/ for examples',
+    );
   }
   const programMap = asMap(programNode, 'programs');
   refuseTwice(programMap);
@@ -282,9 +290,7 @@ export function readScenario(node: FactsNode, file: string): Scenario {
   return {
     title: text('title'),
     about: text('about'),
-    facts: map.entries
-      .filter(({ key }) => EXPLAIN_KEYS.includes(key.text))
-      .map(factEntry),
+    facts: map.entries.filter(({ key }) => EXPLAIN_KEYS.includes(key.text)).map(factEntry),
     programs,
     outcomes:
       outcomes === null ? [] : asList(outcomes, 'outcomes').map((n) => outcomeOf(n, programs)),

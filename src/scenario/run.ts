@@ -8,10 +8,17 @@ import { type Compiled, compile } from './compile.ts';
 import { type Condition, holds } from './condition.ts';
 import { type MachineEvent, type StageEvent, tell } from './happening.ts';
 import type { Program, Result } from './scenario.ts';
-import { explore, finalStates, type Move, MOST_STATES, type StateGraph, scheduleTo } from './search.ts';
+import {
+  explore,
+  finalStates,
+  MOST_STATES,
+  type Move,
+  type StateGraph,
+  scheduleTo,
+} from './search.ts';
 import { effectiveOf } from './stage/effective.ts';
 import { Known } from './stage/known.ts';
-import { setStage, type Stage } from './stage/stage.ts';
+import { type Stage, setStage } from './stage/stage.ts';
 
 /** Why a run does not hold. */
 export interface Violation {
@@ -40,7 +47,11 @@ export interface Run {
   /** Effective types of the guest's accesses to the blob, in the order of the program. */
   readonly types: readonly EffectiveType[];
   /** Null: nothing ran. */
-  readonly searched: { readonly states: number; readonly steps: number; readonly isComplete: boolean } | null;
+  readonly searched: {
+    readonly states: number;
+    readonly steps: number;
+    readonly isComplete: boolean;
+  } | null;
   /** The machine at the end; null: nothing ran. */
   readonly final: StateView | null;
 }
@@ -57,7 +68,11 @@ function reads(state: StateView, { bytes }: Compiled): Parameters<typeof holds>[
       const at = must(bytes.get(name), `no byte ${name}`);
       return state.memory[at.line]?.[at.cell] ?? 0;
     }
-    const agents = { guest: state.cores['cpu0'], host: state.cores['cpu1'], gpu: state.devices['gpu'] };
+    const agents = {
+      guest: state.cores['cpu0'],
+      host: state.cores['cpu1'],
+      gpu: state.devices['gpu'],
+    };
     return must(agents[owner as 'guest'], `no agent ${owner}`).registers[name] ?? 0;
   };
 }
@@ -65,7 +80,9 @@ function reads(state: StateView, { bytes }: Compiled): Parameters<typeof holds>[
 /** The final states that a condition holds in. */
 function endsWith(graph: StateGraph, compiled: Compiled, condition: Condition): readonly number[] {
   const { machine } = graph;
-  return finalStates(graph, (state, at) => holds(condition, reads(machine.read(state, at), compiled)));
+  return finalStates(graph, (state, at) =>
+    holds(condition, reads(machine.read(state, at), compiled)),
+  );
 }
 
 interface Judged {
@@ -92,7 +109,13 @@ function judge(program: Program, compiled: Compiled, graph: StateGraph): Judged 
   return { violations, goals: shown, isSettled: graph.isComplete || goals.length > 0 };
 }
 
-function eventsOf(machine: Machine, graph: StateGraph, moves: readonly Move[], compiled: Compiled, snoops: boolean) {
+function eventsOf(
+  machine: Machine,
+  graph: StateGraph,
+  moves: readonly Move[],
+  compiled: Compiled,
+  snoops: boolean,
+) {
   const events: RunEvent[] = [];
   const { states } = graph;
   let before = machine.read(states, 0);
@@ -101,7 +124,8 @@ function eventsOf(machine: Machine, graph: StateGraph, moves: readonly Move[], c
     const step = machine.stepAt(states, from * machine.words, index);
     const told = tell(step, before, after, { ...compiled, snoops });
     if (told !== null) events.push({ kind: 'machine', ...told });
-    const origin = step.instruction === null ? null : compiled.origins[step.agent]?.[step.instruction];
+    const origin =
+      step.instruction === null ? null : compiled.origins[step.agent]?.[step.instruction];
     for (const event of origin?.events ?? []) events.push({ kind: 'stage', ...event });
     before = after;
   }
@@ -118,7 +142,8 @@ function typeViolations(
     found.push({ kind: 'granted', text: `the guest kernel grants ${granted}` });
   }
   const other = types.find((t) => program.effective?.includes(t) === false);
-  if (other !== undefined) found.push({ kind: 'effective', text: `the guest's accesses are ${other}` });
+  if (other !== undefined)
+    found.push({ kind: 'effective', text: `the guest's accesses are ${other}` });
   return found;
 }
 
@@ -128,7 +153,13 @@ function resultOf(violations: readonly Violation[], types: readonly EffectiveTyp
 }
 
 /** There is no run: somebody on the stage refuses. */
-function refusedRun(question: Question, program: Program, seed: number, stage: Stage, why: string): Run {
+function refusedRun(
+  question: Question,
+  program: Program,
+  seed: number,
+  stage: Stage,
+  why: string,
+): Run {
   return {
     question,
     program,
@@ -164,7 +195,9 @@ export function run(question: Question, program: Program, options: RunOptions): 
   const types = [
     ...new Set(
       (compiled.origins['cpu0'] ?? []).flatMap(({ by, type, instruction }) =>
-        by === 'guest' && type !== null && isInBlob(compiled, instruction) ? [effectiveOf(type)] : [],
+        by === 'guest' && type !== null && isInBlob(compiled, instruction)
+          ? [effectiveOf(type)]
+          : [],
       ),
     ),
   ];
@@ -197,7 +230,11 @@ function isInBlob({ bytes }: Compiled, instruction: { op: string } | null): bool
 }
 
 function outcomeOf(state: StateView, program: Program): Run['outcome'] {
-  const agents = { guest: state.cores['cpu0'], host: state.cores['cpu1'], gpu: state.devices['gpu'] };
+  const agents = {
+    guest: state.cores['cpu0'],
+    host: state.cores['cpu1'],
+    gpu: state.devices['gpu'],
+  };
   return Object.fromEntries(
     program.parts.map(({ agent }) => [agent, agents[agent]?.registers ?? {}]),
   );

@@ -139,7 +139,8 @@ export function finalStates(
 function distances(graph: StateGraph, goals: readonly number[]): Int32Array {
   const { from, to, steps, count } = graph;
   const firstInto = new Int32Array(count + 1);
-  for (let i = 0; i < steps; i++) firstInto[(to[i] ?? 0) + 1] = (firstInto[(to[i] ?? 0) + 1] ?? 0) + 1;
+  for (let i = 0; i < steps; i++)
+    firstInto[(to[i] ?? 0) + 1] = (firstInto[(to[i] ?? 0) + 1] ?? 0) + 1;
   for (let n = 0; n < count; n++) firstInto[n + 1] = (firstInto[n + 1] ?? 0) + (firstInto[n] ?? 0);
   const fill = firstInto.slice();
   const sources = new Int32Array(steps);

@@ -44,5 +44,7 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
   const legend =
     'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it. ' +
     'refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
-  return [...wrap(title, WIDTH), '', ...table(rows, WIDTH), '', ...wrap(legend, WIDTH), ''].join('\n');
+  return [...wrap(title, WIDTH), '', ...table(rows, WIDTH), '', ...wrap(legend, WIDTH), ''].join(
+    '\n',
+  );
 }

@@ -1,5 +1,5 @@
-import { exitCodeOf, type Resolution } from '../../resolve/resolution.ts';
 import { factWord } from '../../facts/facts.ts';
+import { exitCodeOf, type Resolution } from '../../resolve/resolution.ts';
 import type { Run, RunEvent } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';

@@ -18,7 +18,11 @@ export function outcomesText(all: readonly CheckedOutcome[], { title }: Scenario
       ...labelled(wrong.length === 0 ? '  ' : 'x ', words, WIDTH),
       ...wrong.flatMap(({ facts, program, expected, got }) => {
         const said = facts.map((f) => `${f.key} ${f.words.map((w) => w.text).join(',')}`);
-        return labelled('    ', `${program.name} is ${got}, not ${expected}: ${said.join(', ')}`, WIDTH);
+        return labelled(
+          '    ',
+          `${program.name} is ${got}, not ${expected}: ${said.join(', ')}`,
+          WIDTH,
+        );
       }),
     ];
   });

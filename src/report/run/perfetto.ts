@@ -12,7 +12,9 @@ const PID = 1;
  * @param version of memtype
  */
 export function runPerfetto(run: Run, version: string): string {
-  const actors = (Object.keys(ACTORS) as Actor[]).filter((a) => run.events.some((e) => e.who === a));
+  const actors = (Object.keys(ACTORS) as Actor[]).filter((a) =>
+    run.events.some((e) => e.who === a),
+  );
   const tid = (who: Actor): number => actors.indexOf(who) + 1;
   const { program, question } = run;
   const [rules] = [...question.rules.values()];
@@ -20,13 +22,32 @@ export function runPerfetto(run: Run, version: string): string {
   const events: object[] = [
     { ph: 'M', name: 'process_name', pid: PID, tid: 0, args: { name } },
     ...actors.flatMap((who) => [
-      { ph: 'M', name: 'thread_name', pid: PID, tid: tid(who), args: { name: `${who}: ${ACTORS[who]}` } },
-      { ph: 'M', name: 'thread_sort_index', pid: PID, tid: tid(who), args: { sort_index: tid(who) } },
+      {
+        ph: 'M',
+        name: 'thread_name',
+        pid: PID,
+        tid: tid(who),
+        args: { name: `${who}: ${ACTORS[who]}` },
+      },
+      {
+        ph: 'M',
+        name: 'thread_sort_index',
+        pid: PID,
+        tid: tid(who),
+        args: { sort_index: tid(who) },
+      },
     ]),
   ];
   run.events.forEach((event, n) => {
     const at = { pid: PID, tid: tid(event.who), ts: n * 1000 };
-    events.push({ ph: 'X', name: event.what, cat: event.kind, ...at, dur: 1000, args: eventJson(event, n) });
+    events.push({
+      ph: 'X',
+      name: event.what,
+      cat: event.kind,
+      ...at,
+      dur: 1000,
+      args: eventJson(event, n),
+    });
     if (event.kind === 'stage') return;
     for (const { line, copies } of event.copies) {
       for (const copy of copies) {

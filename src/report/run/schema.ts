@@ -1,9 +1,20 @@
-import { EFFECTIVE_TYPES, PAT_TYPES } from '../../x86/types.ts';
-import { AGENTS, RESULTS } from '../../scenario/scenario.ts';
-import { NOTATION } from '../../scenario/instruction.ts';
 import { ACTORS } from '../../scenario/happening.ts';
+import { NOTATION } from '../../scenario/instruction.ts';
+import { AGENTS, RESULTS } from '../../scenario/scenario.ts';
+import { EFFECTIVE_TYPES, PAT_TYPES } from '../../x86/types.ts';
 import { factProperties } from '../schema.ts';
-import { BOOLEAN, COUNT, DIALECT, type Json, listOf, nullable, object, ref, STRING, STRINGS } from '../schema-parts.ts';
+import {
+  BOOLEAN,
+  COUNT,
+  DIALECT,
+  type Json,
+  listOf,
+  nullable,
+  object,
+  ref,
+  STRING,
+  STRINGS,
+} from '../schema-parts.ts';
 import { RUN_SCHEMA_VERSION } from './json.ts';
 
 const text = (description: string): Json => ({ type: 'string', description });
@@ -125,7 +136,10 @@ function runObject(): Json {
     result: { enum: RESULTS },
     holds: { ...nullable('boolean'), description: 'null: not all schedules were looked at' },
     violations: listOf(
-      object({ kind: { enum: ['never', 'sometimes', 'granted', 'effective', 'refused'] }, text: STRING }),
+      object({
+        kind: { enum: ['never', 'sometimes', 'granted', 'effective', 'refused'] },
+        text: STRING,
+      }),
     ),
     outcome: { ...registers, description: 'by agent, its registers at the end' },
     memory: { type: 'object', additionalProperties: listOf(COUNT) },

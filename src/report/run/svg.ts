@@ -27,13 +27,23 @@ function rowOf(event: RunEvent, room: number): Row {
   const type = event.type === null ? '' : effectiveOf(event.type);
   const words = [event.what, type, readWords(event)].filter((w) => w !== '').join('  ');
   const copies = copiesWords(event, true);
-  const lines = [...fitted(words, room, '  '), ...(copies === '' ? [] : fitted(`  ${copies}`, room, '    '))];
-  return { who: event.who, lines, fill: COLOURS[type] ?? '#ffffff', isWrong: event.missed.length > 0 };
+  const lines = [
+    ...fitted(words, room, '  '),
+    ...(copies === '' ? [] : fitted(`  ${copies}`, room, '    ')),
+  ];
+  return {
+    who: event.who,
+    lines,
+    fill: COLOURS[type] ?? '#ffffff',
+    isWrong: event.missed.length > 0,
+  };
 }
 
 /** A lane for each actor, time from top to bottom. */
 export function runSvg(run: Run, { title }: Scenario): string {
-  const actors = (Object.keys(ACTORS) as Actor[]).filter((a) => run.events.some((e) => e.who === a));
+  const actors = (Object.keys(ACTORS) as Actor[]).filter((a) =>
+    run.events.some((e) => e.who === a),
+  );
   const lanes = actors.length * LANE;
   const room = Math.floor((WIDTH - 2 * PAD - lanes) / ADVANCE) - 2;
   const columns = Math.floor((WIDTH - 2 * PAD) / ADVANCE);
@@ -55,7 +65,12 @@ export function runSvg(run: Run, { title }: Scenario): string {
     parts.push(
       `<rect x="${x}" y="${y - 13}" width="${LANE - 14}" height="${Math.max(14, height - 4)}" rx="3" fill="${row.fill}" stroke="${row.isWrong ? '#b00020' : '#888'}"/>`,
       ...row.lines.map((text, i) =>
-        textAt(PAD + lanes + 8, y + i * LINE, text, row.isWrong && i === 0 ? 'wrong' : i > 0 ? 'quiet' : ''),
+        textAt(
+          PAD + lanes + 8,
+          y + i * LINE,
+          text,
+          row.isWrong && i === 0 ? 'wrong' : i > 0 ? 'quiet' : '',
+        ),
       ),
     );
     y += height + 4;

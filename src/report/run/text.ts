@@ -1,9 +1,9 @@
-import { effectiveOf } from '../../scenario/stage/effective.ts';
 import type { Resolution } from '../../resolve/resolution.ts';
 import type { MachineEvent, StageEvent } from '../../scenario/happening.ts';
 import type { Run } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
-import { fitted, labelled, table, wrap } from '../wrap.ts';
+import { effectiveOf } from '../../scenario/stage/effective.ts';
+import { labelled, table, wrap } from '../wrap.ts';
 import {
   COST_HEAD,
   castOf,
@@ -40,14 +40,12 @@ function stageLines(event: StageEvent, mark: string): readonly string[] {
 
 function stage(run: Run): readonly string[] {
   const before = run.events.filter((e) => e.kind === 'stage' && e.step !== null);
-  const lines = before.flatMap((e) =>
-    e.kind === 'stage' ? stageLines(e, `${e.step ?? ''}`) : [],
-  );
+  const lines = before.flatMap((e) => (e.kind === 'stage' ? stageLines(e, `${e.step ?? ''}`) : []));
   return ['', 'THE STAGE (number of the step)', ...lines];
 }
 
 const WHAT_WIDTH = 21;
-const READ_WIDTH = 18;
+const READ_WIDTH = 19;
 /** Of all that stands between who acts and the copies. */
 const MIDDLE = WHAT_WIDTH + READ_WIDTH + 5;
 
@@ -65,8 +63,7 @@ function program(run: Run): readonly string[] {
   const lines = run.program.memory.blob.length + run.program.memory.ram.length;
   const shown = run.events.filter((e) => e.kind === 'machine' || e.step === null);
   if (shown.length === 0) return [];
-  const which =
-    run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
+  const which = run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
   const wrong = run.violations.some((v) => v.kind === 'never');
   const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} type ${'read'.padEnd(READ_WIDTH - 1)} copies afterwards`;
   return [
@@ -103,17 +100,19 @@ function costs(run: Run): readonly string[] {
   if (run.types.length === 0) return [];
   return [
     '',
-    'COST of the guest\'s accesses (measured on RAM: memtype rule x86/cost)',
+    "COST of the guest's accesses: ns a store, on RAM (memtype rule x86/cost)",
     ...table([[...COST_HEAD], ...costRows(run.types)]).map((l) => `  ${l}`),
   ];
 }
 
 function legend(run: Run): readonly string[] {
-  const cast = castOf(run.events).map(([who, what]) => `${who} ${what}`);
+  const cast = castOf(run.events).flatMap(([who, what]) =>
+    labelled(`  ${who.padEnd(6)}`, what, WIDTH),
+  );
   return [
     '',
     'LEGEND',
-    ...cast.flatMap((c) => fitted(`  ${c}`, WIDTH, '    ')),
+    ...cast,
     ...wrap(
       'Copies of the line, a digit a byte: mem memory, cpu0 and gpu their caches, wc a write-combining buffer; * it has to be written back. Stores wait in a store buffer until the hardware moves them on.',
       WIDTH - 2,

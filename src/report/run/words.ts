@@ -67,7 +67,9 @@ function lostWords(run: Run): readonly string[] {
         past.set(key, [...before, value]);
         if (event.byte !== null || !before.includes(value)) return [];
         const byte = byteAt(run, line, cell);
-        return [`memory lost ${byte} = ${before.at(-1) ?? 0}: ${event.what}, and all of the line is written back`];
+        return [
+          `memory lost ${byte} = ${before.at(-1) ?? 0}: ${event.what}, and all of the line is written back`,
+        ];
       });
     });
   });
@@ -98,18 +100,23 @@ export function costRows(types: readonly EffectiveType[]): readonly (readonly st
       const times = factor < 1.2 ? '' : ` (${factor.toFixed(factor < 10 ? 1 : 0)} x WB)`;
       return `${storeNs(type, cpu).toFixed(1)}${times}`;
     }),
-    loadsCached(type) ? 'cached' : 'one by one, from memory',
+    loadsCached(type) ? 'cached' : 'one by one',
   ]);
 }
 
-export const COST_HEAD = ['type', ...COST_CPUS.map((cpu) => `ns a store, ${cpu}`), 'loads'] as const;
+export const COST_HEAD = [
+  'type',
+  ...COST_CPUS.map((cpu) => `ns a store, ${cpu}`),
+  'loads',
+] as const;
 
 /** Where the run holds, how many states say so. */
 export function searchWords({ searched, holds }: Run): string {
   if (searched === null) return 'nothing ran';
   const { states, steps, isComplete } = searched;
   const size = `${states} states, ${steps} steps`;
-  if (isComplete) return holds === true ? `every schedule holds: ${size}` : `all schedules: ${size}`;
+  if (isComplete)
+    return holds === true ? `every schedule holds: ${size}` : `all schedules: ${size}`;
   return `the first ${size}: not all of them`;
 }
 

@@ -1,3 +1,4 @@
+import { must } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
 import { decide } from '../../kvm/decision.ts';
 import type { KvmRules, PagingMode } from '../../kvm/rules.ts';
@@ -8,7 +9,6 @@ import { eptEffective, eptLeafOf } from '../../x86/ept.ts';
 import { nptEffective } from '../../x86/npt.ts';
 import { PAT_RESET, type PatLayout, patIndex, patLayout } from '../../x86/pat.ts';
 import type { EffectiveType, MtrrType, PatType, Vendor } from '../../x86/types.ts';
-import { must } from '../../base/assert.ts';
 
 /** What the CPU has before it when the guest accesses a page. */
 export interface GuestAccess {

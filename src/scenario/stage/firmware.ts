@@ -10,7 +10,9 @@ import { type Known, Undetermined } from './known.ts';
 const GIB = 2 ** 30;
 
 /** Where each place lies in guest-physical memory, bytes; as PC firmware lays it out. */
-export const PLACE_RANGE: Readonly<Record<GuestPlace, { readonly base: number; readonly size: number }>> = {
+export const PLACE_RANGE: Readonly<
+  Record<GuestPlace, { readonly base: number; readonly size: number }>
+> = {
   ram: { base: GIB / 2, size: GIB / 2 },
   'low-bar': { base: 3 * GIB, size: GIB },
   'high-bar': { base: 64 * GIB, size: 32 * GIB },

@@ -1,5 +1,6 @@
-import type { MapInfo } from '../../facts/facts.ts';
+import { u64 } from '../../base/u64.ts';
 import type { SourceId } from '../../cite/sources.ts';
+import type { MapInfo } from '../../facts/facts.ts';
 import { type DriverRequest, GUEST_DRIVERS } from '../../linux/guest-drivers.ts';
 import { remapPfnRange } from '../../linux/ioremap.ts';
 import { MemtypeTracker } from '../../linux/memtype-tracker.ts';
@@ -9,7 +10,6 @@ import { requestOfMapInfo } from '../../linux/virtio-gpu.ts';
 import { overriddenMtrr } from '../../platform/firmware.ts';
 import { type PatLayout, patLayout } from '../../x86/pat.ts';
 import type { PatType } from '../../x86/types.ts';
-import { u64 } from '../../base/u64.ts';
 import type { MtrrPlanned } from './firmware.ts';
 import { type Known, Undetermined } from './known.ts';
 
@@ -41,7 +41,10 @@ function patOf(known: Known): PatLayout {
 }
 
 /** The MTRR type of the blob as the guest's kernel sees it. */
-function mtrrSeen(known: Known, { state, place }: MtrrPlanned): (start: number, end: number) => MtrrHint {
+function mtrrSeen(
+  known: Known,
+  { state, place }: MtrrPlanned,
+): (start: number, end: number) => MtrrHint {
   const confidential = known.said('confidential') ?? 'no';
   if (confidential === 'no' || known.isGiven('guest-mtrr')) {
     const { defType, fixed, variable, maxphyaddr } = state;
@@ -111,7 +114,14 @@ export function mapBlob(known: Known, planned: MtrrPlanned, mapInfo: () => MapIn
     const pat = patOf(known);
     const index = Number(given);
     const type = pat[index] ?? 'UC-';
-    return { requested: null, granted: type, index, pat, words: `PTE with index ${index}: ${type}`, source: 'sdm/pat' };
+    return {
+      requested: null,
+      granted: type,
+      index,
+      pat,
+      words: `PTE with index ${index}: ${type}`,
+      source: 'sdm/pat',
+    };
   }
   const said = known.said('guest');
   if (said !== null) return decided(known, said, null, `maps it ${said}`, 'sdm/pat');

@@ -1,9 +1,9 @@
 import { must } from '../../base/assert.ts';
-import { type U64, u64FromNumber } from '../../base/u64.ts';
-import { access, type AccessOutcome } from '../../kvm/mmu/access.ts';
-import { mmuBehaviour } from '../../kvm/mmu/behaviour.ts';
+import { type U64, u64, u64FromNumber } from '../../base/u64.ts';
+import { type AccessOutcome, access } from '../../kvm/mmu/access.ts';
+import { vmConfig } from '../../kvm/mmu/config.ts';
 import { createVcpu, writeCr0 } from '../../kvm/mmu/guest-ops.ts';
-import { HostMemory, type HostMapping, PAGE_SIZE } from '../../kvm/mmu/host-memory.ts';
+import { type HostMapping, HostMemory, PAGE_SIZE } from '../../kvm/mmu/host-memory.ts';
 import { isMmioPfn } from '../../kvm/mmu/memory-type.ts';
 import { KVM_MEM_HOST_MEMTYPE, KVM_MEM_NON_COHERENT_DMA } from '../../kvm/mmu/memslots.ts';
 import type { Mmu } from '../../kvm/mmu/mmu.ts';
@@ -11,6 +11,7 @@ import { shadowAccess } from '../../kvm/mmu/shadow-access.ts';
 import { ShadowMmu } from '../../kvm/mmu/shadow-mmu.ts';
 import { directPaging, shadowPaging } from '../../kvm/mmu/shadow-paging.ts';
 import { TdpMmu } from '../../kvm/mmu/tdp-mmu.ts';
+import type { TraceSink } from '../../kvm/mmu/trace.ts';
 import { CR0, CR4, EFER, type Vcpu } from '../../kvm/mmu/vcpu.ts';
 import { Vm } from '../../kvm/mmu/vm.ts';
 import {
@@ -20,7 +21,6 @@ import {
   type QuirkCaps,
 } from '../../kvm/quirks.ts';
 import type { KvmRules } from '../../kvm/rules.ts';
-import { editionsOf } from '../../kvm/spte-editions.ts';
 import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import { compareVersions, type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
 import type { AccessType } from '../../machine/types.ts';
@@ -35,12 +35,11 @@ import type { HostPage } from './host.ts';
 import type { Known } from './known.ts';
 import { vendorOf } from './vmm.ts';
 
-/** Guest RAM: page tables, and a page for the `ram` of programs. Above 1 MiB, where no fixed MTRR is. */
+/** Guest RAM: page tables, code, and a page for the `ram` of programs. Above 1 MiB, where no fixed MTRR is. */
 const RAM = { gpa: 2 ** 21, hva: 0x7f00_0000_0000, pfn: 0x1_0000, pages: 32 };
 const RAM_PAGE = RAM.gpa + 16 * PAGE_SIZE;
+const CODE_PAGE = RAM_PAGE + PAGE_SIZE;
 const BLOB = { hva: 0x7e00_0000_0000, pfn: 0x8_0000, pages: 1 };
-const TABLES_PFN = 0x2_0000;
-const PHYS_BITS = 46;
 
 /** Present, writable, accessed and dirty. */
 const TABLE_BITS = 0x63;
@@ -49,6 +48,8 @@ const TABLE_BITS = 0x63;
 export interface Touched {
   readonly type: AccessType;
   readonly typed: Typed;
+  /** KVM's entry for the page. */
+  readonly spte: U64;
   /** KVM had to map the page. */
   readonly faulted: boolean;
   /** Lines of KVM's tracepoints. */
@@ -139,31 +140,22 @@ export class GuestMachine {
     this.#page = page;
     this.#planned = planned;
     this.#vendor = vendorOf(known);
-    const edition = must(editionsOf(kernel)[0], 'an edition of SPTEs');
     const slotFlags =
       (knowsSlotFlag(rules) ? KVM_MEM_NON_COHERENT_DMA : 0) |
       (rules.hugeFlagged ? KVM_MEM_HOST_MEMTYPE : 0);
+    const trace: TraceSink = (event, _context, text) => this.#trace.push(`${event}: ${text}`);
     this.#vm = new Vm(
-      {
+      vmConfig({
         kernel,
         rules,
-        behaviour: mmuBehaviour(kernel),
-        edition,
         vendor: this.#vendor,
         paging,
-        adBits: true,
-        pml: false,
-        nxHugePages: false,
         selfSnoop: this.#vendor === 'intel' && known.ask('self-snoop'),
         hostPat: known.ask('host-pat') ? LINUX_PAT['wt-wp'] : null,
-        l1tfCacheBits: null,
         quirks,
-        guestMaxphyaddr: PHYS_BITS,
-        tdpLevels: 4,
         slotFlags,
-        tablesPfn: TABLES_PFN,
-        trace: (event, _context, text) => this.#trace.push(`${event}: ${text}`),
-      },
+        trace,
+      }),
       hostMemory(page),
       (vm) => mmuOf(vm, kernel),
     );
@@ -267,6 +259,8 @@ export class GuestMachine {
     // A blob in the first GiB shares the directory of the RAM.
     const own = address < 2 ** 30 ? RAM.gpa + 2 * PAGE_SIZE : RAM.gpa + 4 * PAGE_SIZE;
     this.#mapAt(RAM_PAGE, RAM.gpa + 2 * PAGE_SIZE, 0);
+    this.#mapAt(CODE_PAGE, RAM.gpa + 2 * PAGE_SIZE, 0);
+    this.#vcpu.rip = CODE_PAGE;
     if (own === RAM.gpa + 2 * PAGE_SIZE) this.#mapBeside(address, bits);
     else this.#mapAt(address, own, bits);
     registers.cr0 = CR0.PG + CR0.WP + CR0.PE;
@@ -332,16 +326,17 @@ export class GuestMachine {
     if (outcome.is !== 'memory') {
       const failed = `the access fails: ${outcome.is}`;
       const typed: Typed = { type: 'UC', ucOrigin: null, leaf: 'nothing' };
-      return { type: 'UC', typed, faulted, trace, failed };
+      return { type: 'UC', typed, spte: u64(0, 0), faulted, trace, failed };
     }
     const { entry } = outcome;
     const { paging } = this.#vm.config;
     const mapping = must(this.#mapping, 'the guest has mapped the blob');
+    const spte = { hi: entry.hi, lo: entry.lo };
     const typed = guestAccessType({
       paging,
       vendor: this.#vendor,
       rules: this.#rules,
-      spte: { hi: entry.hi, lo: entry.lo },
+      spte,
       level: entry.level,
       index: entry.patIndex ?? 0,
       guestPat: mapping.pat,
@@ -350,7 +345,7 @@ export class GuestMachine {
       assignedDevice: this.#vm.assignedDevice,
       isMmio: () => isMmioPfn(this.#vm, entry.pfn),
     });
-    return { type: machineType(typed), typed, faulted, trace, failed: null };
+    return { type: machineType(typed), typed, spte, faulted, trace, failed: null };
   }
 
   /** The type of an access by the VMM, through its own page tables. */

@@ -1,10 +1,10 @@
+import { must } from '../../base/assert.ts';
 import { u64FromNumber } from '../../base/u64.ts';
+import type { Compound } from '../../facts/facts.ts';
 import { layoutState } from '../../facts/layout.ts';
-import { type BackingClass, backingClass, type BackingPage } from '../../linux/backing.ts';
+import { type BackingClass, type BackingPage, backingClass } from '../../linux/backing.ts';
 import { compileMtrrs, mtrrLookup } from '../../x86/mtrr.ts';
 import type { MtrrType } from '../../x86/types.ts';
-import { must } from '../../base/assert.ts';
-import type { Compound } from '../../facts/facts.ts';
 import { type Known, Undetermined } from './known.ts';
 
 /** The page behind the blob, as the host has it. */
@@ -17,7 +17,10 @@ function hostMtrr(known: Known, page: BackingPage): MtrrType {
   const said = known.said('host-mtrr');
   const { hostLayout } = known.question;
   if (said !== null || hostLayout === null) return said ?? page.hostMtrr;
-  const answer = mtrrLookup(compileMtrrs(layoutState(hostLayout)), u64FromNumber(hostLayout.address));
+  const answer = mtrrLookup(
+    compileMtrrs(layoutState(hostLayout)),
+    u64FromNumber(hostLayout.address),
+  );
   if (answer.kind === 'type') return answer.type;
   throw new Undetermined([
     {

@@ -49,11 +49,17 @@ export class Known {
     }
     const [value, other] = given ?? [];
     if (value === undefined) {
-      return undetermined(`${key} is not said, and the run depends on it`, `one of ${vocabulary(key)}`);
+      return undetermined(
+        `${key} is not said, and the run depends on it`,
+        `one of ${vocabulary(key)}`,
+      );
     }
     if (other !== undefined) {
       const words = (given ?? []).map((v) => factWord(v));
-      return undetermined(`${key} is ${words.join(' or ')}, and the run depends on it`, 'say one of them');
+      return undetermined(
+        `${key} is ${words.join(' or ')}, and the run depends on it`,
+        'say one of them',
+      );
     }
     return value;
   }

@@ -1,5 +1,6 @@
 import type { SourceId } from '../../cite/sources.ts';
 import type { MapInfo } from '../../facts/facts.ts';
+import { spteDigits } from '../../kvm/spte-reading.ts';
 import type { AccessType } from '../../machine/types.ts';
 import type { Accessor, Backdrop, Region, StageAccess } from '../compile.ts';
 import type { Actor, StageEvent } from '../happening.ts';
@@ -8,10 +9,19 @@ import type { Program } from '../scenario.ts';
 import { effectiveOf } from './effective.ts';
 import { type MtrrPlanned, programMtrrs } from './firmware.ts';
 import { type GuestMapping, mapBlob } from './guest-kernel.ts';
-import { type HostPage, hostPage } from './host.ts';
 import { GuestMachine } from './guest-machine.ts';
+import { type HostPage, hostPage } from './host.ts';
 import { type Assumed, type Known, Undetermined } from './known.ts';
-import { askForGuestPat, cacheSwitches, flagSlot, hostQuirks, mapInfoOf, possibleMapInfo, vendorOf, vmmOf } from './vmm.ts';
+import {
+  askForGuestPat,
+  cacheSwitches,
+  flagSlot,
+  hostQuirks,
+  mapInfoOf,
+  possibleMapInfo,
+  vendorOf,
+  vmmOf,
+} from './vmm.ts';
 
 /** Everything in front of which a program runs. */
 export interface Stage {
@@ -124,10 +134,20 @@ class Staging {
     const { script, known } = this;
     const slot = flagSlot(known, known.rules(), () => this.#mapInfo());
     if (slot.einval === 'fails') {
-      script.refuse(6, 'VM', 'MAP_BLOB fails: KVM answers EINVAL to the memslot flag', 'crosvm/noncoherent-dma');
+      script.refuse(
+        6,
+        'VM',
+        'MAP_BLOB fails: KVM answers EINVAL to the memslot flag',
+        'crosvm/noncoherent-dma',
+      );
     }
     if (slot.einval === 'retries') {
-      script.tell(6, 'KVM', 'EINVAL for KVM_MEM_NON_COHERENT_DMA; crosvm goes on without', 'crosvm/retry');
+      script.tell(
+        6,
+        'KVM',
+        'EINVAL for KVM_MEM_NON_COHERENT_DMA; crosvm goes on without',
+        'crosvm/retry',
+      );
     }
     machine.addSlot({ noncoherent: slot.flag, hostMemtype: known.ask('slot-host-memtype') });
     const info = possibleMapInfo(known, this.page.backing).join(' or ').toUpperCase();
@@ -144,7 +164,9 @@ class Staging {
 
   #disableQuirk(machine: GuestMachine, step: number | null): void {
     const ok = machine.disableQuirk();
-    const words = ok ? 'IGNORE_GUEST_PAT is disabled' : 'EINVAL: IGNORE_GUEST_PAT cannot be disabled here';
+    const words = ok
+      ? 'IGNORE_GUEST_PAT is disabled'
+      : 'EINVAL: IGNORE_GUEST_PAT cannot be disabled here';
     this.script.tell(step, 'KVM', words, 'kvm/x86.c-quirks');
   }
 
@@ -170,11 +192,12 @@ class Staging {
       if (step === null) throw new Refusal(touched.failed);
       script.refuse(step, 'KVM', touched.failed, 'kvm/make_spte');
     }
-    const { type, typed, trace, faulted } = touched;
+    const { type, typed, spte, trace, faulted } = touched;
     if (faulted) {
       const name = region === 'blob' ? 'the blob' : 'RAM';
       if (region === 'blob' && this.leaf === null) this.leaf = typed.leaf;
-      const words = `maps ${name}: ${typed.leaf}; the guest's accesses are ${effectiveOf(type)}`;
+      const entry = `${typed.leaf} (SPTE ${spteDigits(spte)})`;
+      const words = `maps ${name}: ${entry}; the guest's accesses are ${effectiveOf(type)}`;
       script.tell(step, 'KVM', words, 'kvm/make_spte', { type: effectiveOf(type), trace });
     }
     return { type, faulted, events: script.since(before) };
@@ -252,6 +275,14 @@ export function setStage(known: Known, program: Program): Stage {
     if (!(error instanceof Refusal)) throw error;
     const { mapping, leaf } = staging;
     const refused = error.message;
-    return { backdrop: null, refused, mapping, page, leaf, events: script.events, assumed: known.assumed };
+    return {
+      backdrop: null,
+      refused,
+      mapping,
+      page,
+      leaf,
+      events: script.events,
+      assumed: known.assumed,
+    };
   }
 }

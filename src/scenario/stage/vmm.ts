@@ -1,8 +1,9 @@
 import type { SourceId } from '../../cite/sources.ts';
 import type { MapInfo } from '../../facts/facts.ts';
-import { QUIRK, type QuirkCaps, quirkCaps, QUIRKS_6_16 } from '../../kvm/quirks.ts';
+import { QUIRK, QUIRKS_6_16, type QuirkCaps, quirkCaps } from '../../kvm/quirks.ts';
 import type { KvmRules } from '../../kvm/rules.ts';
 import type { BackingClass, BackingId } from '../../linux/backing.ts';
+import type { Switches } from '../../machine/switches.ts';
 import { PRODUCERS } from '../../platform/map-info.ts';
 import {
   knowsSlotFlag,
@@ -12,7 +13,6 @@ import {
   type VmmModel,
   wantsSlotFlag,
 } from '../../platform/vmm.ts';
-import type { Switches } from '../../machine/switches.ts';
 import type { Vendor } from '../../x86/types.ts';
 import { type Known, Undetermined } from './known.ts';
 
@@ -122,8 +122,7 @@ export function flagSlot(known: Known, rules: KvmRules, mapInfo: () => MapInfo):
   if (said !== null) return { flag: said && knowsSlotFlag(rules), einval: 'no' };
   if (vmm === null || vmm.slotFlag === 'never') return { flag: false, einval: 'no' };
   const first = known.said('first-map-info');
-  const wants =
-    wantsSlotFlag(vmm, mapInfo(), first) && seemsToKnowFlag(rules, known.ask('paging'));
+  const wants = wantsSlotFlag(vmm, mapInfo(), first) && seemsToKnowFlag(rules, known.ask('paging'));
   if (!wants) return { flag: false, einval: 'no' };
   if (knowsSlotFlag(rules)) return { flag: true, einval: 'no' };
   return { flag: false, einval: vmm.slotFlag === 'or-retry' ? 'retries' : 'fails' };

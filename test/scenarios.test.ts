@@ -1,0 +1,177 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import '../src/rules.ts';
+import { readFactsTree } from '../src/cli/facts-tree.ts';
+import { runJson, runJsonLines } from '../src/report/run/json.ts';
+import { runPerfetto } from '../src/report/run/perfetto.ts';
+import { runOutputSchema, scenarioSchema } from '../src/report/run/schema.ts';
+import { runSvg } from '../src/report/run/svg.ts';
+import { runText } from '../src/report/run/text.ts';
+import { composeQuestions } from '../src/resolve/compose.ts';
+import { resolve } from '../src/resolve/resolution.ts';
+import { checkOutcomes } from '../src/scenario/outcomes.ts';
+import { overlaid, readScenario } from '../src/scenario/read.ts';
+import { type Run, run } from '../src/scenario/run.ts';
+import type { Program, Scenario } from '../src/scenario/scenario.ts';
+import { memtype, ROOT } from './console.ts';
+import { xmlFaults } from './pictures.ts';
+
+const FILES = readdirSync(`${ROOT}scenarios`).filter((f) => f.endsWith('.yaml'));
+const text = (file: string): string => readFileSync(`${ROOT}scenarios/${file}`, 'utf8');
+const scenarioOf = (file: string): Scenario => readScenario(readFactsTree(text(file), file), file);
+
+function runsOf(scenario: Scenario, seed: number): readonly Run[] {
+  return scenario.programs.map((program) => runOf(scenario, program, seed));
+}
+
+function runOf({ facts }: Scenario, program: Program, seed: number): Run {
+  const [question] = composeQuestions(overlaid(facts, program.facts));
+  if (question === undefined) throw new Error('no question');
+  return run(question, program, { seed });
+}
+
+const ajv = new Ajv2020({ strict: false, allErrors: true });
+const isScenario = ajv.compile(scenarioSchema());
+const isRun = ajv.compile(runOutputSchema());
+
+describe.each(FILES)('scenarios/%s', (file) => {
+  const scenario = scenarioOf(file);
+
+  test('ends as it says', () => {
+    const checked = checkOutcomes(scenario, []);
+    const wrong = checked.filter((c) => c.got !== c.expected);
+    expect(
+      wrong.map(({ outcome, facts, program, expected, got }) => [
+        outcome.title,
+        ...facts.map((f) => `${f.key} ${f.words.map((w) => w.text).join()}`),
+        `${program.name}: ${got}, not ${expected}`,
+      ]),
+    ).toEqual([]);
+    expect(checked.length).toBeGreaterThan(3);
+  });
+
+  test('every program has an outcome', () => {
+    const named = new Set(scenario.outcomes.flatMap((o) => o.results.map((r) => r.program.text)));
+    const open = scenario.programs.map((p) => p.name).filter((name) => !named.has(name));
+    expect(open).toEqual([]);
+  });
+
+  test('fits its schema', () => {
+    isScenario(parse(text(file)));
+    expect(isScenario.errors).toBeNull();
+  });
+
+  test.each([0, 1, 7])('seed %i: every rendering, the same each time', (seed) => {
+    const [first, second] = [runsOf(scenario, seed), runsOf(scenario, seed)];
+    first.forEach((one, i) => {
+      const again = second[i];
+      if (again === undefined) throw new Error('a run is missing');
+      const verdict = resolve(one.question);
+      const shown = runText(one, scenario, verdict);
+      expect(runText(again, scenario, resolve(again.question))).toBe(shown);
+      expect(shown.split('\n').filter((l) => l.length > 80 || l !== l.trimEnd())).toEqual([]);
+      const json = runJson(one, scenario, verdict);
+      isRun(JSON.parse(JSON.stringify(json)));
+      expect(isRun.errors).toBeNull();
+      const lines = runJsonLines(one, scenario, verdict).trimEnd().split('\n');
+      expect(lines.map((l) => JSON.parse(l) as object)).toHaveLength(one.events.length + 1);
+      expect(xmlFaults(runSvg(one, scenario))).toEqual([]);
+      const trace = JSON.parse(runPerfetto(one, '0')) as { traceEvents: { ph: string }[] };
+      expect(trace.traceEvents.filter((e) => e.ph === 'X')).toHaveLength(one.events.length);
+    });
+  });
+
+  test('what the schedule shown ends with is what is told', () => {
+    for (const seed of [0, 3, 11]) {
+      for (const one of runsOf(scenario, seed)) {
+        const nevers = one.violations.filter((v) => v.kind === 'never').map((v) => v.text);
+        expect(one.holds).toBe(one.violations.length === 0);
+        if (one.final === null) continue;
+        const { outcome } = one;
+        const shown = one.program.never.filter((c) =>
+          c.any.some((all) =>
+            all.every((k) => (outcome[k.owner]?.[k.name] === k.value) === k.equal),
+          ),
+        );
+        if (nevers.length === 0) expect(shown).toEqual([]);
+        else expect(nevers).toEqual(expect.arrayContaining(shown.map((c) => c.text)));
+        if (nevers.length > 0) expect(shown.length).toBeGreaterThan(0);
+      }
+    }
+  });
+});
+
+describe('the founding bug', () => {
+  const scenario = scenarioOf('virtio-gpu-host-blob.yaml');
+
+  test('says what the GPU saw, and why', () => {
+    const [upload, fence, clobber] = runsOf(scenario, 0);
+    const shown = (one: Run | undefined): string =>
+      one === undefined ? '' : runText(one, scenario, resolve(one.question));
+    expect(shown(upload)).toContain('gpu read x = 0 from memory while cpu0 cache held 1');
+    expect(shown(fence)).toContain('guest read f = 0 from cache while memory held 1');
+    expect(shown(clobber)).toContain('memory lost y = 1');
+    expect(shown(upload)).toContain('error MT101');
+    expect(shown(upload)).toMatch(/maps the blob: EPT WB\+IPAT \(SPTE [0-9a-f]+\)/);
+  });
+
+  test('another seed, another schedule, the same violation', () => {
+    const [, , clobber] = scenario.programs;
+    if (clobber === undefined) throw new Error('no program');
+    const told = Array.from({ length: 8 }, (_, seed) => {
+      const one = runOf(scenario, clobber, seed);
+      expect(one.violations.map((v) => v.text)).toEqual(['gpu.seen = 0']);
+      expect(one.outcome['gpu']).toEqual({ seen: 0 });
+      return JSON.stringify(one.events);
+    });
+    expect(new Set(told).size).toBeGreaterThan(2);
+  });
+});
+
+describe('memtype run', () => {
+  const BLOB = 'scenarios/virtio-gpu-host-blob.yaml';
+
+  test.each([
+    [[BLOB, '--kernel', '6.8'], 1],
+    [[BLOB, '--policy', 'host-pat'], 0],
+    [[BLOB, '--kernel', '6.15', '--vmm', 'qemu-11', '--honor-guest-pat', 'on'], 1],
+    [[BLOB, '--kernel', '6.8', '--policy', 'wc-as-mmio'], 0],
+    [[BLOB, '--outcomes'], 0],
+    [[BLOB, '--paging', 'shadow', '--cpu', 'intel,amd'], 3],
+    [[BLOB, '--kernel', '4.3-rc4'], 3],
+    [[BLOB, '--program', 'L99'], 2],
+    [[BLOB, '--seed', '-1'], 2],
+    [[BLOB, '--seed', '1.5'], 2],
+    [[BLOB, '--kernel', 'x'], 2],
+    [[BLOB, '--format', 'svg', '--program', 'all'], 2],
+    [['README.md'], 2],
+    [['scenarios'], 2],
+    [['no-such-file'], 2],
+  ])('%j ends with %i', (args, status) => {
+    const ran = memtype(['run', ...args]);
+    expect(ran.stderr).not.toContain('internal error');
+    expect([ran.stderr, ran.status]).toEqual([ran.stderr, status]);
+    if (status >= 2) expect(ran.stderr).toMatch(/^error: /);
+    else expect(ran.stderr).toBe('');
+  });
+
+  test('reads standard input', () => {
+    const ran = memtype(['run', '-', '--format', 'json', '--seed', '5'], text('vgem.yaml'));
+    const told = JSON.parse(ran.stdout) as { holds: boolean; seed: number; outcome: object };
+    expect(told).toMatchObject({ holds: true, seed: 5, outcome: { guest: { seen: 1, got: 2 } } });
+  });
+
+  test('several kernels or programs are compared', () => {
+    const args = ['run', BLOB, '--kernel', '6.8,6.16', '--policy', 'host-pat', '--program', 'all'];
+    const table = memtype(args);
+    expect(table.stdout).toMatch(/^L1 upload +x +x +ok$/m);
+    expect(table.stdout.split('\n').filter((l) => l.length > 80)).toEqual([]);
+    const json = memtype([...args, '--format', 'json']);
+    const { runs } = JSON.parse(json.stdout) as { runs: { program: string }[] };
+    expect(runs).toHaveLength(33);
+    isRun(JSON.parse(json.stdout));
+    expect(isRun.errors).toBeNull();
+  });
+});
