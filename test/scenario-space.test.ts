@@ -221,6 +221,7 @@ function violations(
           snoop: blob[1] === 'snoop',
           access: (by) => ({ type: by === 'guest' ? guest : vmm, faulted: false, events: [] }),
           act: () => [],
+          end: () => [],
         },
         'visible',
       );
@@ -240,6 +241,11 @@ function violations(
       );
     }),
   );
+}
+
+/** Not a proposal, which may give the quirk another meaning. */
+function isKernel({ id }: KvmRules): boolean {
+  return /^\d/.test(id);
 }
 
 /** What the stage makes of a point: every actor is asked as in a run. */
@@ -279,6 +285,9 @@ class Actors {
       mapBlob(k, planned, () => mapInfo(k)),
     );
     if (mapping.granted === null) return REFUSED.guest;
+    // Invariant: what is granted is never cached where what was asked is not.
+    const { requested, granted } = mapping;
+    if (requested !== null && requested !== 'WB' && granted === 'WB') throw new Error('WB granted');
     const key = `kvm ${request.asks} ${slot.flag} ${planned.plan} ${mapping.index} ${point.vfio}`;
     return this.#decided(key, () =>
       this.#run(point.vfio, { quirks, request, page, slot, planned, mapping }),
@@ -286,10 +295,11 @@ class Actors {
   }
 
   #run(vfio: Vfio, { quirks, request, page, slot, planned, mapping }: Decisions): Outcome {
-    const { rules } = this.setting.kernel;
-    const k = new Known(questionOf(this.setting, {}));
+    const { setting } = this;
+    const { rules } = setting.kernel;
+    const k = new Known(questionOf(setting, {}));
     const machine = new GuestMachine(k, rules, quirks, page, planned);
-    if (request.asks) machine.disableQuirk();
+    const disabled = request.asks && machine.disableQuirk();
     if (vfio === 'before') machine.attach();
     if (vfio === 'coherent') machine.assign();
     machine.addSlot({ noncoherent: slot.flag, hostMemtype: false });
@@ -298,6 +308,9 @@ class Actors {
     const zapped = vfio === 'after' && machine.during(() => machine.attach()).zapped;
     const { type, typed, failed } = machine.access('blob', true);
     expect(failed).toBeNull();
+    // Invariant: once the quirk is disabled, no leaf has IPAT.
+    if (disabled && setting.platform.paging === 'ept' && rules.hasPatQuirk && isKernel(rules))
+      expect(typed.leaf).not.toContain('+IPAT');
     const violated = violations(type, machine.vmmType('blob'), this.setting);
     return { refused: null, type, leaf: typed.leaf, zapped, violated };
   }

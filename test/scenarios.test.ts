@@ -170,7 +170,7 @@ describe('memtype run', () => {
     expect(table.stdout.split('\n').filter((l) => l.length > 80)).toEqual([]);
     const json = memtype([...args, '--format', 'json']);
     const { runs } = JSON.parse(json.stdout) as { runs: { program: string }[] };
-    expect(runs).toHaveLength(33);
+    expect(runs).toHaveLength(3 * scenarioOf('virtio-gpu-host-blob.yaml').programs.length);
     isRun(JSON.parse(json.stdout));
     expect(isRun.errors).toBeNull();
   });

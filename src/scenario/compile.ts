@@ -34,6 +34,8 @@ export interface Backdrop {
   readonly snoop: boolean;
   /** An access now. */
   readonly access: (accessor: Accessor, region: Region, write: boolean) => StageAccess;
+  /** Takes the blob away again. */
+  readonly end: () => readonly StageEvent[];
   /** Carries out an act of the VMM or of the guest. */
   readonly act: (act: StageInstruction) => readonly StageEvent[];
 }
@@ -216,6 +218,18 @@ function devicePart(
   return { agent, origins };
 }
 
+/** CPU 1 cleared the blob and has not flushed it. */
+function withDirtyBlob(
+  agents: readonly AgentConfig[],
+  { memory }: Program,
+): readonly AgentConfig[] {
+  const cached = Object.fromEntries(memory.blob.map((l) => [lineName(l), l.map(() => 0)]));
+  const core = MACHINE_AGENT.host;
+  const isHost = (a: AgentConfig): boolean => 'core' in a && a.core === core;
+  if (!agents.some(isHost)) return [...agents, { core, program: [], cached }];
+  return agents.map((a) => (isHost(a) ? { ...a, cached } : a));
+}
+
 /**
  * The machine that runs a program. The parts are gone through in their order, that of the guest first, and the
  * stage with them: what the guest's accesses are is decided by what its program did to the stage before them.
@@ -234,13 +248,14 @@ export function compile(
       ? devicePart(part, backdrop, bytes)
       : corePart(part, backdrop, bytes, views),
   );
+  const agents = parts.map((p) => p.agent);
   const lines = [...program.memory.blob, ...program.memory.ram];
   return {
     config: {
       vendor: backdrop.vendor,
       lines: lines.map((line) => ({ name: lineName(line), cells: line.length })),
       views: [...views.all.values()],
-      agents: parts.map((p) => p.agent),
+      agents: program.cleared === 'dirty' ? withDirtyBlob(agents, program) : agents,
       switches: backdrop.switches,
       caches,
     },

@@ -176,7 +176,7 @@ function readOf(
 /** Whether an entry of a store buffer, as the machine writes it, is a store to this byte. */
 function storesTo(entry: string, byte: string, { line, cell }: ByteAt): boolean {
   const [name = ''] = entry.split('=');
-  return entry.includes('=') && (name.split(/[.:]/).includes(byte) || name === `${line}[${cell}]`);
+  return entry.includes('=') && (name === byte || name === `${line}[${cell}]`);
 }
 
 function storesInFlight(state: StateView, byte: string, at: ByteAt): readonly Copy[] {
@@ -189,10 +189,12 @@ function storesInFlight(state: StateView, byte: string, at: ByteAt): readonly Co
   });
 }
 
-/** The machine names views of a byte by accessor and type: in a text the byte is enough. */
-function plain(text: string): string {
-  const words = text.replace(/\b(?:guest|vmm|host)\.(\w+):[A-Z+]+/g, '$1');
-  return words === 'vmexit' ? 'VM exit' : words;
+/** The machine writes a byte as a cell of its line, `xy[0]`: here it has a name. */
+function plain(text: string, bytes: Telling['bytes']): string {
+  if (text === 'vmexit') return 'VM exit';
+  let words = text;
+  for (const [byte, { line, cell }] of bytes) words = words.replaceAll(`${line}[${cell}]`, byte);
+  return words;
 }
 
 /** A step as an event; null: the GPU flushes an empty cache. */
@@ -213,7 +215,7 @@ export function tell(
   if (origin?.by === 'gpu' && i === null && lines.length === 0) return null;
   return {
     who: origin?.by ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
-    what: i === null ? plain(step.text) : i.word.text,
+    what: i === null ? plain(step.text, telling.bytes) : i.word.text,
     byte,
     line: at?.line ?? null,
     type: origin?.type ?? null,

@@ -16,6 +16,7 @@ import { parseInstruction } from './instruction.ts';
 import {
   AGENTS,
   type AgentName,
+  CLEARED,
   type Line,
   type Memory,
   type Outcome,
@@ -35,6 +36,7 @@ export const PROGRAM_KEYS = [
   'with',
   'blob',
   'ram',
+  'cleared',
   ...AGENTS,
   'never',
   'sometimes',
@@ -211,12 +213,14 @@ function programOf({ key, value }: FactsEntry): Program {
     for (const cell of condition.any.flat()) checkCell(cell, condition.word, parts, bytes);
   }
   const withNode = nodes('with');
+  const cleared = nodes('cleared');
   return {
     name: key.text,
     title: text('title'),
     about: text('about'),
     facts: withNode === null ? [] : factsOf(asMap(withNode, 'with').entries, 'with'),
     memory,
+    cleared: cleared === null ? 'flushed' : oneOf(asWord(cleared, 'cleared'), CLEARED, 'state'),
     parts,
     never,
     sometimes,

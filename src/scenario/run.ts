@@ -132,6 +132,10 @@ function eventsOf(
   return { events, final: before };
 }
 
+function staged(events: readonly StageEvent[]): readonly RunEvent[] {
+  return events.map((e) => ({ kind: 'stage', ...e }));
+}
+
 function typeViolations(
   program: Program,
   granted: PatType | null,
@@ -168,7 +172,7 @@ function refusedRun(
     result: 'refused',
     violations: [{ kind: 'refused', text: why }],
     holds: false,
-    events: stage.events.map((e) => ({ kind: 'stage', ...e })),
+    events: staged(stage.events),
     outcome: {},
     types: [],
     searched: null,
@@ -216,7 +220,7 @@ export function run(question: Question, program: Program, options: RunOptions): 
     result: resultOf(violations, types),
     violations,
     holds: judged.isSettled ? violations.length === 0 : violations.length > 0 ? false : null,
-    events: [...stage.events.map((e) => ({ kind: 'stage' as const, ...e })), ...told.events],
+    events: [...staged(stage.events), ...told.events, ...staged(stage.backdrop.end())],
     outcome: outcomeOf(told.final, program),
     types,
     searched: { states: graph.count, steps: graph.steps, isComplete: graph.isComplete },

@@ -19,6 +19,9 @@ export interface Memory {
   readonly ram: readonly Line[];
 }
 
+export const CLEARED = ['flushed', 'dirty'] as const;
+export type Cleared = (typeof CLEARED)[number];
+
 export interface Part {
   readonly agent: AgentName;
   readonly instructions: readonly Instruction[];
@@ -33,6 +36,8 @@ export interface Program {
   /** Facts that this program sets beside those of the scenario. */
   readonly facts: readonly Entry[];
   readonly memory: Memory;
+  /** The host cleared the pages with cached stores; `dirty`: and did not flush them, so that CPU 1 holds them. */
+  readonly cleared: Cleared;
   readonly parts: readonly Part[];
   /** No schedule may end like this. */
   readonly never: readonly Condition[];

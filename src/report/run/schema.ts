@@ -1,6 +1,6 @@
 import { ACTORS } from '../../scenario/happening.ts';
 import { NOTATION } from '../../scenario/instruction.ts';
-import { AGENTS, RESULTS } from '../../scenario/scenario.ts';
+import { AGENTS, CLEARED, RESULTS } from '../../scenario/scenario.ts';
 import { EFFECTIVE_TYPES, PAT_TYPES } from '../../x86/types.ts';
 import { factProperties } from '../schema.ts';
 import {
@@ -43,6 +43,7 @@ function programSchema(facts: Json): Json {
       with: { type: 'object', properties: facts, additionalProperties: false },
       blob: line,
       ram: line,
+      cleared: { enum: CLEARED, description: 'whether the host flushed the pages it cleared' },
       ...Object.fromEntries(AGENTS.map((agent) => [agent, instructionsOf(agent)])),
       never: condition('no schedule may end so'),
       sometimes: condition('some schedule must end so'),

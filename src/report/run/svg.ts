@@ -13,6 +13,8 @@ const STYLE = `${FONT}.strong{font-weight:bold}.quiet{fill:#666}.lane{stroke:#cc
 
 interface Row {
   readonly who: Actor;
+  /** A memory type, in the box. */
+  readonly type: string;
   readonly lines: readonly string[];
   readonly fill: string;
   readonly isWrong: boolean;
@@ -22,10 +24,18 @@ function rowOf(event: RunEvent, room: number): Row {
   if (event.kind === 'stage') {
     const fill = (event.type === null ? undefined : COLOURS[event.type]) ?? '#f4f4f4';
     const mark = event.step === null ? '' : `${event.step}. `;
-    return { who: event.who, lines: fitted(mark + event.what, room, '  '), fill, isWrong: false };
+    const type = event.type ?? '';
+    return {
+      who: event.who,
+      type,
+      lines: fitted(mark + event.what, room, '  '),
+      fill,
+      isWrong: false,
+    };
   }
   const type = event.type === null ? '' : effectiveOf(event.type);
-  const words = [event.what, type, readWords(event)].filter((w) => w !== '').join('  ');
+  const read = readWords(event);
+  const words = read === '' ? event.what : `${event.what}: ${read}`;
   const copies = copiesWords(event, true);
   const lines = [
     ...fitted(words, room, '  '),
@@ -33,6 +43,7 @@ function rowOf(event: RunEvent, room: number): Row {
   ];
   return {
     who: event.who,
+    type,
     lines,
     fill: COLOURS[type] ?? '#ffffff',
     isWrong: event.missed.length > 0,
@@ -64,6 +75,7 @@ export function runSvg(run: Run, { title }: Scenario): string {
     const height = row.lines.length * LINE;
     parts.push(
       `<rect x="${x}" y="${y - 13}" width="${LANE - 14}" height="${Math.max(14, height - 4)}" rx="3" fill="${row.fill}" stroke="${row.isWrong ? '#b00020' : '#888'}"/>`,
+      textAt(x + 5, y - 1, row.type),
       ...row.lines.map((text, i) =>
         textAt(
           PAD + lanes + 8,

@@ -8,6 +8,7 @@ import {
   COST_HEAD,
   castOf,
   copiesWords,
+  copyCostWords,
   costRows,
   readWords,
   resultWords,
@@ -17,6 +18,8 @@ import {
 } from './words.ts';
 
 const WIDTH = 80;
+/** The blob goes, after the program. */
+const LAST_STEP = 10;
 
 function heading(run: Run, { title }: Scenario): readonly string[] {
   const { program, question } = run;
@@ -39,33 +42,37 @@ function stageLines(event: StageEvent, mark: string): readonly string[] {
 }
 
 function stage(run: Run): readonly string[] {
-  const before = run.events.filter((e) => e.kind === 'stage' && e.step !== null);
+  const before = run.events.filter(
+    (e) => e.kind === 'stage' && e.step !== null && e.step < LAST_STEP,
+  );
   const lines = before.flatMap((e) => (e.kind === 'stage' ? stageLines(e, `${e.step ?? ''}`) : []));
   return ['', 'THE STAGE (number of the step)', ...lines];
 }
 
 const WHAT_WIDTH = 21;
-const READ_WIDTH = 19;
+const READ_WIDTH = 17;
 /** Of all that stands between who acts and the copies. */
-const MIDDLE = WHAT_WIDTH + READ_WIDTH + 5;
+const MIDDLE = WHAT_WIDTH + READ_WIDTH + 6;
 
 function machineLines(event: MachineEvent, n: number, named: boolean): readonly string[] {
   const type = event.type === null ? '' : effectiveOf(event.type);
   const isAccess = event.type !== null || event.value !== null;
   const middle = isAccess
-    ? [event.what.padEnd(WHAT_WIDTH), type.padEnd(3), readWords(event).padEnd(READ_WIDTH)].join(' ')
-    : event.what.padEnd(MIDDLE - 1);
+    ? [event.what.padEnd(WHAT_WIDTH), type.padEnd(4), readWords(event).padEnd(READ_WIDTH)].join(' ')
+    : event.what.padEnd(MIDDLE);
   const lead = `${String(n).padStart(3)} ${event.who.padEnd(6)}`;
   return labelled(`${lead}${middle} `, copiesWords(event, named), WIDTH).map((l) => l.trimEnd());
 }
 
 function program(run: Run): readonly string[] {
   const lines = run.program.memory.blob.length + run.program.memory.ram.length;
-  const shown = run.events.filter((e) => e.kind === 'machine' || e.step === null);
-  if (shown.length === 0) return [];
+  const shown = run.events.filter(
+    (e) => e.kind === 'machine' || e.step === null || e.step === LAST_STEP,
+  );
+  if (run.searched === null) return [];
   const which = run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
   const wrong = run.violations.some((v) => v.kind === 'never');
-  const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} type ${'read'.padEnd(READ_WIDTH - 1)} copies afterwards`;
+  const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} type ${'read'.padEnd(READ_WIDTH)} copies afterwards`;
   return [
     '',
     `THE RUN (${which}${wrong ? ' that violates' : ''})`,
@@ -83,7 +90,17 @@ function seen(run: Run): readonly string[] {
   return ['', `WHAT ${who} SAW`, ...all.flatMap((s) => labelled('  ', s, WIDTH))];
 }
 
-function verdict(resolution: Resolution): readonly string[] {
+/** Verdicts of wrong data. */
+const WRONG_DATA = ['MT101', 'MT102', 'MT103', 'MT401', 'MT240', 'MT241'];
+
+/** The resolver knows the facts, not what a program does on them. */
+function besides({ violations }: Run, { verdicts }: Resolution): readonly string[] {
+  const said = verdicts.some((v) => WRONG_DATA.includes(v.code));
+  if (said || violations.length === 0) return [];
+  return ['  It is about the types at the first touch: what fails here is in the program.'];
+}
+
+function verdict(run: Run, resolution: Resolution): readonly string[] {
   const types = resolution.types.join(' or ');
   const findings = resolution.verdicts.filter((v) => v.severity !== 'info');
   const words = findings.map(
@@ -93,6 +110,7 @@ function verdict(resolution: Resolution): readonly string[] {
     '',
     `VERDICT of memtype explain on these facts: ${types}`,
     ...(words.length === 0 ? ['  nothing wrong'] : words.flatMap((w) => labelled('  ', w, WIDTH))),
+    ...besides(run, resolution),
   ];
 }
 
@@ -102,6 +120,7 @@ function costs(run: Run): readonly string[] {
     '',
     "COST of the guest's accesses: ns a store, on RAM (memtype rule x86/cost)",
     ...table([[...COST_HEAD], ...costRows(run.types)]).map((l) => `  ${l}`),
+    ...copyCostWords(run.types).flatMap((w) => labelled('  ', w, WIDTH)),
   ];
 }
 
@@ -127,7 +146,7 @@ export function runText(run: Run, scenario: Scenario, resolution: Resolution | n
     ...stage(run),
     ...program(run),
     ...seen(run),
-    ...(resolution === null ? [] : verdict(resolution)),
+    ...(resolution === null ? [] : verdict(run, resolution)),
     ...costs(run),
     ...legend(run),
     '',

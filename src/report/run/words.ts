@@ -16,16 +16,16 @@ export function copyWords({ at, values, isDirty }: Copy): string {
   return `${place} ${values.map((v) => v ?? '.').join('')}${isDirty ? '*' : ''}`;
 }
 
-/** "mem 0, cpu0 1*", of each line concerned; lines are named where there are several. */
+/** "mem 0 cpu0 1*", of each line concerned; lines are named where there are several. */
 export function copiesWords({ copies }: MachineEvent, named: boolean): string {
   return copies
-    .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(', ')}`)
+    .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(' ')}`)
     .join('; ');
 }
 
-/** "seen = 0 from memory". */
+/** "0 from memory". */
 export function readWords({ value, from }: MachineEvent): string {
-  return value === null ? '' : `= ${value} from ${from ?? 'memory'}`;
+  return value === null ? '' : `${value} from ${from ?? 'memory'}`;
 }
 
 /** Who acts in a run, in the order of the cast. */
@@ -87,7 +87,9 @@ export function sightings(run: Run): readonly string[] {
   );
   const hasGpu = loads.some((e) => e.who === 'gpu');
   const shown = hasGpu ? loads.filter((e) => e.who === 'gpu' || e.missed.length > 0) : loads;
-  const seen = shown.map((e) => missedWords(e) ?? `${e.who} read ${e.byte ?? ''} ${readWords(e)}`);
+  const seen = shown.map(
+    (e) => missedWords(e) ?? `${e.who} read ${e.byte ?? ''} = ${readWords(e)}`,
+  );
   return [...lostWords(run), ...seen];
 }
 
@@ -104,11 +106,17 @@ export function costRows(types: readonly EffectiveType[]): readonly (readonly st
   ]);
 }
 
-export const COST_HEAD = [
-  'type',
-  ...COST_CPUS.map((cpu) => `ns a store, ${cpu}`),
-  'loads',
-] as const;
+/** What a buffer of 4,096,000 bytes takes in stores of 8, by the figures for one store. */
+export function copyCostWords(types: readonly EffectiveType[]): readonly string[] {
+  return types.map((type) => {
+    const times = COST_CPUS.map(
+      (cpu) => `${((storeNs(type, cpu) * 512_000) / 1e6).toFixed(1)} ms on ${cpu}`,
+    );
+    return `4,096,000 bytes in ${type} stores of 8: ${times.join(', ')} (computed)`;
+  });
+}
+
+export const COST_HEAD = ['type', ...COST_CPUS, 'loads'] as const;
 
 /** Where the run holds, how many states say so. */
 export function searchWords({ searched, holds }: Run): string {

@@ -33,7 +33,7 @@ const ALL_UC = patLayout(u64(0, 0)) ?? NO_PAT;
 const LAYOUTS = { linux: LINUX_PAT['wt-wp'], reset: NO_PAT, xen: XEN_PAT, zero: ALL_UC } as const;
 
 /** The PAT that the guest kernel programmed. */
-function patOf(known: Known): PatLayout {
+export function guestPat(known: Known): PatLayout {
   const layout = known.said('pat-layout');
   if (layout !== null) return LAYOUTS[layout];
   if (!known.ask('guest-pat')) return NO_PAT;
@@ -102,7 +102,7 @@ function decided(
   words: string,
   source: SourceId,
 ): GuestMapping {
-  const pat = patOf(known);
+  const pat = guestPat(known);
   const index = pat.indexOf(type) < 0 ? slotFor(pat, type) : pat.indexOf(type);
   return { requested, granted: pat[index] ?? 'UC-', index, pat, words, source };
 }
@@ -111,7 +111,7 @@ function decided(
 export function mapBlob(known: Known, planned: MtrrPlanned, mapInfo: () => MapInfo): GuestMapping {
   const given = known.said('pat-index');
   if (given !== null) {
-    const pat = patOf(known);
+    const pat = guestPat(known);
     const index = Number(given);
     const type = pat[index] ?? 'UC-';
     return {
@@ -133,7 +133,7 @@ export function mapBlob(known: Known, planned: MtrrPlanned, mapInfo: () => MapIn
   const got = granted(known, type, planned);
   if (got === null) {
     const words = `${title} asks ${type}: refused, an earlier reservation stands against it`;
-    return { requested: type, granted: null, index: 0, pat: patOf(known), words, source };
+    return { requested: type, granted: null, index: 0, pat: guestPat(known), words, source };
   }
   const mapping = decided(known, got, type, '', source);
   return { ...mapping, words: `${title} asks ${type}, granted ${mapping.granted ?? got}` };

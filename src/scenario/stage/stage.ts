@@ -8,7 +8,7 @@ import type { StageInstruction } from '../instruction.ts';
 import type { Program } from '../scenario.ts';
 import { effectiveOf } from './effective.ts';
 import { type MtrrPlanned, programMtrrs } from './firmware.ts';
-import { type GuestMapping, mapBlob } from './guest-kernel.ts';
+import { type GuestMapping, guestPat, mapBlob } from './guest-kernel.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type HostPage, hostPage } from './host.ts';
 import { type Assumed, type Known, Undetermined } from './known.ts';
@@ -101,6 +101,8 @@ class Staging {
     const quirks = hostQuirks(known, rules);
     const vmm = vmmOf(known);
     script.tell(1, 'FW', planned.words, 'sdm/mtrr-precedence');
+    const pat = guestPat(known);
+    script.tell(1, 'GK', `PAT ${pat.join(' ')}`, 'linux/pat_bp_init');
     const request = askForGuestPat(known, quirks);
     if (request.refuses) script.refuse(2, 'VM', request.words, request.source);
     const machine = new GuestMachine(known, rules, quirks, page, planned);
@@ -152,6 +154,7 @@ class Staging {
     machine.addSlot({ noncoherent: slot.flag, hostMemtype: known.ask('slot-host-memtype') });
     const info = possibleMapInfo(known, this.page.backing).join(' or ').toUpperCase();
     const answer = info === '' ? '' : `, answers map_info ${info}`;
+    if (info !== '') script.tell(5, 'VM', 'CREATE_BLOB (HOST3D, USE_MAPPABLE)', 'virtio/blob');
     const flag = slot.flag ? ' with KVM_MEM_NON_COHERENT_DMA' : '';
     script.tell(6, 'VM', `makes a memslot of it${flag}${answer}`, 'qemu/virgl-blob');
     const mapping = mapBlob(known, this.planned, () => this.#mapInfo());
@@ -229,6 +232,15 @@ class Staging {
     return this.script.since(before);
   }
 
+  /** Step 10. */
+  #end(machine: GuestMachine): readonly StageEvent[] {
+    const before = this.script.events.length;
+    const { trace, zapped } = machine.during(() => machine.removeSlot());
+    const what = `deletes the memslot; KVM ${zapped ? 'zaps its mapping' : 'had nothing mapped'}`;
+    this.script.tell(10, 'VM', what, 'kvm/set-memory-region', { trace });
+    return this.script.since(before);
+  }
+
   #backdrop(machine: GuestMachine): Backdrop {
     const { known, program } = this;
     const vendor = vendorOf(known);
@@ -254,6 +266,7 @@ class Staging {
         return { type, faulted: false, events: [] };
       },
       act: (act) => this.#act(machine, act),
+      end: () => this.#end(machine),
     };
   }
 }
