@@ -1,3 +1,4 @@
+import { rule } from '../cite/rule.ts';
 import type { SourceId } from '../cite/sources.ts';
 import type { Vendor } from '../x86/types.ts';
 
@@ -10,6 +11,7 @@ export const SWITCH_NAMES = [
   'ntPassesOlder',
   'ntInPlace',
   'fwdNT',
+  'wcReopens',
   'ucPosted',
   'ucDrainsFlush',
   'clflushWaits',
@@ -29,7 +31,7 @@ export interface SwitchInfo {
   readonly kind: 'cpu' | 'contested' | 'search';
   /** Why the default is what it is, and what speaks for the other side. */
   readonly evidence: string;
-  readonly sources: readonly SourceId[];
+  readonly sources: readonly [SourceId, ...SourceId[]];
   /** A test with an outcome that is possible on one side only: of the catalogue, or in words. */
   readonly separatedBy: string;
 }
@@ -99,6 +101,16 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     sources: ['sdm/wc-buffering', 'hw/litmus7'],
     separatedBy: 'B40',
   },
+  wcReopens: {
+    on: 'a line whose write-combining buffer is on its way out may get another one',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM 11.3.1 lets stores to a line combine, and does not say what becomes of one that comes while the buffer is ' +
+      'being written out. Read as PSO (POPL 2022), older values of a cell may still be on their way.',
+    sources: ['sdm/wc-buffering', 'paper/pex86'],
+    separatedBy: 'nt x=1; nt x=2; nt y=1 beside loads of y, x, x that read 1, 0, 1',
+  },
   ucPosted: {
     on: 'UC stores may wait in the store buffer while later loads of cacheable types run',
     default: false,
@@ -164,4 +176,24 @@ export function switchesOf(vendor: Vendor, given: Partial<Switches>): Switches {
     return given[name] ?? (typeof by === 'boolean' ? by : by === vendor);
   };
   return Object.fromEntries(SWITCH_NAMES.map((name) => [name, value(name)])) as Switches;
+}
+
+/** `on`, `off`, or on which vendor it is on. */
+export function defaultText({ default: by }: SwitchInfo): string {
+  return typeof by === 'boolean'
+    ? by
+      ? 'on'
+      : 'off'
+    : `on for ${by === 'intel' ? 'Intel' : 'AMD'}`;
+}
+
+for (const name of SWITCH_NAMES) {
+  const info = SWITCHES[name];
+  rule({
+    id: `machine/switch/${name}`,
+    room: 'cpu',
+    title: `Switch ${name}: ${info.on}`,
+    text: `Default: ${defaultText(info)} (${info.kind}). ${info.evidence} Separated by ${info.separatedBy}.`,
+    sources: info.sources,
+  });
 }
