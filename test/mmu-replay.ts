@@ -1,13 +1,9 @@
 import { type U64, u64FromHex, u64FromNumber } from '../src/base/u64.ts';
 import { access } from '../src/kvm/mmu/access.ts';
 import { vmConfig } from '../src/kvm/mmu/config.ts';
+import { type FrameFacts, RAM_FRAME } from '../src/kvm/mmu/frames.ts';
 import { createVcpu, writeCr0, writeMsr } from '../src/kvm/mmu/guest-ops.ts';
-import {
-  type FrameFacts,
-  type HostMapping,
-  HostMemory,
-  RAM_FRAME,
-} from '../src/kvm/mmu/host-memory.ts';
+import { type HostMapping, HostMemory } from '../src/kvm/mmu/host-memory.ts';
 import type { Mmu } from '../src/kvm/mmu/mmu.ts';
 import { fetchInstruction, shadowAccess } from '../src/kvm/mmu/shadow-access.ts';
 import { ShadowMmu } from '../src/kvm/mmu/shadow-mmu.ts';
@@ -231,7 +227,7 @@ export class Replay {
   /** The VM of the scenario before goes: the events of that. */
   destroy(): readonly Line[] {
     const before = this.lines.length;
-    this.vm.mmu.destroy();
+    this.vm.destroy();
     return this.lines.splice(before);
   }
 
@@ -242,7 +238,7 @@ export class Replay {
     if (ev !== 'wrmsr' && this.#commands.length > 0) this.#go();
     switch (ev) {
       case 'scenario':
-        this.host.forgetNotifiers();
+        this.vm.destroy();
         [this.vm, this.#vcpu] = this.#newVm();
         break;
       case 'quirk':

@@ -34,4 +34,26 @@ export const MMU_SOURCES = {
   'kvm/kvm_mmu_track_write': mmu('kvm_mmu_track_write (kvm_mmu_pte_write up to 6.5)'),
   'kvm/direct_map': mmu('direct_map, __direct_pte_prefetch, fast_page_fault'),
   'kvm/shadow-rmap': mmu('pte_list_add, pte_list_remove, kvm_zap_all_rmap_sptes'),
+  'kvm/tdp_mmu.c': {
+    kind: 'code',
+    tree: 'Linux at 0089c055b560 (between 6.9 and 6.10)',
+    file: 'arch/x86/kvm/mmu/tdp_mmu.c',
+    symbol: 'kvm_tdp_mmu_alloc_root, handle_removed_pt, handle_changed_spte',
+    evidence: 'read',
+  },
+  'kvm/tdp-history': {
+    kind: 'observation',
+    what: 'in which version the TDP MMU began to do what it does',
+    where:
+      'the history of arch/x86/kvm/mmu/tdp_mmu.c; 6.1, 6.12 and 7.3 were seen to do it in traces',
+    evidence: 'recalled',
+  },
+  'kvm/hva_to_pfn': {
+    kind: 'code',
+    tree: 'Linux 5.10 to 7.3',
+    file: 'virt/kvm/kvm_main.c, arch/x86/kvm/mmu/mmu.c',
+    symbol: 'hva_to_pfn, kvm_mmu_faultin_pfn, kvm_handle_error_pfn',
+    evidence: 'recalled',
+    note: 'the parts that recorded runs show were seen to be so',
+  },
 } as const satisfies Record<string, Source>;

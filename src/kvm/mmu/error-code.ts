@@ -35,3 +35,8 @@ export function pferrOf(kind: AccessKind, user: boolean): number {
   const bit = kind === 'store' ? PFERR.WRITE : kind === 'fetch' ? PFERR.FETCH : 0;
   return bit | (user ? PFERR.USER : 0);
 }
+
+/** A linear address without its sign extension: bits 47:0. */
+export function unsigned48(address: number): number {
+  return address < 0 ? address + 2 ** 48 : address;
+}

@@ -20,7 +20,7 @@ type Early = Extract<FaultResult, 'retry' | 'emulate' | 'efault' | 'hwpoison'> |
 /**
  * A page of a VM_PFNMAP or VM_IO mapping. One without a count of its own is refused by kernels that take
  * references; one that the VMM may not write is emulated, KVM_PFN_ERR_RO_FAULT.
- * Source: kvm/hva_to_pfn_remapped.
+ * Source: linux/hva_to_pfn_remapped.
  */
 function remapped(vm: Vm, fault: PageFault, mapping: HostMapping): Early {
   const pfn = vm.host.frameIn(mapping, fault.hva);

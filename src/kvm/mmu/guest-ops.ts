@@ -115,13 +115,13 @@ export function writeCr0(vm: Vm, vcpu: Vcpu, value: number): void {
   if ((changed & (CR0.PG | CR0.WP)) !== 0) vcpu.tlb.flush();
 }
 
-/** A write of CR3: drops what the TLB holds for linear addresses. */
-export function writeCr3(vcpu: Vcpu, value: number): void {
+/** A write of CR3: flushes the TLB, under shadow paging with all that KVM has to do for it. */
+export function writeCr3(vm: Vm, vcpu: Vcpu, value: number): void {
   vcpu.registers.cr3 = value;
-  vcpu.tlb.flush();
+  vm.mmu.flushGuest(vcpu);
 }
 
 /** INVLPG. @param address linear address; in the upper half as a negative number */
-export function invlpg(vcpu: Vcpu, address: number): void {
-  vcpu.tlb.flush(Math.floor(address / 4096));
+export function invlpg(vm: Vm, vcpu: Vcpu, address: number): void {
+  vm.mmu.invlpg(vcpu, address);
 }

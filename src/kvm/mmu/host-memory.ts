@@ -1,6 +1,6 @@
-import { assert } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
-import type { MtrrType, PatType } from '../../x86/types.ts';
+import type { PatType } from '../../x86/types.ts';
+import { type FrameFacts, type FrameRange, Frames, indexOf } from './frames.ts';
 
 export const PAGE_SIZE = 4096;
 
@@ -12,41 +12,6 @@ const PAGES: readonly number[] = [0, 1, 512, 512 ** 2, 512 ** 3, 512 ** 4];
 /** 4K pages in a page of that level, also of the tables above: 4 and 5. */
 export function pagesOf(level: number): number {
   return PAGES[level] as number;
-}
-
-/** What the host knows of page frames: all that kvm_is_mmio_pfn() of any version asks, and some more. */
-export interface FrameFacts {
-  /** There is a struct page. */
-  readonly pfnValid: boolean;
-  readonly reserved: boolean;
-  readonly zeroPage: boolean;
-  /** Tails of a compound page; whether its head is reserved is `reserved`. */
-  readonly tail: boolean;
-  /** The struct page has a reference count of its own: not so for the tails of a high-order allocation. */
-  readonly refcounted: boolean;
-  /** lookup_memtype(): what the tracker says. */
-  readonly memtype: PatType;
-  readonly hostMtrr: MtrrType;
-  /** The raw e820 has RAM in the page. */
-  readonly e820Ram: boolean;
-}
-
-export const RAM_FRAME: FrameFacts = {
-  pfnValid: true,
-  reserved: false,
-  zeroPage: false,
-  tail: false,
-  refcounted: true,
-  memtype: 'WB',
-  hostMtrr: 'WB',
-  e820Ram: true,
-};
-
-/** Page frames `pfn` up to `end` (exclusive) that are alike. */
-export interface FrameRange {
-  readonly pfn: number;
-  readonly end: number;
-  readonly facts: FrameFacts;
 }
 
 /** What a first write to a page does that the page tables of the VMM do not let through. */
@@ -87,25 +52,6 @@ export interface HostMapping {
 /** What the MMU notifier tells: [start, end) of the address space is about to change. */
 export type Notify = (start: number, end: number) => void;
 
-/** Where `hva` falls in a list sorted by start: its index, or the complement of the place to insert at. */
-function indexOf<T>(
-  list: readonly T[],
-  at: number,
-  start: (t: T) => number,
-  end: (t: T) => number,
-) {
-  let low = 0;
-  let high = list.length - 1;
-  while (low <= high) {
-    const middle = (low + high) >>> 1;
-    const item = list[middle] as T;
-    if (at < start(item)) high = middle - 1;
-    else if (at >= end(item)) low = middle + 1;
-    else return middle;
-  }
-  return ~low;
-}
-
 const mappingAt = (list: readonly HostMapping[], hva: number) =>
   indexOf(
     list,
@@ -114,13 +60,10 @@ const mappingAt = (list: readonly HostMapping[], hva: number) =>
     (m) => m.end,
   );
 
-const frameAt = (list: readonly FrameRange[], pfn: number) =>
-  indexOf(
-    list,
-    pfn,
-    (f) => f.pfn,
-    (f) => f.end,
-  );
+function listen(all: Set<Notify>, one: Notify): () => void {
+  all.add(one);
+  return () => all.delete(one);
+}
 
 /** The later part of a mapping, from `hva` on. */
 function tailFrom(m: HostMapping, hva: number): HostMapping {
@@ -133,12 +76,12 @@ function tailFrom(m: HostMapping, hva: number): HostMapping {
  */
 export class HostMemory {
   #mappings: HostMapping[] = [];
-  #frames: FrameRange[] = [];
   /** Where the last search ended: faults come in runs. */
   #last = 0;
-  #lastFrame = 0;
+  readonly #frames = new Frames();
   readonly #content = new Map<number, Uint32Array>();
-  readonly #notify: Notify[] = [];
+  readonly #notify = new Set<Notify>();
+  readonly #retyped = new Set<Notify>();
   #fresh: number;
 
   /** @param fresh frames from this one on are given to pages that are copied */
@@ -146,50 +89,35 @@ export class HostMemory {
     this.#fresh = fresh;
   }
 
-  /** Registers an MMU notifier. */
-  onInvalidate(notify: Notify): void {
-    this.#notify.push(notify);
+  /** Registers an MMU notifier. @returns takes it away again */
+  onInvalidate(notify: Notify): () => void {
+    return listen(this.#notify, notify);
   }
 
-  /** The VMs that listened are gone. */
-  forgetNotifiers(): void {
-    this.#notify.length = 0;
+  /** Registers who wants to know where frames change their type: no kernel does. @returns takes it away again */
+  onRetype(notify: Notify): () => void {
+    return listen(this.#retyped, notify);
   }
 
   /** Says what frames are. They must not overlap others; frames that are not said are ordinary RAM. */
   frames(range: FrameRange): void {
-    const at = frameAt(this.#frames, range.pfn);
-    const next = this.#frames[~at];
-    assert(at < 0 && (next === undefined || next.pfn >= range.end), 'frames overlap');
-    this.#frames.splice(~at, 0, range);
+    this.#frames.add(range);
+  }
+
+  factsOf(pfn: number): FrameFacts {
+    return this.#frames.factsOf(pfn);
   }
 
   /** set_memory_*() and the like: changes what frames are. It tells no MMU notifier. */
   retype(pfn: number, end: number, change: Partial<FrameFacts>): void {
-    const kept = this.#frames.flatMap((f) => [
-      ...(f.pfn < pfn ? [{ ...f, end: Math.min(f.end, pfn) }] : []),
-      ...(f.end > end ? [{ ...f, pfn: Math.max(f.pfn, end) }] : []),
-    ]);
-    const inside = this.#frames.filter((f) => f.pfn < end && f.end > pfn);
-    let at = pfn;
-    const changed: FrameRange[] = [];
-    for (const f of inside) {
-      const start = Math.max(f.pfn, pfn);
-      if (at < start) changed.push({ pfn: at, end: start, facts: { ...RAM_FRAME, ...change } });
-      at = Math.min(f.end, end);
-      changed.push({ pfn: start, end: at, facts: { ...f.facts, ...change } });
+    this.#frames.retype(pfn, end, change);
+    for (const m of this.#mappings) {
+      const last = this.frameIn(m, m.end - PAGE_SIZE);
+      if (m.pfn >= end || last < pfn) continue;
+      const from = m.sameFrame ? m.hva : m.hva + Math.max(0, pfn - m.pfn) * PAGE_SIZE;
+      const to = m.sameFrame ? m.end : m.end - Math.max(0, last + 1 - end) * PAGE_SIZE;
+      for (const tell of this.#retyped) tell(from, to);
     }
-    if (at < end) changed.push({ pfn: at, end, facts: { ...RAM_FRAME, ...change } });
-    this.#frames = [...kept.filter((f) => f.pfn < f.end), ...changed].sort((a, b) => a.pfn - b.pfn);
-  }
-
-  factsOf(pfn: number): FrameFacts {
-    const last = this.#frames[this.#lastFrame];
-    if (last !== undefined && pfn >= last.pfn && pfn < last.end) return last.facts;
-    const at = frameAt(this.#frames, pfn);
-    if (at < 0) return RAM_FRAME;
-    this.#lastFrame = at;
-    return (this.#frames[at] as FrameRange).facts;
   }
 
   /** The mapping of an address; null: none, an access is -EFAULT. */
@@ -256,8 +184,13 @@ export class HostMemory {
     this.#replace(start, end, (m) => ({ ...m, writable }));
   }
 
-  /** MADV_DONTNEED of private memory: the pages are gone, the next touch gets new ones. */
-  discard(start: number, end: number): void {
+  /**
+   * MADV_DONTNEED of private memory: the pages are gone, the next touch gets new ones.
+   *
+   * @returns false: -EINVAL, VM_PFNMAP
+   */
+  discard(start: number, end: number): boolean {
+    if (this.#mappings.some((m) => m.pfnmap && m.hva < end && m.end > start)) return false;
     const size = pagesOf(2) * PAGE_SIZE;
     const huge = [start, end].filter((edge) => {
       const m = this.mappingOf(edge);
@@ -279,6 +212,7 @@ export class HostMemory {
       onWrite: m.writable ? 'copy' : m.onWrite,
     }));
     for (const block of blocks) this.#splitBlock(block);
+    return true;
   }
 
   /** Tells the notifier, then changes what is mapped in a range. The VMA stays one. */

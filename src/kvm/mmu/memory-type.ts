@@ -6,7 +6,7 @@ import { compileGuestMtrrs, type GuestMtrrs } from '../guest-mtrr.ts';
 import type { PfnInputs } from '../mmio.ts';
 import { QUIRK } from '../quirks.ts';
 import { type NptLeafChoice, nestedTypeOf } from '../svm.ts';
-import type { FrameFacts } from './host-memory.ts';
+import type { FrameFacts } from './frames.ts';
 import { KVM_MEM_HOST_MEMTYPE, KVM_MEM_NON_COHERENT_DMA, type Memslot } from './memslots.ts';
 import { CR0, type Vcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';

@@ -1,4 +1,3 @@
-import { rule } from '../../cite/rule.ts';
 import { PAGE_SIZE, pagesOf } from './host-memory.ts';
 
 export const KVM_MEM_LOG_DIRTY_PAGES = 1 << 0;
@@ -37,17 +36,6 @@ export type SlotChange =
   | { readonly is: 'flags'; readonly old: Memslot; readonly now: Memslot }
   | { readonly is: 'nothing' }
   | { readonly is: 'error'; readonly errno: SlotErrno };
-
-rule({
-  id: 'kvm/memslots',
-  room: 'kvm',
-  title: 'What KVM_SET_USER_MEMORY_REGION allows',
-  text:
-    'A memslot can be created, deleted (size 0), moved to another guest address, and its flags can change; ' +
-    'size, user address and KVM_MEM_READONLY cannot: -EINVAL. Two slots of one address space must not ' +
-    'overlap: -EEXIST. Addresses and size are multiples of 4K.',
-  sources: ['kvm/set-memory-region'],
-});
 
 export function endOf(slot: Memslot): number {
   return slot.baseGfn + slot.npages;

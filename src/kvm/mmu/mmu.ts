@@ -51,6 +51,10 @@ export interface Mmu {
   readonly pageFault: (vcpu: Vcpu, address: number, errorCode: number) => FaultResult;
   /** The MMIO SPTE of an address was hit: handle_mmio_page_fault(). */
   readonly mmioFault: (vcpu: Vcpu, address: number) => 'emulate' | 'invalid' | 'retry';
+  /** The guest flushed its TLB by a write of CR3, that may have another value now. */
+  readonly flushGuest: (vcpu: Vcpu) => void;
+  /** INVLPG of the guest; an address in the upper half is negative. */
+  readonly invlpg: (vcpu: Vcpu, address: number) => void;
   /** kvm_mmu_zap_all_fast(): every root is invalid; its pages go. */
   readonly zapAllFast: () => void;
   /** kvm_zap_gfn_range(). */

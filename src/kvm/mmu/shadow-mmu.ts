@@ -1,5 +1,5 @@
 import type { U64 } from '../../base/u64.ts';
-import { PFERR } from './error-code.ts';
+import { PFERR, unsigned48 } from './error-code.ts';
 import { directPageFault } from './legacy-direct.ts';
 import { hvaOf, isReadonly, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
@@ -124,17 +124,21 @@ export class ShadowMmu implements Mmu {
     vcpu.mmio = null;
   }
 
-  /** The guest flushed its TLB, by a write of CR3: everything below the root is synced at the next entry. */
+  /** A write of CR3: everything below the root is synced at the next entry. */
   flushGuest(vcpu: Vcpu): void {
     vcpu.tlb.flush();
     this.context(vcpu).needsSync = true;
   }
 
   /** kvm_mmu_invlpg(): syncs the entry of one address, under all roots that the vCPU keeps. */
-  invlpg(vcpu: Vcpu, address: number): void {
-    vcpu.tlb.flush(Math.floor(address / 4096));
+  invlpg(vcpu: Vcpu, linear: number): void {
     const context = this.context(vcpu);
-    if (context.rootRole.direct) return;
+    if (context.rootRole.direct) {
+      vcpu.tlb.flush(Math.floor(linear / 4096));
+      return;
+    }
+    const address = unsigned48(linear);
+    vcpu.tlb.flush(Math.floor(address / 4096));
     if (vcpu.mmio?.gva === address - (address % 4096)) vcpu.mmio = null;
     const roots = context.root === null ? context.previous : [context.root, ...context.previous];
     for (const { page } of roots) this.#invalidate(context, page, address);

@@ -162,6 +162,12 @@ export class SpteMaker {
     return this;
   }
 
+  /** How many generations of the memslots an MMIO entry can tell apart. */
+  get generations(): number {
+    const { low, high } = this.#config.edition.generation;
+    return 2 ** (low[0] - low[1] + 1 + high[0] - high[1] + 1);
+  }
+
   /** The generation that an MMIO entry holds. */
   generationOf(hi: number, lo: number): number {
     const { low, high } = this.#config.edition.generation;

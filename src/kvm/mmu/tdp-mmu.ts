@@ -256,6 +256,15 @@ export class TdpMmu implements Mmu {
     return 'emulate';
   }
 
+  /** The CPU does it: no exit. */
+  flushGuest(vcpu: Vcpu): void {
+    vcpu.tlb.flush();
+  }
+
+  invlpg(vcpu: Vcpu, address: number): void {
+    vcpu.tlb.flush(Math.floor(address / 4096));
+  }
+
   zapAllFast(): void {
     const roots = this.#roots;
     this.#roots = [];

@@ -13,9 +13,12 @@ import type { KvmRules, PagingMode } from '../rules.ts';
 import type { SpteEdition } from '../spte-editions.ts';
 import { isZapped, type ZapEvent, type ZapInputs, zapOn } from '../zap.ts';
 import type { MmuBehaviour } from './behaviour.ts';
-import type { FrameFacts, HostMemory } from './host-memory.ts';
+import type { FrameFacts } from './frames.ts';
+import type { HostMemory } from './host-memory.ts';
 import {
   isDirtyLogged,
+  KVM_MEM_HOST_MEMTYPE,
+  KVM_MEM_NON_COHERENT_DMA,
   type MemoryRegion,
   type Memslot,
   Memslots,
@@ -76,7 +79,9 @@ export class Vm {
   /** mmu_invalidate_seq: a fault during which it changes is tried again. */
   invalidations = 0;
   readonly #dirty = new Map<Memslot, Set<number>>();
+  readonly #leave: readonly (() => void)[];
   #disabledQuirks: number;
+  #isGone = false;
   #noncoherent = 0;
   #assigned = 0;
 
@@ -90,7 +95,10 @@ export class Vm {
     this.tracer = trace === null ? null : new Tracer(trace, behaviour.trace);
     this.#disabledQuirks = disabledAtCreation(config.quirks, false);
     this.mmu = mmu(this);
-    host.onInvalidate((start, end) => this.notifierInvalidate(start, end));
+    this.#leave = [
+      host.onInvalidate((start, end) => this.notifierInvalidate(start, end)),
+      host.onRetype((start, end) => this.hostRetyped(start, end)),
+    ];
   }
 
   get noncoherentDma(): boolean {
@@ -124,7 +132,8 @@ export class Vm {
       self_snoop: () => selfSnoop,
       quirk_cd_nw_cleared: () => this.hasQuirk(QUIRK.CD_NW_CLEARED),
       quirk_ignore_guest_pat: () => this.hasQuirk(QUIRK.IGNORE_GUEST_PAT),
-      slot_host_memtype: () => false,
+      slot_host_memtype: () =>
+        this.slots.all().some(({ flags }) => (flags & KVM_MEM_HOST_MEMTYPE) !== 0),
     };
   }
 
@@ -163,7 +172,10 @@ export class Vm {
   #install(old: Memslot | null, now: Memslot | null): void {
     this.slots.commit(old, now);
     // The memslots of SMM have a generation of their own, which no MMIO SPTE of today asks for.
-    if ((now ?? old)?.asId === 0) this.slots.generation += 2;
+    if ((now ?? old)?.asId !== 0) return;
+    this.slots.generation += 2;
+    // kvm_mmu_invalidate_mmio_sptes(): an old entry would pass for one of today.
+    if (this.slots.generation % this.sptes.generations === 0) this.mmu.zapAllFast();
   }
 
   /** KVM_SET_USER_MEMORY_REGION. @returns null: done */
@@ -186,6 +198,7 @@ export class Vm {
         this.#install(plan.old, plan.now);
         return null;
       case 'flags': {
+        if (this.#isRefused(plan.old, plan.now)) return 'EINVAL';
         this.#install(plan.old, plan.now);
         const [was, is] = [isDirtyLogged(plan.old), isDirtyLogged(plan.now)];
         if (!was && is) this.mmu.dirtyLogOn(plan.now);
@@ -193,6 +206,27 @@ export class Vm {
         return null;
       }
     }
+  }
+
+  /** Flags of proposals that cannot change while the slot is there. */
+  #isRefused(old: Memslot, now: Memslot): boolean {
+    const proposed = KVM_MEM_HOST_MEMTYPE | KVM_MEM_NON_COHERENT_DMA;
+    if (((old.flags ^ now.flags) & proposed) === 0) return false;
+    return zapOn(this.config.rules.zap, 'slotFlagChange', this.zapInputs()) === 'refused';
+  }
+
+  /** The host tracks another type for what the VMM has at [start, end). */
+  hostRetyped(start: number, end: number): void {
+    for (const { gfn, end: to } of this.slots.inHvaRange(start, end))
+      this.zapFor('hostTypeChange', { start: gfn, end: to });
+  }
+
+  /** kvm_destroy_vm(); a second time it does nothing. */
+  destroy(): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    for (const leave of this.#leave) leave();
+    this.mmu.destroy();
   }
 
   /** kvm_mmu_notifier_invalidate_range_start(): zaps what the memslots show of [start, end). */

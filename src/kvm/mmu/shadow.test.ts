@@ -1,0 +1,222 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { must } from '../../base/assert.ts';
+import { u64FromNumber } from '../../base/u64.ts';
+import { parseKernelVersion } from '../../linux/version.ts';
+import { rulesFor } from '../timeline.ts';
+import { walkSettings } from './access.ts';
+import { vmConfig } from './config.ts';
+import { type AccessKind, pferrOf } from './error-code.ts';
+import { guestAccess } from './guest-access.ts';
+import { createVcpu, invlpg, writeCr3 } from './guest-ops.ts';
+import { HostMemory } from './host-memory.ts';
+import { entryRef } from './rmap.ts';
+import { ShadowMmu, slotMemory } from './shadow-mmu.ts';
+import { shadowPaging } from './shadow-paging.ts';
+import { CR0, CR4, EFER, type Vcpu } from './vcpu.ts';
+import { Vm } from './vm.ts';
+import { walkTables } from './walk.ts';
+
+/**
+ * Guest memory: 512 pages. The tables are in pages 16 to 23 and map themselves and the rest one to one by
+ * 4K pages in the first 2M; what lies at WINDOW is up to the operations.
+ */
+const PAGE = 4096;
+const HVA = 0x7f00_0000_0000;
+const PML4 = [16 * PAGE, 17 * PAGE] as const;
+const PDPT = 18 * PAGE;
+const PD = 19 * PAGE;
+const IDENTITY = 20 * PAGE;
+/** Tables of level 1 that the operations write. */
+const TABLES = [21 * PAGE, 22 * PAGE] as const;
+const WINDOW = 0x20_0000;
+const US = 0x7;
+
+interface Guest {
+  readonly vm: Vm;
+  readonly mmu: ShadowMmu;
+  readonly vcpu: Vcpu;
+  readonly lines: string[];
+}
+
+function poke(host: HostMemory, gpa: number, value: number): void {
+  host.write64(Math.floor(gpa / PAGE), gpa % PAGE, u64FromNumber(value));
+}
+
+function newGuest(kernel = '6.12'): Guest {
+  const version = parseKernelVersion(kernel);
+  const [rules] = rulesFor(version);
+  const lines: string[] = [];
+  const config = vmConfig({
+    kernel: version,
+    rules: must(rules, kernel),
+    vendor: 'amd',
+    paging: 'shadow',
+    trace: (event, _, text) => lines.push(`${event}: ${text}`),
+  });
+  const host = new HostMemory();
+  const end = HVA + 512 * PAGE;
+  host.map({
+    hva: HVA,
+    end,
+    pfn: 0,
+    sameFrame: false,
+    level: 1,
+    present: true,
+    writable: true,
+    onWrite: 'refused',
+    pfnmap: false,
+    vma: { start: HVA, end },
+    vmmType: 'WB',
+    poisoned: false,
+  });
+  const vm = new Vm(config, host, (of) => new ShadowMmu(of, (vcpu) => shadowPaging(of, vcpu)));
+  vm.setUserMemoryRegion({
+    slot: 0,
+    flags: 0,
+    guestPhysAddr: 0,
+    memorySize: 512 * PAGE,
+    userspaceAddr: HVA,
+  });
+  for (const top of PML4) poke(host, top, PDPT | US);
+  poke(host, PDPT, PD | US);
+  poke(host, PD, IDENTITY | US);
+  poke(host, PD + 8, TABLES[0] | US);
+  for (let i = 0; i < 512; i += 1) poke(host, IDENTITY + i * 8, (i * PAGE) | US);
+  const vcpu = createVcpu(vm);
+  Object.assign(vcpu.registers, {
+    cr0: CR0.PG + CR0.WP + CR0.PE,
+    cr3: PML4[0],
+    cr4: CR4.PAE,
+    efer: EFER.LME | EFER.LMA | EFER.NX,
+    cpl: 0,
+  });
+  vcpu.rip = 0x1000;
+  return { vm, mmu: vm.mmu as ShadowMmu, vcpu, lines };
+}
+
+/** A store of eight bytes by the guest, with its data. */
+function store({ vm, vcpu }: Guest, address: number, value: number): string {
+  const outcome = guestAccess(vm, vcpu, address, 'store');
+  if (outcome.is === 'memory')
+    vm.host.write64(outcome.entry.pfn, address % PAGE, u64FromNumber(value));
+  if (outcome.is === 'emulated')
+    vm.host.write64(
+      (outcome.hva - HVA - (outcome.hva % PAGE)) / PAGE,
+      address % PAGE,
+      u64FromNumber(value),
+    );
+  return outcome.is;
+}
+
+/** What the architecture says of an access when nothing is cached: the gpa, or the error code of #PF. */
+function oracle({ vm, vcpu }: Guest, address: number, kind: AccessKind): string {
+  const settings = must(walkSettings(vm, vcpu), 'paging');
+  const code = pferrOf(kind, vcpu.registers.cpl === 3);
+  const readOnly = { ...slotMemory(vm), store: () => undefined };
+  const walk = walkTables(settings, readOnly, address, code, 'kvm');
+  if (!walk.ok) return `#PF ${walk.errorCode}`;
+  return walk.gfn < 512 ? `page ${walk.gfn}` : 'mmio';
+}
+
+function seen(guest: Guest, address: number, kind: AccessKind): string {
+  const outcome = guestAccess(guest.vm, guest.vcpu, address, kind);
+  if (outcome.is === 'guest-fault') return `#PF ${outcome.code}`;
+  if (outcome.is === 'memory') return `page ${outcome.entry.pfn}`;
+  return outcome.is === 'mmio' ? 'mmio' : `page ${Math.floor(outcome.gpa / PAGE)}`;
+}
+
+/** What must hold of KVM's pages at any time. */
+function check({ mmu }: Guest): void {
+  const { state } = mmu;
+  const { bits } = state;
+  let leaves = 0;
+  for (const sp of state.active)
+    for (let index = 0; index < 512; index += 1) {
+      const [hi, lo] = [sp.hi(index), sp.lo(index)];
+      if (!bits.isPresent(hi, lo)) continue;
+      const ref = entryRef(sp, index);
+      if (!bits.isLast(lo, sp.level)) {
+        const child = state.child(hi, lo);
+        expect(child.parents.filter((p) => p === ref)).toHaveLength(1);
+        const isStale = child.unsync || child.unsyncChildren > 0;
+        if (isStale) expect(sp.unsyncIndexes.has(index)).toBe(true);
+        continue;
+      }
+      leaves += 1;
+      const gfn = sp.gfnAt(index);
+      expect(state.rmap.of(gfn, sp.level).filter((r) => r === ref)).toHaveLength(1);
+      // PWT, PCD and PAT: no kernel sets them, whatever the guest has.
+      expect(lo & (sp.level === 1 ? 0x98 : 0x1018)).toBe(0);
+      if (!bits.isWritable(lo)) continue;
+      expect(state.isTracked(gfn)).toBe(false);
+      expect(state.withTables(gfn).every((table) => table.unsync)).toBe(true);
+    }
+  expect(state.rmap.inRange(0, 2 ** 40)).toHaveLength(leaves);
+}
+
+type Op = readonly [kind: number, a: number, b: number, c: number];
+
+const ENTRY_BITS = [0, 1, 3, 5, 7, 0x27, 0x67, 0x7f, 0xe7] as const;
+/** Few frames, among them those of tables. */
+const FRAMES = [1, 2, 3, 21, 22] as const;
+
+/** Operations, and whether the guest flushed its TLB since it last wrote a table. */
+class Machine {
+  readonly guest = newGuest();
+  #isFlushed = true;
+
+  step([kind, a, b, c]: Op): void {
+    const { vm, vcpu } = this.guest;
+    const slot = a % 3;
+    if (kind < 5) this.#look(WINDOW + slot * PAGE + (b % 2) * 0x20_0000, c);
+    else if (kind < 9) {
+      const bits = ENTRY_BITS[c % ENTRY_BITS.length] ?? 0;
+      this.#write((TABLES[b % 2] ?? 0) + slot * 8, (FRAMES[b % FRAMES.length] ?? 0) * PAGE + bits);
+    } else if (kind < 11)
+      this.#write(PD + 8 + (a % 2) * 8, c % 4 === 0 ? 0 : (TABLES[b % 2] ?? 0) + US);
+    else if (kind < 13) {
+      writeCr3(vm, vcpu, PML4[a % 2] ?? PML4[0]);
+      this.#isFlushed = true;
+    } else if (kind === 13) {
+      const hva = HVA + (FRAMES[b % FRAMES.length] ?? 0) * PAGE;
+      vm.notifierInvalidate(hva, hva + PAGE);
+    } else if (kind === 14 && a % 4 === 0) vm.mmu.zapAllFast();
+    else {
+      vcpu.registers.cpl = a % 2 === 0 ? 3 : 0;
+      vcpu.registers.cr0 = CR0.PG + CR0.PE + (b % 3 === 0 ? 0 : CR0.WP);
+    }
+    check(this.guest);
+  }
+
+  #write(gpa: number, value: number): void {
+    const { registers } = this.guest.vcpu;
+    const { cpl, cr0 } = registers;
+    registers.cpl = 0;
+    store(this.guest, gpa, value);
+    Object.assign(registers, { cpl, cr0 });
+    this.#isFlushed = false;
+  }
+
+  /** The architecture says what has to come of an address that was flushed. */
+  #look(address: number, c: number): void {
+    const { vm, vcpu } = this.guest;
+    const kind = (['load', 'store', 'fetch'] as const)[c % 3] ?? 'load';
+    if (!this.#isFlushed) invlpg(vm, vcpu, address);
+    const expected = oracle(this.guest, address, kind);
+    expect(`${kind} ${seen(this.guest, address, kind)}`).toBe(`${kind} ${expected}`);
+  }
+}
+
+describe('shadow paging', () => {
+  test('a flushed address is translated as the tables of the guest say, and pages stay consistent', () => {
+    const op = fc.tuple(fc.nat(15), fc.nat(31), fc.nat(31), fc.nat(31));
+    fc.assert(
+      fc.property(fc.array(op, { minLength: 10, maxLength: 80 }), (ops) => {
+        const machine = new Machine();
+        for (const one of ops) machine.step(one);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
