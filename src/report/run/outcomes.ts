@@ -13,7 +13,7 @@ export function outcomesText(all: readonly CheckedOutcome[], { title }: Scenario
       return `${name} ${[...new Set(results)].join('|')}`;
     });
     const wrong = own.filter((c) => c.got !== c.expected);
-    const words = `${outcome.title}: ${programs.join(', ')}  (${own.length} runs)`;
+    const words = `${outcome.title}: ${programs.join(', ')}  (${own.length === 1 ? '1 run' : `${own.length} runs`})`;
     return [
       ...labelled(wrong.length === 0 ? '  ' : 'x ', words, WIDTH),
       ...wrong.flatMap(({ facts, program, expected, got }) => {

@@ -128,13 +128,13 @@ export function mapBlob(known: Known, planned: MtrrPlanned, mapInfo: () => MapIn
   const { type, driver, source } = requestOf(known, mapInfo);
   const title = driver?.title ?? 'a driver';
   if (driver?.ownPageTables === true) {
-    return decided(known, type, type, `${title} writes ${type} into its PTE`, source);
+    return decided(known, type, type, `${title}: writes ${type} into its PTE`, source);
   }
   const got = granted(known, type, planned);
   if (got === null) {
-    const words = `${title} asks ${type}: refused, an earlier reservation stands against it`;
+    const words = `${title}: asks ${type}, refused: an earlier reservation stands against it`;
     return { requested: type, granted: null, index: 0, pat: guestPat(known), words, source };
   }
   const mapping = decided(known, got, type, '', source);
-  return { ...mapping, words: `${title} asks ${type}, granted ${mapping.granted ?? got}` };
+  return { ...mapping, words: `${title}: asks ${type}, granted ${mapping.granted ?? got}` };
 }

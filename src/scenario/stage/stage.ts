@@ -154,7 +154,7 @@ class Staging {
     machine.addSlot({ noncoherent: slot.flag, hostMemtype: known.ask('slot-host-memtype') });
     const info = possibleMapInfo(known, this.page.backing).join(' or ').toUpperCase();
     const answer = info === '' ? '' : `, answers map_info ${info}`;
-    if (info !== '') script.tell(5, 'VM', 'CREATE_BLOB (HOST3D, USE_MAPPABLE)', 'virtio/blob');
+    if (info !== '') script.tell(5, 'guest', 'CREATE_BLOB (HOST3D, USE_MAPPABLE)', 'virtio/blob');
     const flag = slot.flag ? ' with KVM_MEM_NON_COHERENT_DMA' : '';
     script.tell(6, 'VM', `makes a memslot of it${flag}${answer}`, 'qemu/virgl-blob');
     const mapping = mapBlob(known, this.planned, () => this.#mapInfo());
