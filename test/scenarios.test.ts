@@ -1,9 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import '../src/rules.ts';
+import { InputError } from '../src/base/diagnostic.ts';
 import { readFactsTree } from '../src/cli/facts-tree.ts';
+import { FACT_KEYS, type FactKey, factDefinition, factWord } from '../src/facts/facts.ts';
+import { PROPOSALS } from '../src/kvm/policies.ts';
+import { BACKINGS } from '../src/linux/backing.ts';
 import { runJson, runJsonLines } from '../src/report/run/json.ts';
 import { runPerfetto } from '../src/report/run/perfetto.ts';
 import { runOutputSchema, scenarioSchema } from '../src/report/run/schema.ts';
@@ -30,6 +35,26 @@ function runOf({ facts }: Scenario, program: Program, seed: number): Run {
   const [question] = composeQuestions(overlaid(facts, program.facts));
   if (question === undefined) throw new Error('no question');
   return run(question, program, { seed });
+}
+
+const KERNELS = [
+  '2.6.27',
+  '2.6.30',
+  '3.18',
+  '4.4',
+  '4.14',
+  '5.10',
+  '6.1',
+  '6.8',
+  '6.11-rc3',
+  '6.14',
+  '6.16',
+  '7.3',
+];
+
+function valuesOf(key: FactKey): readonly string[] {
+  if (key === 'backing') return BACKINGS.map((b) => b.id);
+  return (factDefinition(key).values ?? []).map(factWord);
 }
 
 const ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -127,6 +152,50 @@ describe('the founding bug', () => {
       return JSON.stringify(one.events);
     });
     expect(new Set(told).size).toBeGreaterThan(2);
+  });
+});
+
+describe('any facts', () => {
+  const scenario = scenarioOf('virtio-gpu-host-blob.yaml');
+  const keys = FACT_KEYS.filter((key) => key !== 'policy');
+  const oneFact = fc
+    .constantFrom(...keys)
+    .chain((key) => fc.tuple(fc.constant(key), fc.constantFrom(...valuesOf(key))));
+  const rules = fc.constantFrom(
+    ...KERNELS.map((text) => ({ key: 'kernel', words: [{ text }] })),
+    ...PROPOSALS.map(({ id }) => ({ key: 'policy', words: [{ text: id }] })),
+  );
+
+  test('run, are refused, or are undetermined: nothing else', () => {
+    const ended = new Map<string, number>();
+    const count = (how: string): void => {
+      ended.set(how, (ended.get(how) ?? 0) + 1);
+    };
+    fc.assert(
+      fc.property(
+        fc.array(oneFact, { maxLength: 5 }),
+        rules,
+        fc.constantFrom(...scenario.programs),
+        (said, rule, program) => {
+          const entries = said.map(([key, text]) => ({ key, words: [{ text }] }));
+          try {
+            const [q] = composeQuestions(
+              overlaid(scenario.facts, program.facts, [rule], ...entries.map((e) => [e])),
+            );
+            if (q === undefined) throw new Error('no question');
+            const one = run(q, program, { seed: 1 });
+            count(one.result);
+            runText(one, scenario, null);
+          } catch (error) {
+            if (!(error instanceof InputError)) throw error;
+            count('refused input');
+          }
+        },
+      ),
+      { numRuns: 1500 },
+    );
+    for (const how of ['ok', 'slow', 'x', 'refused', 'refused input'])
+      expect(ended.get(how) ?? 0, how).toBeGreaterThan(20);
   });
 });
 

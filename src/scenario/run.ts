@@ -4,7 +4,7 @@ import { type Machine, makeMachine, type StateView } from '../machine/machine.ts
 import type { Question } from '../resolve/question.ts';
 import { storesFast } from '../x86/cost.ts';
 import type { EffectiveType, PatType } from '../x86/types.ts';
-import { type Compiled, compile } from './compile.ts';
+import { type Backdrop, type Compiled, compile } from './compile.ts';
 import { type Condition, holds } from './condition.ts';
 import { type MachineEvent, type StageEvent, tell } from './happening.ts';
 import type { Program, Result } from './scenario.ts';
@@ -15,14 +15,15 @@ import {
   type Move,
   type StateGraph,
   scheduleTo,
+  stuckStates,
 } from './search.ts';
 import { effectiveOf } from './stage/effective.ts';
 import { Known } from './stage/known.ts';
-import { type Stage, setStage } from './stage/stage.ts';
+import { Refusal, type Stage, setStage } from './stage/stage.ts';
 
 /** Why a run does not hold. */
 export interface Violation {
-  readonly kind: 'never' | 'sometimes' | 'granted' | 'effective' | 'refused';
+  readonly kind: 'never' | 'sometimes' | 'stuck' | 'granted' | 'effective' | 'refused';
   readonly text: string;
 }
 
@@ -101,6 +102,11 @@ function judge(program: Program, compiled: Compiled, graph: StateGraph): Judged 
     if (bad.length === 0) continue;
     violations.push({ kind: 'never', text: condition.text });
     goals.push(...bad);
+  }
+  const stuck = stuckStates(graph);
+  if (stuck.length > 0) {
+    violations.push({ kind: 'stuck', text: 'everybody waits' });
+    goals.push(...stuck);
   }
   const missing = program.sometimes.filter((c) => endsWith(graph, compiled, c).length === 0);
   if (graph.isComplete)
@@ -192,7 +198,10 @@ export function run(question: Question, program: Program, options: RunOptions): 
   if (stage.backdrop === null) {
     return refusedRun(question, program, seed, stage, stage.refused ?? 'refused');
   }
-  const compiled = compile(program, stage.backdrop);
+  const compiled = compiledOrRefused(program, stage.backdrop);
+  if (compiled instanceof Refusal) {
+    return refusedRun(question, program, seed, stage, compiled.message);
+  }
   const machine = makeMachine(compiled.config);
   const graph = explore(machine, options.mostStates ?? MOST_STATES);
   const judged = judge(program, compiled, graph);
@@ -226,6 +235,16 @@ export function run(question: Question, program: Program, options: RunOptions): 
     searched: { states: graph.count, steps: graph.steps, isComplete: graph.isComplete },
     final: told.final,
   };
+}
+
+/** While the program runs, too, an access may fail. */
+function compiledOrRefused(program: Program, backdrop: Backdrop): Compiled | Refusal {
+  try {
+    return compile(program, backdrop);
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
 }
 
 function isInBlob({ bytes }: Compiled, instruction: { op: string } | null): boolean {

@@ -8,6 +8,8 @@ export interface StateGraph {
   /** The states, `machine.words` words each, in the order in which they were found. */
   readonly states: Int32Array;
   readonly count: number;
+  /** Of how many of them, the first, the steps are known. */
+  readonly expanded: number;
   /** Numbers of states: step i leads from `from[i]` to `to[i]`. Grouped by `from`, in the order of the machine. */
   readonly from: Int32Array;
   readonly to: Int32Array;
@@ -114,6 +116,7 @@ export function explore(machine: Machine, most: number = MOST_STATES): StateGrap
     machine,
     states: table.states.words,
     count: table.count,
+    expanded: next,
     from: from.words,
     to: to.words,
     steps: from.length,
@@ -132,6 +135,17 @@ export function finalStates(
     const at = n * machine.words;
     if (machine.isFinal(states, at) && wanted(states, at)) found.push(n);
   }
+  return found;
+}
+
+/** States that are not final and have no step: somebody waits for ever. */
+export function stuckStates(graph: StateGraph): readonly number[] {
+  const { machine, states, from, steps, expanded } = graph;
+  const hasStep = new Uint8Array(expanded);
+  for (let i = 0; i < steps; i++) hasStep[from[i] ?? 0] = 1;
+  const found: number[] = [];
+  for (let n = 0; n < expanded; n++)
+    if (hasStep[n] === 0 && !machine.isFinal(states, n * machine.words)) found.push(n);
   return found;
 }
 

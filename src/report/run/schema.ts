@@ -138,7 +138,7 @@ function runObject(): Json {
     holds: { ...nullable('boolean'), description: 'null: not all schedules were looked at' },
     violations: listOf(
       object({
-        kind: { enum: ['never', 'sometimes', 'granted', 'effective', 'refused'] },
+        kind: { enum: ['never', 'sometimes', 'stuck', 'granted', 'effective', 'refused'] },
         text: STRING,
       }),
     ),

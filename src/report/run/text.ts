@@ -71,7 +71,7 @@ function program(run: Run): readonly string[] {
   );
   if (run.searched === null) return [];
   const which = run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
-  const wrong = run.violations.some((v) => v.kind === 'never');
+  const wrong = run.violations.some((v) => v.kind === 'never' || v.kind === 'stuck');
   const head = `    ${'who'.padEnd(6)}${'what'.padEnd(WHAT_WIDTH)} type ${'read'.padEnd(READ_WIDTH)} copies afterwards`;
   return [
     '',

@@ -37,6 +37,7 @@ export function castOf(events: readonly RunEvent[]): readonly (readonly [Actor, 
 const KIND_WORDS: Readonly<Record<Violation['kind'], string>> = {
   never: 'this must never be, and some schedule ends with it',
   sometimes: 'no schedule ends with this, and some should',
+  stuck: 'some schedule does not come to an end',
   granted: 'the guest kernel must not grant this',
   effective: 'this must not be the type',
   refused: 'there is no run',
