@@ -5,6 +5,7 @@
 import './kvm/guest-mtrr.ts';
 import './kvm/huge-page.ts';
 import './kvm/mmu/legacy-direct.ts';
+import './kvm/mmu/nested-mmu.ts';
 import './kvm/mmu/rmap.ts';
 import './kvm/mmu/shadow-fault.ts';
 import './kvm/mmu/shadow-get.ts';

@@ -14,6 +14,9 @@ const KEPT = {
   'bochs-ept-6.12-snb': ['ncdma_flip'],
   'bochs-ept-7.3-ivb': ['nopat'],
   'qemu-npt-6.12': ['remap'],
+  'bochs-shadow-6.12-skx': ['dirty', 'remap'],
+  'pvm-shadow-6.18-ring3': ['remap'],
+  'qemu-npt-6.1-allkvm-events-notdpmmu': ['base'],
 } as const;
 
 const HEAD = [
@@ -36,7 +39,7 @@ describe.each(Object.entries(KEPT))('%s', (run, scenarios) => {
     const lines = scenarios.flatMap((name) =>
       scenarioText(name, text(join(at, `trace-${name}.txt`))),
     );
-    const facts = readRun(json('meta.json'), json('regions.json'));
+    const facts = readRun(json('meta.json'), json('regions.json'), run.includes('notdpmmu'));
     const all = [...HEAD, ...runText(facts), ...lines].map((line) => `${line}\n`).join('');
     await expect(all).toMatchFileSnapshot(path);
   });

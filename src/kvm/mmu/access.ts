@@ -142,6 +142,7 @@ class SecondStage {
     const hva = hvaOf(slot, gfn) + (gpa % 4096);
     if ((code & PFERR.WRITE) !== 0 && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
     vm.markDirty(slot.asId, gfn);
+    if ((code & PFERR.WRITE) !== 0) vm.shadowed?.written(gpa, 8);
     return { is: 'emulated', gpa, hva };
   }
 }
@@ -171,6 +172,7 @@ function allowedByTlb(entry: TlbEntry, code: number): boolean {
 /** A guest-physical access: the second stage alone, and what of it goes into the TLB. */
 function finish(
   vm: Vm,
+  vcpu: Vcpu,
   stage: SecondStage,
   gpa: number,
   code: number,
@@ -188,6 +190,7 @@ function finish(
     hi: leaf.hi,
     lo: leaf.lo,
     patIndex: guest?.patIndex ?? null,
+    pat: vcpu.registers.pat,
     writable: (leaf.lo & 2) !== 0 && (access & 2) !== 0,
     executable: isExecutable && (access & 1) !== 0,
     user: (access & 4) !== 0,
@@ -226,7 +229,7 @@ export function access(vm: Vm, vcpu: Vcpu, address: number, kind: AccessKind): A
     guest = walk;
     gpa = walk.gfn * 4096 + (((address % 4096) + 4096) % 4096);
   }
-  const entry = finish(vm, stage, gpa, code, guest);
+  const entry = finish(vm, vcpu, stage, gpa, code, guest);
   if (entry === null) return stage.stop ?? { is: 'mmio', gpa };
   vcpu.tlb.set(page, entry);
   return { is: 'memory', entry, fromTlb: false };

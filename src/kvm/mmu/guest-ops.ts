@@ -82,8 +82,8 @@ function withMtrr(state: GuestMtrrState, index: number, value: U64): GuestMtrrSt
 export function writeMsr(vm: Vm, vcpu: Vcpu, index: number, value: U64): boolean {
   if (index === MSR_PAT) {
     if (patLayout(value) === null) return false;
+    // No flush: the guest has to do that itself, as without KVM.
     vcpu.registers.pat = value;
-    vcpu.tlb.flush();
     vm.zapFor('guestPatWrite', null);
   } else {
     const isMtrr =

@@ -160,6 +160,7 @@ export class HostMemory {
   unmap(start: number, end: number): void {
     if (!this.#mappings.some((m) => m.hva < end && m.end > start)) return;
     this.#splitVma(start, end);
+    this.#cut(start, end);
     this.#invalidate(start, end);
     this.#mappings = this.#mappings.filter((m) => m.end <= start || m.hva >= end);
   }

@@ -69,6 +69,19 @@ export interface Mmu {
   readonly dirtyLogOff: (slot: Memslot) => void;
   /** The VM is gone: kvm_mmu_uninit_vm() with the events that it prints. */
   readonly destroy: () => void;
+  /** kvm_tdp_mmu_write_protect_gfn(): a table that is shadowed lies there. @returns any entry lost W */
+  readonly protectGfn?: (gfn: number) => boolean;
   /** The tables that are roots. */
   readonly roots: () => readonly MmuPage[];
+}
+
+/** What the MMU of L1 asks of the shadow code beside it, that keeps tables of L1 for L2. */
+export interface TableWatch {
+  /** kvm_gfn_is_write_tracked(): stores are emulated. */
+  readonly isGuarded: (gfn: number) => boolean;
+  readonly isHugeAllowed: (gfn: number, level: number) => boolean;
+  /** mmu_try_to_unsync_pages(): a writable entry may be made. */
+  readonly mayWrite: (gfn: number) => boolean;
+  /** KVM wrote guest memory in the place of the guest. */
+  readonly written: (gpa: number, bytes: number) => void;
 }

@@ -36,6 +36,7 @@ function entryOf(
     lo,
     // The CPU walks KVM's tables: the PAT index is that of `lo`.
     patIndex: null,
+    pat: vcpu.registers.pat,
     writable: (lo & 2) !== 0,
     executable: hi >>> 31 === 0,
     user: (lo & 4) !== 0,

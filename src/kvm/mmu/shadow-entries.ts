@@ -53,7 +53,7 @@ export function markParentsUnsync(state: ShadowState, sp: ShadowPage): void {
  * KVM may not make them writable again by itself.
  */
 export function writeProtectGfn(state: ShadowState, gfn: number, guard: boolean): boolean {
-  let any = false;
+  let any = state.vm.mmu.protectGfn?.(gfn) ?? false;
   for (let level = 1; level <= 3; level += 1)
     for (const ref of state.rmap.of(gfn, level)) any = protectEntry(state, ref, guard) || any;
   return any;

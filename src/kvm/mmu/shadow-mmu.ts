@@ -1,3 +1,4 @@
+import { must } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
 import { PFERR, unsigned48 } from './error-code.ts';
 import { directPageFault } from './legacy-direct.ts';
@@ -108,13 +109,19 @@ export class ShadowMmu implements Mmu {
     const { pgd } = this.#paging(vcpu);
     if (context.root !== null && context.root.pgd !== pgd) this.newPgd(vcpu);
     reload(this.state, context, pgd);
-    vcpu.root = context.root?.page ?? null;
+    // Of L2 the roots are beside those of L1.
+    if (!context.rootRole.guestMode) vcpu.root = context.root?.page ?? null;
+  }
+
+  #rootOf(vcpu: Vcpu): ShadowPage {
+    return must(this.#contexts.get(vcpu)?.root, 'a root').page;
   }
 
   unload(vcpu: Vcpu): void {
     const context = this.#contexts.get(vcpu);
-    if (context !== undefined) freeRoots(this.state, context);
-    vcpu.root = null;
+    if (context === undefined) return;
+    freeRoots(this.state, context);
+    if (!context.rootRole.guestMode) vcpu.root = null;
   }
 
   /** kvm_mmu_new_pgd(): CR3 has another value. */
@@ -171,14 +178,14 @@ export class ShadowMmu implements Mmu {
 
   /** The gfn that KVM's tables translate an address to. */
   gfnAt(vcpu: Vcpu, address: number): number {
-    const { sp, index } = this.#last(vcpu.root as ShadowPage, address);
+    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
     return sp.gfnAt(index) + (Math.floor(address / 4096) % 512 ** (sp.level - 1));
   }
 
   walk(vcpu: Vcpu, address: number, code: number): HardwareWalk {
     this.load(vcpu);
     const { bits } = this.state;
-    const { sp, index } = this.#last(vcpu.root as ShadowPage, address);
+    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
     const { level } = sp;
     if (!bits.isPresent(hi, lo))
@@ -197,8 +204,11 @@ export class ShadowMmu implements Mmu {
     const { bits } = this.state;
     if ((code & PFERR.WRITE) !== 0 && !bits.isWritable(lo)) return false;
     if ((code & PFERR.FETCH) !== 0 && !bits.isExecutable(hi, lo)) return false;
-    if (this.vm.config.paging !== 'shadow') return (lo & 1) !== 0;
+    const { paging } = this.vm.config;
+    if (paging === 'ept') return (lo & 1) !== 0 || (code & PFERR.FETCH) !== 0;
     const isUserPage = (lo & 4) !== 0;
+    // Every access of a guest is one of user code to NPT.
+    if (paging === 'npt') return isUserPage;
     if ((code & PFERR.USER) !== 0) return isUserPage;
     const { smep, smap, ac } = this.context(vcpu).settings;
     if (!isUserPage) return true;
@@ -233,7 +243,7 @@ export class ShadowMmu implements Mmu {
     const { generation } = vm.slots;
     if (vcpu.mmio?.generation === generation && this.#isCached(vcpu, address, direct))
       return 'emulate';
-    const { sp, index } = this.#last(vcpu.root as ShadowPage, address);
+    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
     if (!state.bits.isMmio(hi, lo)) return 'retry';
     const maker = state.maker(sp.role.adDisabled);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { u64 } from '../../base/u64.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
 import { rulesOfPolicy } from '../policies.ts';
 import { KVM_CAP_DISABLE_QUIRKS2, QUIRK } from '../quirks.ts';
@@ -7,7 +8,7 @@ import { rulesFor } from '../timeline.ts';
 import { type HostChoice, vmConfig } from './config.ts';
 import { createVm, guestAccess } from './create.ts';
 import { RAM_FRAME } from './frames.ts';
-import { createVcpu } from './guest-ops.ts';
+import { createVcpu, invlpg, writeMsr } from './guest-ops.ts';
 import { type HostMapping, HostMemory } from './host-memory.ts';
 import { KVM_MEM_HOST_MEMTYPE } from './memslots.ts';
 import type { TdpMmu } from './tdp-mmu.ts';
@@ -202,6 +203,17 @@ describe('stale types', () => {
     made.host.protect(HVA, HVA + 4096, true);
     load(made, 0);
     expect(leaf(made, 0)).toBe('1 UC');
+  });
+
+  test('the TLB keeps the type of the PAT that it was filled under, until it is flushed', () => {
+    const made = make('6.12', {});
+    const before = made.vcpu.registers.pat;
+    const pat = u64(0x0007_0106, 0x0007_0106);
+    load(made, 0);
+    expect(writeMsr(made.vm, made.vcpu, 0x277, pat)).toBe(true);
+    expect(load(made, 0)).toMatchObject({ fromTlb: true, entry: { pat: before } });
+    invlpg(made.vm, made.vcpu, 0);
+    expect(load(made, 0)).toMatchObject({ fromTlb: false, entry: { pat } });
   });
 
   test('the ideal by the tracker has a hook for it', () => {

@@ -102,6 +102,8 @@ export class TdpMmu implements Mmu {
       reqLevel: 1,
       goalLevel: 1,
     };
+    const isStore = (code & PFERR.PRESENT) !== 0 && (code & PFERR.WRITE) !== 0;
+    if (isStore && this.vm.shadowed?.isGuarded(fault.gfn) === true) return 'emulate';
     const fast = this.#fastPageFault(vcpu, fault);
     if (fast !== null) return fast;
     const early = faultIn(this.vm, vcpu, fault);
@@ -149,6 +151,8 @@ export class TdpMmu implements Mmu {
   /** kvm_tdp_mmu_map(). */
   #map(vcpu: Vcpu, fault: PageFault): FaultResult {
     const { vm, tables } = this;
+    while (fault.maxLevel > 1 && vm.shadowed?.isHugeAllowed(fault.gfn, fault.maxLevel) === false)
+      fault.maxLevel = (fault.maxLevel - 1) as PageFault['maxLevel'];
     fault.reqLevel = mappingLevel(vm, vcpu, fault);
     const noHugeExec = vm.config.nxHugePages && (fault.code & PFERR.FETCH) !== 0;
     fault.goalLevel = noHugeExec ? 1 : fault.reqLevel;
@@ -197,23 +201,26 @@ export class TdpMmu implements Mmu {
     const pfn = fault.pfn - (fault.gfn - gfn);
     const mapped = { slot: fault.slot, gfn, pfn, hva: hvaOf(fault.slot, gfn) };
     const type = leafTypeBits(vm, vcpu, mapped, page.level);
+    const mmuWritable = !fault.mapWritable || vm.shadowed?.mayWrite(gfn) !== false;
     sptes.leaf({
       pfn,
       level: page.level,
       access: sptes.accessAll,
       hostWritable: fault.mapWritable,
-      mmuWritable: true,
+      mmuWritable,
       prefetch: false,
       type,
     });
     const { hi, lo } = sptes;
     const [oldHi, oldLo] = [tables.hi(page, index), tables.lo(page, index)];
     const wasPresent = tables.isPresent(oldHi, oldLo);
-    if (oldHi === hi && oldLo === lo) return 'spurious';
+    const isRefused = !mmuWritable && (fault.code & PFERR.WRITE) !== 0;
+    if (oldHi === hi && oldLo === lo) return isRefused ? 'emulate' : 'spurious';
     tables.set(page, index, hi, lo);
     if (wasPresent) vm.flushTlbs();
     if ((lo & 2) !== 0) vm.markDirty(page.role.smm ? 1 : 0, fault.gfn);
     this.#traceSet(gfn, hi, lo, { page, index });
+    if (isRefused) return 'emulate';
     return 'fixed';
   }
 
@@ -263,6 +270,19 @@ export class TdpMmu implements Mmu {
 
   invlpg(vcpu: Vcpu, address: number): void {
     vcpu.tlb.flush(Math.floor(address / 4096));
+  }
+
+  protectGfn(gfn: number): boolean {
+    const { tables, vm } = this;
+    const [mmuHi, mmuLo] = vm.sptes.mmuWritable;
+    let any = false;
+    for (const root of this.#roots)
+      tables.leaves(root, gfn, gfn + 1, (page, index, hi, lo) => {
+        if ((lo & (mmuLo | 2)) === 0 && (hi & mmuHi) === 0) return;
+        tables.set(page, index, (hi & ~mmuHi) >>> 0, (lo & ~(mmuLo | 2)) >>> 0);
+        any = true;
+      });
+    return any;
   }
 
   zapAllFast(): void {

@@ -1,3 +1,5 @@
+import type { U64 } from '../../base/u64.ts';
+
 /** A translation that the CPU keeps: from the page of an address to a frame, with what it took from the tables. */
 export interface TlbEntry {
   /** Of the 4K page. */
@@ -10,6 +12,8 @@ export interface TlbEntry {
   readonly lo: number;
   /** PAT index of the guest's own leaf; null without guest paging. */
   readonly patIndex: number | null;
+  /** IA32_PAT when it was made: a later write of the MSR does not reach it. Source: sdm/alias. */
+  readonly pat: U64;
   readonly writable: boolean;
   readonly executable: boolean;
   readonly user: boolean;

@@ -24,7 +24,7 @@ import {
   Memslots,
   type SlotErrno,
 } from './memslots.ts';
-import type { Mmu } from './mmu.ts';
+import type { Mmu, TableWatch } from './mmu.ts';
 import { PageTables } from './page-tables.ts';
 import { SpteMaker } from './spte-maker.ts';
 import { Tracer, type TraceSink } from './trace.ts';
@@ -78,6 +78,8 @@ export class Vm {
   readonly mmioFrames = new WeakMap<FrameFacts, boolean>();
   /** mmu_invalidate_seq: a fault during which it changes is tried again. */
   invalidations = 0;
+  /** Tables of the guest that are shadowed beside its MMU; null: none. */
+  shadowed: TableWatch | null = null;
   readonly #dirty = new Map<Memslot, Set<number>>();
   readonly #leave: readonly (() => void)[];
   #disabledQuirks: number;
@@ -117,6 +119,7 @@ export class Vm {
   disableQuirks(cap: Parameters<typeof enableCap>[0], mask: number): EnableCapResult {
     const result = enableCap(cap, this.config.quirks, this.#disabledQuirks, mask);
     this.#disabledQuirks = result.disabled;
+    this.zapFor('quirkDisabled', null);
     return result;
   }
 
