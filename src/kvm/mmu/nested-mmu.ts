@@ -119,6 +119,7 @@ export class NestedMmu implements Mmu {
   /** VMLAUNCH, VMRUN: L2 runs with these tables. */
   enter(vcpu: Vcpu, tables: NestedTables): void {
     this.#tables.set(vcpu, tables);
+    this.l2.forget(vcpu);
     vcpu.tlb.flush();
     this.l2.load(vcpu);
   }

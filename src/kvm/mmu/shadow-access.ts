@@ -76,6 +76,8 @@ class ShadowAccess {
   /** WRITE, USER, FETCH. */
   readonly #code: number;
   readonly #instruction: Instruction;
+  /** last_retry_eip: a table that translates the instruction itself would be made again for ever. */
+  #wasRetried = false;
 
   constructor(mmu: ShadowMmu, vcpu: Vcpu, address: number, code: number, instruction: Instruction) {
     this.#mmu = mmu;
@@ -161,9 +163,11 @@ class ShadowAccess {
     if (gpa === null) return this.#guestFault();
     const gfn = Math.floor(gpa / 4096);
     const isStore = (this.#code & PFERR.WRITE) !== 0;
-    // retry_instruction(): what does not write page tables gets the page back instead.
-    if (mayRetry && isStore && !this.#instruction.writesTables && this.#mmu.unprotect(gfn))
-      return null;
+    // retry_instruction(): what does not write page tables gets the page back instead, once.
+    const mayUnprotect =
+      mayRetry && isStore && !this.#instruction.writesTables && !this.#wasRetried;
+    this.#wasRetried = mayUnprotect;
+    if (mayUnprotect && this.#mmu.unprotect(gfn)) return null;
     return this.#perform(gpa, isStore);
   }
 

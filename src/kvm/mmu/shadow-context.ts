@@ -27,6 +27,10 @@ export interface ShadowContext {
   /** How the guest's own tables are read; not of direct roots. */
   settings: WalkSettings;
   rootRole: ShadowRole;
+  /** CR3, nCR3 or EPTP; 0 of direct roots. */
+  pgd: number;
+  /** CR0, CR3, CR4 and EFER that all this follows from; null: it has to be asked for anew. */
+  from: readonly [cr0: number, cr3: number, cr4: number, efer: number] | null;
   root: RootInfo | null;
   previous: RootInfo[];
   /** KVM_REQ_MMU_SYNC: the guest flushed its TLB. */

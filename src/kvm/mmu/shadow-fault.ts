@@ -117,8 +117,11 @@ function finalAccess({ settings }: ShadowContext, fault: PageFault, access: numb
   return settings.smep ? own & ~ACC.EXEC : own;
 }
 
+/** Bytes that an entry of each level covers. */
+const SPANS = [1, 2, 3, 4, 5].map((level) => 2 ** (3 + 9 * level));
+
 export function indexAt(address: number, level: number): number {
-  return Math.floor(address / 2 ** (3 + 9 * level)) % 512;
+  return Math.floor(address / (SPANS[level - 1] as number)) % 512;
 }
 
 /** The page that an entry on the way points to, made and linked where there is none. */

@@ -21,6 +21,13 @@ import type { Vcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
 import type { WalkMemory } from './walk.ts';
 
+function isFrom({ from, rootRole }: ShadowContext, { registers }: Vcpu): boolean {
+  if (from === null || rootRole.smm !== registers.smm) return false;
+  const [cr0, cr3, cr4, efer] = from;
+  const isSame = cr0 === registers.cr0 && cr3 === registers.cr3 && cr4 === registers.cr4;
+  return isSame && efer === registers.efer;
+}
+
 /** First of the memslots that KVM makes for itself: KVM_USER_MEM_SLOTS. */
 const PRIVATE_SLOTS = 32764;
 
@@ -79,8 +86,11 @@ export class ShadowMmu implements Mmu {
 
   /** What KVM keeps of a vCPU, as its registers are now. */
   context(vcpu: Vcpu): ShadowContext {
-    const { rootRole, settings } = this.#paging(vcpu);
     let context = this.#contexts.get(vcpu);
+    if (context !== undefined && isFrom(context, vcpu)) return context;
+    const { rootRole, settings, pgd } = this.#paging(vcpu);
+    const { cr0, cr3, cr4, efer } = vcpu.registers;
+    const from = [cr0, cr3, cr4, efer] as const;
     if (context === undefined) {
       context = {
         vm: this.vm,
@@ -90,6 +100,8 @@ export class ShadowMmu implements Mmu {
         executeOnly: settings.format === 'ept' && settings.executeOnly,
         settings,
         rootRole,
+        pgd,
+        from,
         root: null,
         previous: [],
         needsSync: false,
@@ -100,15 +112,20 @@ export class ShadowMmu implements Mmu {
       freeRoots(this.state, context);
       context.rootRole = rootRole;
     }
-    context.settings = settings;
+    Object.assign(context, { settings, pgd, from });
     return context;
+  }
+
+  /** What the paging of a vCPU follows from has changed, and it is not in its registers. */
+  forget(vcpu: Vcpu): void {
+    const context = this.#contexts.get(vcpu);
+    if (context !== undefined) context.from = null;
   }
 
   load(vcpu: Vcpu): void {
     const context = this.context(vcpu);
-    const { pgd } = this.#paging(vcpu);
-    if (context.root !== null && context.root.pgd !== pgd) this.newPgd(vcpu);
-    reload(this.state, context, pgd);
+    if (context.root !== null && context.root.pgd !== context.pgd) this.newPgd(vcpu);
+    reload(this.state, context);
     // Of L2 the roots are beside those of L1.
     if (!context.rootRole.guestMode) vcpu.root = context.root?.page ?? null;
   }
@@ -127,7 +144,7 @@ export class ShadowMmu implements Mmu {
   /** kvm_mmu_new_pgd(): CR3 has another value. */
   newPgd(vcpu: Vcpu): void {
     const context = this.context(vcpu);
-    switchRoot(this.state, context, this.#paging(vcpu).pgd);
+    switchRoot(this.state, context);
     vcpu.mmio = null;
   }
 

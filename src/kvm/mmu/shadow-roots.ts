@@ -27,17 +27,16 @@ export function freeRoots(
   commitZap(state, invalid);
 }
 
-function isUsable(context: ShadowContext, root: RootInfo, pgd: number): boolean {
-  const { rootRole } = context;
+function isUsable({ rootRole, pgd }: ShadowContext, root: RootInfo): boolean {
   if (!rootRole.direct && root.pgd !== pgd) return false;
   return roleWord(root.page.role) === roleWord(rootRole);
 }
 
 /** fast_pgd_switch(): looks among the previous roots; the current one becomes the latest of them. */
-export function switchRoot(state: ShadowState, context: ShadowContext, pgd: number): void {
+export function switchRoot(state: ShadowState, context: ShadowContext): void {
   const { root } = context;
-  if (root !== null && isUsable(context, root, pgd)) return;
-  const at = context.previous.findIndex((previous) => isUsable(context, previous, pgd));
+  if (root !== null && isUsable(context, root)) return;
+  const at = context.previous.findIndex((previous) => isUsable(context, previous));
   const found = context.previous[at] ?? null;
   const rest = context.previous.filter((previous) => previous !== found);
   const kept = root === null ? rest : [root, ...rest];
@@ -50,8 +49,8 @@ export function switchRoot(state: ShadowState, context: ShadowContext, pgd: numb
 }
 
 /** mmu_alloc_shadow_roots(), mmu_alloc_direct_roots(). */
-function allocateRoot(state: ShadowState, context: ShadowContext, pgd: number): void {
-  const { rootRole } = context;
+function allocateRoot(state: ShadowState, context: ShadowContext): void {
+  const { rootRole, pgd } = context;
   const gfn = rootRole.direct ? 0 : Math.floor(pgd / 4096);
   if (!rootRole.direct && state.slotOf(gfn) === null)
     throw new RangeError(
@@ -63,10 +62,13 @@ function allocateRoot(state: ShadowState, context: ShadowContext, pgd: number): 
 }
 
 /** kvm_mmu_reload() and the requests before it: obsolete roots go, a root is loaded, pages are synced. */
-export function reload(state: ShadowState, context: ShadowContext, pgd: number): void {
-  freeRoots(state, context, ({ page }) => state.isObsolete(page));
+export function reload(state: ShadowState, context: ShadowContext): void {
+  const isObsolete = ({ page }: RootInfo): boolean => state.isObsolete(page);
+  const { root, previous } = context;
+  if ((root !== null && isObsolete(root)) || previous.some(isObsolete))
+    freeRoots(state, context, isObsolete);
   if (context.root === null) {
-    allocateRoot(state, context, pgd);
+    allocateRoot(state, context);
     context.needsSync = true;
     context.vcpu.tlb.flush();
   }

@@ -2,8 +2,15 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { must } from '../../base/assert.ts';
 import { u64FromNumber } from '../../base/u64.ts';
+import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
-import { rulesFor } from '../timeline.ts';
+import { patIndex } from '../../x86/pat.ts';
+import { PAT_TYPES, type PatType, type Vendor } from '../../x86/types.ts';
+import { decide } from '../decision.ts';
+import { PROPOSALS, proposalRules } from '../policies.ts';
+import type { KvmRules } from '../rules.ts';
+import { shadowTypeOf } from '../shadow.ts';
+import { ALL_KERNEL_RULES, rulesFor } from '../timeline.ts';
 import { walkSettings } from './access.ts';
 import { vmConfig } from './config.ts';
 import { guestAccess } from './create.ts';
@@ -11,7 +18,9 @@ import { type AccessKind, pferrOf } from './error-code.ts';
 import { createVcpu, invlpg, writeCr3 } from './guest-ops.ts';
 import { HostMemory } from './host-memory.ts';
 import { entryRef } from './rmap.ts';
+import { shadowAccess } from './shadow-access.ts';
 import { ShadowMmu, slotMemory } from './shadow-mmu.ts';
+import type { ShadowPage } from './shadow-page.ts';
 import { shadowPaging } from './shadow-paging.ts';
 import { CR0, CR4, EFER, type Vcpu } from './vcpu.ts';
 import { Vm } from './vm.ts';
@@ -43,14 +52,22 @@ function poke(host: HostMemory, gpa: number, value: number): void {
   host.write64(Math.floor(gpa / PAGE), gpa % PAGE, u64FromNumber(value));
 }
 
-function newGuest(kernel = '6.12'): Guest {
-  const version = parseKernelVersion(kernel);
-  const [rules] = rulesFor(version);
+interface Choice {
+  readonly rules?: KvmRules;
+  readonly vendor?: Vendor;
+  readonly selfSnoop?: boolean;
+  /** Of the VMM's mapping. */
+  readonly vmmType?: PatType;
+}
+
+function newGuest(choice: Choice = {}): Guest {
+  const kernel = parseKernelVersion('6.16');
   const lines: string[] = [];
   const config = vmConfig({
-    kernel: version,
-    rules: must(rules, kernel),
-    vendor: 'amd',
+    kernel,
+    rules: choice.rules ?? must(rulesFor(kernel)[0], 'rules'),
+    vendor: choice.vendor ?? 'amd',
+    selfSnoop: choice.selfSnoop ?? true,
     paging: 'shadow',
     trace: (event, _, text) => lines.push(`${event}: ${text}`),
   });
@@ -67,7 +84,7 @@ function newGuest(kernel = '6.12'): Guest {
     onWrite: 'refused',
     pfnmap: false,
     vma: { start: HVA, end },
-    vmmType: 'WB',
+    vmmType: choice.vmmType ?? 'WB',
     poisoned: false,
   });
   const vm = new Vm(config, host, (of) => new ShadowMmu(of, (vcpu) => shadowPaging(of, vcpu)));
@@ -126,32 +143,41 @@ function seen(guest: Guest, address: number, kind: AccessKind): string {
   return outcome.is === 'mmio' ? 'mmio' : `page ${Math.floor(outcome.gpa / PAGE)}`;
 }
 
+/** What is wrong with an entry that points to a table. */
+function wrongTable({ state }: ShadowMmu, sp: ShadowPage, index: number): string | null {
+  const child = state.child(sp.hi(index), sp.lo(index));
+  if (child.parents.filter((p) => p === entryRef(sp, index)).length !== 1) return 'not a parent';
+  const isStale = child.unsync || child.unsyncChildren > 0;
+  return isStale && !sp.unsyncIndexes.has(index) ? 'not marked as out of date' : null;
+}
+
+function wrongLeaf({ state }: ShadowMmu, sp: ShadowPage, index: number): string | null {
+  const lo = sp.lo(index);
+  const gfn = sp.gfnAt(index);
+  if (state.rmap.of(gfn, sp.level).filter((r) => r === entryRef(sp, index)).length !== 1)
+    return 'not in the reverse map';
+  // PWT, PCD and PAT: no kernel sets them, whatever the guest has.
+  if ((lo & (sp.level === 1 ? 0x98 : 0x1018)) !== 0) return 'has cache bits';
+  if (!state.bits.isWritable(lo)) return null;
+  if (state.isTracked(gfn)) return 'writes a table that is guarded';
+  return state.withTables(gfn).every((table) => table.unsync) ? null : 'writes a table in sync';
+}
+
 /** What must hold of KVM's pages at any time. */
 function check({ mmu }: Guest): void {
   const { state } = mmu;
   const { bits } = state;
+  const wrong: string[] = [];
   let leaves = 0;
   for (const sp of state.active)
     for (let index = 0; index < 512; index += 1) {
-      const [hi, lo] = [sp.hi(index), sp.lo(index)];
-      if (!bits.isPresent(hi, lo)) continue;
-      const ref = entryRef(sp, index);
-      if (!bits.isLast(lo, sp.level)) {
-        const child = state.child(hi, lo);
-        expect(child.parents.filter((p) => p === ref)).toHaveLength(1);
-        const isStale = child.unsync || child.unsyncChildren > 0;
-        if (isStale) expect(sp.unsyncIndexes.has(index)).toBe(true);
-        continue;
-      }
-      leaves += 1;
-      const gfn = sp.gfnAt(index);
-      expect(state.rmap.of(gfn, sp.level).filter((r) => r === ref)).toHaveLength(1);
-      // PWT, PCD and PAT: no kernel sets them, whatever the guest has.
-      expect(lo & (sp.level === 1 ? 0x98 : 0x1018)).toBe(0);
-      if (!bits.isWritable(lo)) continue;
-      expect(state.isTracked(gfn)).toBe(false);
-      expect(state.withTables(gfn).every((table) => table.unsync)).toBe(true);
+      if (!bits.isPresent(sp.hi(index), sp.lo(index))) continue;
+      const isLeaf = bits.isLast(sp.lo(index), sp.level);
+      if (isLeaf) leaves += 1;
+      const why = isLeaf ? wrongLeaf(mmu, sp, index) : wrongTable(mmu, sp, index);
+      if (why !== null) wrong.push(`gfn ${sp.gfn} level ${sp.level} entry ${index}: ${why}`);
     }
+  expect(wrong).toEqual([]);
   expect(state.rmap.inRange(0, 2 ** 40)).toHaveLength(leaves);
 }
 
@@ -222,7 +248,7 @@ describe('shadow paging', () => {
         const machine = new Machine();
         for (const one of ops) machine.step(one);
       }),
-      { numRuns: 40 },
+      { numRuns: 60 },
     );
   });
 
@@ -242,5 +268,120 @@ describe('shadow paging', () => {
     expect(seen(guest, WINDOW, 'store')).toBe('page 1');
     invlpg(guest.vm, guest.vcpu, WINDOW);
     expect(seen(guest, WINDOW, 'store')).toBe('#PF 3');
+  });
+
+  /** A table of level 2 that translates no address below 1 GiB. */
+  const FAR = 23 * PAGE;
+
+  function farMapped(): Guest {
+    const guest = newGuest();
+    poke(guest.vm.host, PDPT + 8, FAR + US);
+    poke(guest.vm.host, FAR, TABLES[0] + US);
+    poke(guest.vm.host, TABLES[0], PAGE + 0x67);
+    expect(seen(guest, 2 ** 30, 'load')).toBe('page 1');
+    guest.lines.length = 0;
+    return guest;
+  }
+
+  const ZAPPED = 'kvm_mmu_prepare_zap_page: sp gen 0 gfn 17 l2 8-byte q0 wux nxe ad root 0 sync';
+
+  test('a third write in a row to a table of level 2 takes its page away', () => {
+    const guest = farMapped();
+    for (const i of [2, 3, 4]) {
+      expect(guest.lines.includes(ZAPPED)).toBe(false);
+      expect(store(guest, FAR + i * 8, 0)).toBe('emulated');
+    }
+    expect(guest.lines.includes(ZAPPED)).toBe(true);
+    // Nothing guards the table any more, until it is used again.
+    expect(store(guest, FAR + 16, 0)).toBe('memory');
+    expect(seen(guest, 2 ** 30, 'load')).toBe('page 1');
+    expect(store(guest, FAR + 16, 0)).toBe('emulated');
+    check(guest);
+  });
+
+  test('a use in between begins the count anew', () => {
+    const guest = farMapped();
+    for (const i of [2, 3, 4]) {
+      store(guest, FAR + i * 8, 0);
+      invlpg(guest.vm, guest.vcpu, 2 ** 30);
+      guest.vm.notifierInvalidate(HVA + PAGE, HVA + 2 * PAGE);
+      expect(seen(guest, 2 ** 30, 'load')).toBe('page 1');
+    }
+    expect(guest.lines.includes(ZAPPED)).toBe(false);
+  });
+
+  test('what does not write page tables gets the page instead of being emulated', () => {
+    const guest = farMapped();
+    const memcpy = { bytes: 16, writesTables: false };
+    expect(shadowAccess(guest.mmu, guest.vcpu, FAR + 16, 'store', memcpy).is).toBe('memory');
+    expect(guest.lines.includes(ZAPPED)).toBe(true);
+    // The table that translates the store itself would come back for ever: it is emulated then.
+    expect(shadowAccess(guest.mmu, guest.vcpu, PD + 16, 'store', memcpy).is).toBe('emulated');
+    check(guest);
+  });
+
+  test('three roots are kept beside the current one', () => {
+    const guest = mapped(0x67);
+    const { vm, vcpu, lines } = guest;
+    const made = (): number => lines.filter((line) => / l4 .* new$/.test(line)).length;
+    writeCr3(vm, vcpu, PML4[1]);
+    expect(seen(guest, WINDOW, 'load')).toBe('page 1');
+    expect(made()).toBe(2);
+    writeCr3(vm, vcpu, PML4[0]);
+    expect(seen(guest, WINDOW, 'load')).toBe('page 1');
+    expect(made()).toBe(2);
+    expect(lines.filter((line) => / l4 .* existing$/.test(line))).toHaveLength(0);
+  });
+});
+
+/** The type in the host's PAT that the leaf of an address picks. */
+function typeAt({ mmu, vcpu }: Guest, address: number): PatType {
+  const walk = mmu.walk(vcpu, address, 0);
+  if (walk.is !== 'leaf') throw new Error(`no leaf at ${address.toString(16)}`);
+  return must(LINUX_PAT['wt-wp'][patIndex(walk.lo, walk.level > 1)], 'a type');
+}
+
+const EVERY_HOST = (['intel', 'amd'] as const).flatMap((vendor) =>
+  [true, false].flatMap((selfSnoop) =>
+    [true, false].flatMap((noncoherent) =>
+      PAT_TYPES.map((vmmType) => ({ vendor, selfSnoop, noncoherent, vmmType })),
+    ),
+  ),
+);
+
+describe('the type of a shadow leaf', () => {
+  const all = [...ALL_KERNEL_RULES, ...PROPOSALS.map(proposalRules)];
+  const shadowed = all.filter((rules) => rules.pagings.includes('shadow'));
+  const sets = [...new Map(shadowed.map((rules) => [rules.shadow, rules])).values()];
+
+  test('is what the rules of kernel or proposal say, for each alias of the guest', () => {
+    let leaves = 0;
+    for (const rules of sets)
+      for (const { vendor, selfSnoop, noncoherent, vmmType } of EVERY_HOST) {
+        const guest = newGuest({ rules, vendor, selfSnoop, vmmType });
+        if (noncoherent) guest.vm.registerNoncoherentDma();
+        guest.vcpu.registers.pat = { hi: 0x0007_0501, lo: 0x0007_0406 };
+        for (const [i, type] of (['WB', 'WT', 'UC-', 'UC', 'WC', 'WP'] as const).entries()) {
+          const cache = ((i & 3) << 3) | (i & 4 ? 0x80 : 0);
+          poke(guest.vm.host, TABLES[0] + i * 8, PAGE + 0x67 + cache);
+          seen(guest, WINDOW + i * PAGE, 'load');
+          const { host, guest: own } = decide(rules.shadow.shadow_leaf, {
+            is_mmio: () => false,
+            noncoherent_dma: () => noncoherent,
+            self_snoop: () => selfSnoop,
+            amd: () => vendor === 'amd',
+            slot_host_memtype: () => false,
+          }).decision.returns;
+          const page = host === 'vmm_mapping' ? vmmType : 'WB';
+          const expected = own ? shadowTypeOf(page, type) : page;
+          expect([rules.id, type, typeAt(guest, WINDOW + i * PAGE)]).toEqual([
+            rules.id,
+            type,
+            expected,
+          ]);
+          leaves += 1;
+        }
+      }
+    expect(leaves).toBe(sets.length * EVERY_HOST.length * 6);
   });
 });
