@@ -166,7 +166,7 @@ describe('any facts', () => {
     ...PROPOSALS.map(({ id }) => ({ key: 'policy', words: [{ text: id }] })),
   );
 
-  test('run, are refused, or are undetermined: nothing else', () => {
+  test('run as the resolver says, are refused, or are undetermined', () => {
     const ended = new Map<string, number>();
     const count = (how: string): void => {
       ended.set(how, (ended.get(how) ?? 0) + 1);
@@ -188,9 +188,12 @@ describe('any facts', () => {
             const verdict = resolve(q);
             runText(one, scenario, verdict);
             // Acts of the VMM change the facts on the way.
-            const hasActs = one.program.parts.some((p) => p.instructions.some((i) => i.op === 'attach'));
+            const hasActs = one.program.parts.some((p) =>
+              p.instructions.some((i) => i.op === 'attach'),
+            );
             if (one.stage.leaf === null || hasActs || one.types.length === 0) return;
-            expect([verdict.types, one.stage.leaf]).toEqual([one.types, expect.anything()]);
+            expect(verdict.types).toEqual(one.types);
+            count('compared with the verdict');
           } catch (error) {
             if (!(error instanceof InputError)) throw error;
             count('refused input');
@@ -199,7 +202,7 @@ describe('any facts', () => {
       ),
       { numRuns: 1500 },
     );
-    for (const how of ['ok', 'slow', 'x', 'refused', 'refused input'])
+    for (const how of ['ok', 'slow', 'x', 'refused', 'refused input', 'compared with the verdict'])
       expect(ended.get(how) ?? 0, how).toBeGreaterThan(20);
   });
 });

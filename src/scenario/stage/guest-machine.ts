@@ -101,9 +101,10 @@ function hostMemory(page: HostPage): HostMemory {
     end: BLOB.pfn + BLOB.pages,
     facts: {
       pfnValid,
-      reserved: compound === 'no' ? reserved : compound === 'tail-of-reserved',
+      reserved,
       zeroPage,
       tail: compound !== 'no',
+      headReserved: compound === 'tail-of-reserved',
       refcounted: true,
       memtype,
       hostMtrr,
