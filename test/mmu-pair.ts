@@ -98,6 +98,7 @@ export class Pair {
     this.host.onInvalidate((start, end) => {
       if (this.#slot === 'gone') return;
       for (let hva = start; hva < end; hva += 4096) this.#drop((hva - HVA) / 4096);
+      this.#zapTables((start - HVA) / 4096, (end - HVA) / 4096);
     });
     this.vcpu = createVcpu(this.vm);
     this.vcpu.registers.cr0 = 0x11;
@@ -149,6 +150,18 @@ export class Pair {
       for (let page = block; page < block + BLOCK; page += 1)
         this.pages.set(page, { ...first[1], level: 2, pfn: pfn + page - block });
     }
+  }
+
+  #clear(): void {
+    this.pages.clear();
+    this.#zapTables(0, PAGES);
+  }
+
+  /** Up to 5.17 a zap takes tables that lie in it whole, where a leaf is or was: MMIO entries go along. */
+  #zapTables(start: number, end: number): void {
+    if (!this.vm.config.behaviour.zapsTables) return;
+    for (let block = 0; block < PAGES; block += BLOCK)
+      if (block >= start && block + BLOCK <= end) this.#forgetMmio(block);
   }
 
   /** A table goes, with what is in it. */
@@ -256,6 +269,7 @@ export class Pair {
 
   #zapMtrr(start: number, end: number): void {
     if (!zapsOnMtrr(this.world)) return;
+    this.#zapTables(start, end);
     for (let page = start; page < Math.min(end, PAGES); page += 1) this.#drop(page);
   }
 
@@ -269,12 +283,12 @@ export class Pair {
         world.noncoherent = !world.noncoherent;
         if (world.noncoherent) vm.registerNoncoherentDma();
         else vm.unregisterNoncoherentDma();
-        if (zapsOnToggle(world)) this.pages.clear();
+        if (zapsOnToggle(world)) this.#clear();
         break;
       case 'cd':
         world.cd = !world.cd;
         writeCr0(vm, this.vcpu, world.cd ? 0x4000_0011 : 0x11);
-        if (zapsOnCd(world)) this.pages.clear();
+        if (zapsOnCd(world)) this.#clear();
         break;
       case 'quirk-cd':
         vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, QUIRK.CD_NW_CLEARED);

@@ -34,13 +34,11 @@ export const MMU_SOURCES = {
   'kvm/kvm_mmu_track_write': mmu('kvm_mmu_track_write (kvm_mmu_pte_write up to 6.5)'),
   'kvm/direct_map': mmu('direct_map, __direct_pte_prefetch, fast_page_fault'),
   'kvm/shadow-rmap': mmu('pte_list_add, pte_list_remove, kvm_zap_all_rmap_sptes'),
-  'kvm/tdp_mmu.c': {
-    kind: 'code',
-    tree: 'Linux at 0089c055b560 (between 6.9 and 6.10)',
-    file: 'arch/x86/kvm/mmu/tdp_mmu.c',
-    symbol: 'kvm_tdp_mmu_alloc_root, handle_removed_pt, handle_changed_spte',
-    evidence: 'read',
-  },
+  'kvm/tdp_mmu.c': mmu(
+    'kvm_tdp_mmu_map, handle_changed_spte, handle_removed_pt, tdp_mmu_zap_root, zap_gfn_range (to 5.17), ' +
+      'tdp_mmu_zap_leafs, recover_huge_pages_range (zap_collapsible_spte_range to 6.12)',
+    'tdp_mmu.c',
+  ),
   'kvm/tdp-history': {
     kind: 'observation',
     what: 'in which version the TDP MMU began to do what it does',

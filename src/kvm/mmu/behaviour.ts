@@ -12,6 +12,10 @@ export interface MmuBehaviour {
   readonly eagerSplit: boolean;
   /** A table's removal is printed before the change of the entry that pointed to it. */
   readonly removalFirst: boolean;
+  /** A zap of a range takes tables that lie in it whole; later only leaves, so that MMIO entries stay. */
+  readonly zapsTables: boolean;
+  /** A new table is printed after the entry that leads to it. */
+  readonly tableAfterEntry: boolean;
   /** The levels at which a root is zapped, one pass each, lowest first; 5: the root itself. */
   readonly zapRootLevels: readonly number[];
   /** Dirty logging ended: a huge page is made again of its first small one; before, its table is zapped. */
@@ -33,6 +37,7 @@ const FIRST = {
   eagerSplit: parseKernelVersion('5.18-rc1'),
   recoverHuge: parseKernelVersion('6.13-rc1'),
   splitOnFault: parseKernelVersion('5.18-rc1'),
+  leavesOnly: parseKernelVersion('5.18-rc1'),
   slotZapAllQuirk: parseKernelVersion('6.12-rc1'),
   zapSmallFirst: parseKernelVersion('6.9-rc1'),
   wideErrorCode: parseKernelVersion('6.10-rc1'),
@@ -50,7 +55,13 @@ export function mmuBehaviour(version: KernelVersion): MmuBehaviour {
     softwareAd: since(FIRST.softwareAd),
     eagerSplit: since(FIRST.eagerSplit),
     removalFirst: isC,
-    zapRootLevels: since(FIRST.zapSmallFirst) ? [1, 2, 3, 5] : [3, 5],
+    zapsTables: !since(FIRST.leavesOnly),
+    tableAfterEntry: !since(FIRST.leavesOnly),
+    zapRootLevels: since(FIRST.zapSmallFirst)
+      ? [1, 2, 3, 5]
+      : since(FIRST.leavesOnly)
+        ? [3, 5]
+        : [5],
     recoverHuge: since(FIRST.recoverHuge),
     splitOnFault: since(FIRST.splitOnFault),
     slotZapAllQuirk: since(FIRST.slotZapAllQuirk),

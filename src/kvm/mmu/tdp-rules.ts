@@ -35,7 +35,8 @@ rule({
   text:
     'A fault maps one page at the largest level that memslot alignment, the page tables of the VMM and the ' +
     'guest MTRRs allow (kvm/huge-page), 4K while dirty pages are logged, and makes the tables above it. A ' +
-    'zap of a range takes the leaves in it, whole where they are huge, and leaves tables and MMIO entries. ' +
+    'zap of a range takes the leaves in it, whole where they are huge, and from 5.18 on leaves tables and ' +
+    'MMIO entries. ' +
     'Where everything goes, roots are made invalid, each vCPU gets a new one, and the old are taken down in ' +
     'passes. Every zap flushes the TLBs before anything else is mapped. An EPT misconfiguration on a stale ' +
     'MMIO entry does not say what the access was: the page is mapped as for a read first.',
@@ -60,11 +61,15 @@ rule({
   title: 'What the TDP MMU did since when',
   text:
     'None of these has a say in a memory type, but in what is mapped and in what a trace shows. 6.1, 6.12 ' +
-    'and 7.3 were seen to behave so; the versions between are as recalled.',
+    'and 7.3 were seen to behave so, 5.12, 6.11, 6.16 and 7.1 were read; the versions between are as recalled.',
   table: [
+    '5.15  tdp_mmu=1 is the default',
+    '5.18  a zap of a range takes leaves alone; before, tables that lie in it whole go, MMIO entries with them',
+    '5.18  a new table is printed before the entry that leads to it',
     '5.18  huge pages are split when dirty logging begins (eager_page_split), and by faults',
     '6.0   VM_PFNMAP memory may be mapped huge',
-    '6.9   roots are taken down at 4K, 2M, 1G, then whole; before at 1G, then whole',
+    '6.9   roots are taken down at 4K, 2M, 1G, then whole (not with CONFIG_KVM_PROVE_MMU); from 5.18 on at 1G, ' +
+      'then whole; before, whole',
     '6.10  fast_page_fault prints all 64 bits of the error code',
     '6.12  KVM_X86_QUIRK_SLOT_ZAP_ALL',
     '6.13  A and D are set in EPT entries even where the CPU does not use them',

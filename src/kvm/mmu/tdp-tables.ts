@@ -125,7 +125,7 @@ export class TdpTables {
       role: page.role,
       parent: page,
     });
-    this.vm.tracer?.getPage(child, true);
+    if (!this.vm.config.behaviour.tableAfterEntry) this.vm.tracer?.getPage(child, true);
     return child;
   }
 
@@ -133,6 +133,7 @@ export class TdpTables {
   link(page: MmuPage, index: number, child: MmuPage): void {
     const { hi, lo } = this.#maker.table(child.pfn);
     this.set(page, index, hi, lo);
+    if (this.vm.config.behaviour.tableAfterEntry) this.vm.tracer?.getPage(child, true);
   }
 
   /** tdp_mmu_split_huge_page(): a table of small pages, with the bits of the huge one, takes its place. */

@@ -5,6 +5,25 @@ import type { MmuPage } from './page-tables.ts';
 import type { TdpMmu } from './tdp-mmu.ts';
 import { gfnOf, type TdpTables } from './tdp-tables.ts';
 
+/** zap_gfn_range() up to 5.17: tables that lie in the range whole go, with the MMIO entries in them. */
+function zapTables(tables: TdpTables, page: MmuPage, start: number, end: number): boolean {
+  const size = pagesOf(page.level);
+  const first = Math.max(0, Math.floor((start - page.gfn) / size));
+  const last = Math.min(512, Math.ceil((end - page.gfn) / size));
+  let any = false;
+  for (let index = first; index < last; index += 1) {
+    const [hi, lo] = [tables.hi(page, index), tables.lo(page, index)];
+    if (!tables.isPresent(hi, lo)) continue;
+    const gfn = gfnOf(page, index);
+    const isWhole = gfn >= start && gfn + size <= end;
+    if (isWhole || tables.isLeaf(page.level, lo)) {
+      tables.clear(page, index);
+      any = true;
+    } else any = zapTables(tables, tables.child(hi, lo), start, end) || any;
+  }
+  return any;
+}
+
 /** tdp_mmu_zap_leafs(): MMIO entries stay, the generation of the memslots guards them. @returns anything went */
 export function zapLeaves(
   tables: TdpTables,
@@ -13,6 +32,10 @@ export function zapLeaves(
   end: number,
 ): boolean {
   let any = false;
+  if (tables.vm.config.behaviour.zapsTables) {
+    for (const root of roots) any = zapTables(tables, root, start, end) || any;
+    return any;
+  }
   for (const root of roots)
     tables.leaves(root, start, end, (page, index) => {
       tables.clear(page, index);
