@@ -36,6 +36,18 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'resolve',
     'compare',
   ],
+  scenario: [
+    'base',
+    'cite',
+    'facts',
+    'x86',
+    'linux',
+    'platform',
+    'kvm',
+    'machine',
+    'trace',
+    'resolve',
+  ],
   report: [
     'base',
     'cite',
@@ -48,6 +60,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'compare',
     'doctor',
     'audit',
+    'scenario',
   ],
   host: ['base', 'doctor', 'linux', 'kvm', 'trace'],
   cli: [
@@ -67,6 +80,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'host',
     'trace',
     'audit',
+    'scenario',
   ],
 };
 

@@ -15,6 +15,7 @@ import { act, type Context, format, optionalWord, type TextOrJson, word } from '
 import { audit } from './routes/audit.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
+import { run as runScenario } from './routes/run.ts';
 import { spte } from './routes/spte.ts';
 import { packageVersion } from './version.ts';
 
@@ -185,6 +186,7 @@ const routes = buildRouteMap({
     explain,
     diff,
     audit,
+    run: runScenario,
     spte,
     conform,
     rule,

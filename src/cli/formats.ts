@@ -32,9 +32,15 @@ export const AUDIT_FORMATS = [
 
 export type AuditFormat = (typeof AUDIT_FORMATS)[number];
 
-/** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
+/** What `run` can print. */
+export const RUN_FORMATS = ['text', 'json', 'jsonl', 'svg', 'perfetto'] as const;
+
+export type RunFormat = (typeof RUN_FORMATS)[number];
+
+/** What there is a JSON Schema of: three kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
+  'scenario',
   'capture',
   'explain',
   'diff',
@@ -43,7 +49,7 @@ export const SCHEMA_NAMES = [
   'doctor',
   'fleet',
   'spte',
-
+  'run',
   'audit',
   'audit-region',
   'conform',

@@ -5,10 +5,13 @@ import type { MtrrType, PatType } from '../../x86/types.ts';
 export interface FrameFacts {
   /** There is a struct page. */
   readonly pfnValid: boolean;
+  /** PageReserved of the page itself. */
   readonly reserved: boolean;
   readonly zeroPage: boolean;
-  /** Tails of a compound page; whether its head is reserved is `reserved`. */
+  /** A tail of a compound page. */
   readonly tail: boolean;
+  /** PageReserved of the compound head of a tail. */
+  readonly headReserved: boolean;
   /** The struct page has a reference count of its own: not so for the tails of a high-order allocation. */
   readonly refcounted: boolean;
   /** lookup_memtype(): what the tracker says. */
@@ -23,6 +26,7 @@ export const RAM_FRAME: FrameFacts = {
   reserved: false,
   zeroPage: false,
   tail: false,
+  headReserved: false,
   refcounted: true,
   memtype: 'WB',
   hostMtrr: 'WB',

@@ -25,7 +25,7 @@ function pfnInputs(vm: Vm, facts: FrameFacts): PfnInputs {
     pfn_valid: () => facts.pfnValid,
     is_zero_pfn: () => facts.zeroPage,
     page_tail: () => facts.tail,
-    head_reserved: () => facts.reserved,
+    head_reserved: () => (facts.tail ? facts.headReserved : facts.reserved),
     page_reserved: () => facts.reserved,
     pat_enabled: () => vm.config.hostPat !== null,
     host_memtype: () => facts.memtype,

@@ -160,6 +160,18 @@ export class Vm {
     if (this.#noncoherent === 0) this.zapFor('noncoherentToggle', null);
   }
 
+  /** kvm_arch_start_assignment(). */
+  startAssignment(): void {
+    this.#assigned += 1;
+    if (this.#assigned === 1) this.zapFor('deviceAssigned', null);
+  }
+
+  /** kvm_arch_end_assignment(). */
+  endAssignment(): void {
+    this.#assigned -= 1;
+    if (this.#assigned === 0) this.zapFor('deviceAssigned', null);
+  }
+
   #install(old: Memslot | null, now: Memslot | null): void {
     this.slots.commit(old, now);
     // The memslots of SMM have a generation of their own, which no MMIO SPTE of today asks for.
