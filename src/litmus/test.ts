@@ -183,6 +183,8 @@ export interface Setup {
 export interface HeaderLine {
   readonly key: string;
   readonly value: string;
+  readonly keyAt: Span;
+  /** Of the value. */
   readonly at: Span;
 }
 
