@@ -1,6 +1,7 @@
 import { citation } from './source.ts';
 import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
+import { MACHINE_SOURCES } from './sources/machine.ts';
 import { MANUALS } from './sources/manuals.ts';
 import { PLATFORM_SOURCES } from './sources/platform.ts';
 import { SPTE_SOURCES } from './sources/spte.ts';
@@ -9,6 +10,7 @@ import { VMM_SOURCES } from './sources/vmm.ts';
 /** Every source of the project, by id. A rule names its sources by these ids. */
 export const SOURCES = {
   ...MANUALS,
+  ...MACHINE_SOURCES,
   ...LINUX_SOURCES,
   ...KVM_SOURCES,
   ...PLATFORM_SOURCES,

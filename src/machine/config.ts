@@ -5,23 +5,74 @@ import type { AccessType } from './types.ts';
 /** What a store writes: a constant, or what a register of the same agent holds. */
 export type Operand = number | { readonly register: string };
 
+export interface LoadInstruction {
+  readonly op: 'load' | 'movntdqa';
+  readonly to: string;
+  readonly view: string;
+}
+
+/** Loads until `value` is read, and goes on then: the loop of a spinning reader, in one instruction. */
+export interface PollInstruction {
+  readonly op: 'poll';
+  readonly view: string;
+  readonly value: number;
+}
+
+export interface StoreInstruction {
+  readonly op: 'store' | 'nt-store';
+  readonly view: string;
+  readonly value: Operand;
+}
+
+/**
+ * `xchg`: register and memory change places. `lock-add`: adds a constant, modulo the number of values; `to` gets the
+ * old value, as XADD does.
+ */
+export type LockedInstruction =
+  | { readonly op: 'xchg'; readonly view: string; readonly value: Operand; readonly to: string }
+  | {
+      readonly op: 'lock-add';
+      readonly view: string;
+      readonly value: number;
+      readonly to?: string;
+    };
+
+export interface FenceInstruction {
+  readonly op: 'mfence' | 'sfence' | 'lfence' | 'cpuid' | 'vmexit';
+}
+
+/** `wbinvd-all`: on every core, by interrupts, as wbinvd_on_all_cpus() of Linux does it. */
+export interface WbinvdInstruction {
+  readonly op: 'wbinvd' | 'wbinvd-all' | 'invd';
+}
+
+export interface FlushInstruction {
+  readonly op: 'clflush' | 'clflushopt' | 'clwb';
+  readonly view: string;
+}
+
+/** `remap` writes the page-table entry of the view; TLBs keep what they hold until `invlpg`. */
+export type PagingInstruction =
+  | { readonly op: 'invlpg'; readonly view: string }
+  | { readonly op: 'remap'; readonly view: string; readonly type: PageType };
+
+/** MOV to CR0 with this CD. */
+export interface SetCdInstruction {
+  readonly op: 'set-cd';
+  readonly value: 0 | 1;
+}
+
 /** Accesses of a core go through views; the type is the one that the core's TLB holds for it. */
 export type CoreInstruction =
-  | { readonly op: 'load' | 'movntdqa'; readonly to: string; readonly view: string }
-  /** Loads until `value` is read, and goes on then: the loop of a spinning reader, in one instruction. */
-  | { readonly op: 'poll'; readonly view: string; readonly value: number }
-  | { readonly op: 'store' | 'nt-store'; readonly view: string; readonly value: Operand }
-  /** Locked: register and memory change places. */
-  | { readonly op: 'xchg'; readonly view: string; readonly value: Operand; readonly to: string }
-  /** Locked: adds a constant, modulo the number of values; `to` gets the old value, as XADD does. */
-  | { readonly op: 'lock-add'; readonly view: string; readonly value: number; readonly to?: string }
-  | { readonly op: 'mfence' | 'sfence' | 'lfence' | 'cpuid' | 'wbinvd' | 'invd' | 'vmexit' }
-  /** WBINVD on every core by interrupts, as wbinvd_on_all_cpus() of Linux. */
-  | { readonly op: 'wbinvd-all' }
-  | { readonly op: 'clflush' | 'clflushopt' | 'clwb' | 'invlpg'; readonly view: string }
-  | { readonly op: 'set-cd'; readonly value: 0 | 1 }
-  /** Writes the page-table entry of the view. TLBs keep what they hold. */
-  | { readonly op: 'remap'; readonly view: string; readonly type: PageType }
+  | LoadInstruction
+  | PollInstruction
+  | StoreInstruction
+  | LockedInstruction
+  | FenceInstruction
+  | WbinvdInstruction
+  | FlushInstruction
+  | PagingInstruction
+  | SetCdInstruction
   | Control;
 
 /** Devices address lines by their physical names. */

@@ -1,4 +1,23 @@
+import { must } from '../base/assert.ts';
+import { cite } from '../cite/sources.ts';
+import { buildHardware } from './build.ts';
 import type { MachineConfig, PageType } from './config.ts';
+import {
+  type Ask,
+  asker,
+  drainedExpression,
+  faultsOf,
+  finalExpression,
+  flushTlb,
+  outcomeOf,
+  pokeMemory,
+  pokeView,
+  readState,
+} from './edges.ts';
+import { evaluate, interpreted, isEnabled, perform } from './language/interpret.ts';
+import { generated } from './language/javascript.ts';
+import { type Layout, layOut, pack } from './language/layout.ts';
+import type { Command, System } from './language/system.ts';
 
 /** One step that a state allows. */
 export interface Step {
@@ -72,6 +91,9 @@ export interface Machine {
   readonly config: MachineConfig;
   /** How `successors` is computed: generated code, or the interpreter where code cannot be generated. */
   readonly engine: 'generated' | 'interpreted';
+  /** The rules as data, and where their variables stand: for other back ends. */
+  readonly system: System;
+  readonly layout: Layout;
   readonly words: number;
   /** No state has more next states than this: `out` needs room for as many. */
   readonly maxSuccessors: number;
@@ -108,4 +130,73 @@ export interface Machine {
     cell: number,
     value: number,
   ) => void;
+}
+
+function textOf(
+  layout: Layout,
+  c: Command,
+  state: Int32Array,
+  at: number,
+  after: Int32Array,
+): string {
+  return c.text
+    .map((part) => {
+      if (typeof part === 'string') return part;
+      return 'before' in part
+        ? evaluate(layout, part.before, state, at)
+        : evaluate(layout, part.after, after, 0);
+    })
+    .join('');
+}
+
+function stepOf(layout: Layout, c: Command, state: Int32Array, at: number): Step {
+  const after = new Int32Array(layout.words);
+  perform(layout, c, state, at, after, 0);
+  return {
+    rule: c.rule.id,
+    agent: c.agent,
+    text: textOf(layout, c, state, at, after),
+    sources: c.rule.sources.map(cite),
+    instruction: c.instruction,
+  };
+}
+
+/**
+ * The machine of a configuration.
+ * @param engine `interpreted` where code must not be generated; generated code is tried first otherwise
+ * @throws InputError when the configuration is wrong
+ */
+export function makeMachine(
+  config: MachineConfig,
+  engine: 'generated' | 'interpreted' = 'generated',
+): Machine {
+  const hw = buildHardware(config);
+  const { system } = hw.builder;
+  const layout = layOut(system.variables);
+  const code = engine === 'generated' ? generated(system, layout) : null;
+  const isFinal = finalExpression(hw);
+  const ask = (state: Int32Array, at: number): Ask => asker(layout, state, at);
+  return {
+    config,
+    engine: code === null ? 'interpreted' : 'generated',
+    system,
+    layout,
+    words: layout.words,
+    maxSuccessors: system.commands.length,
+    initial: pack(layout, system.initial),
+    successors: code ?? interpreted(system, layout),
+    stepAt: (state, at, i) => {
+      const enabled = system.commands.filter((c) => isEnabled(layout, c, state, at));
+      return stepOf(layout, must(enabled[i], `no step ${i}`), state, at);
+    },
+    read: (state, at) => readState(hw, ask(state, at)),
+    isFinal: (state, at) => ask(state, at)(isFinal) === 1,
+    outcome: (state, at) => outcomeOf(hw, ask(state, at)),
+    faults: (state, at) => faultsOf(hw, ask(state, at)),
+    poke: (state, at, view, type) => pokeView(hw, layout, state, at, view, type),
+    flushTlb: (state, at, core, view) => flushTlb(hw, layout, state, at, core, view),
+    isDrained: (state, at, core) => ask(state, at)(drainedExpression(hw, core)) === 1,
+    pokeMemory: (state, at, line, cell, value) =>
+      pokeMemory(hw, layout, state, at, line, cell, value),
+  };
 }

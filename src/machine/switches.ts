@@ -1,31 +1,167 @@
 import type { SourceId } from '../cite/sources.ts';
+import type { Vendor } from '../x86/types.ts';
 
-/** What the manuals leave open, where they disagree, or what differs between CPUs: one switch each. */
-export interface Switches {
-  readonly selfSnoop: boolean;
-  readonly busSnoop: boolean;
-  readonly specFill: boolean;
-  readonly evict: boolean;
-  readonly ntPassesOlder: boolean;
-  readonly ucPosted: boolean;
-  readonly ucDrainsFlush: boolean;
-  readonly ntInPlace: boolean;
-  readonly fwdNT: boolean;
-  readonly amdCD: boolean;
-  readonly clflushWaits: boolean;
-  readonly exitDrains: boolean;
-  readonly flushAnyType: boolean;
-}
+/** What CPUs differ in, what sources leave open, and what a search includes: a switch each. */
+export const SWITCH_NAMES = [
+  'selfSnoop',
+  'busSnoop',
+  'amdCD',
+  'flushAnyType',
+  'ntPassesOlder',
+  'ntInPlace',
+  'fwdNT',
+  'ucPosted',
+  'ucDrainsFlush',
+  'clflushWaits',
+  'exitDrains',
+  'specFill',
+  'evict',
+] as const;
+export type SwitchName = (typeof SWITCH_NAMES)[number];
+export type Switches = Readonly<Record<SwitchName, boolean>>;
 
 export interface SwitchInfo {
-  readonly name: keyof Switches;
-  /** What it says when it is on. */
+  /** What the machine does when it is on. */
   readonly on: string;
-  readonly default: boolean | 'intel' | 'amd';
-  /** `cpu`: CPUs differ, and say so. `contested`: sources are silent or disagree. `search`: what is explored. */
+  /** Or the vendor on whose CPUs it is on. */
+  readonly default: boolean | Vendor;
+  /** `cpu`: CPUs differ. `contested`: sources are silent or disagree. `search`: what may happen at any time. */
   readonly kind: 'cpu' | 'contested' | 'search';
+  /** Why the default is what it is, and what speaks for the other side. */
   readonly evidence: string;
   readonly sources: readonly SourceId[];
-  /** A test whose outcome is possible on one side only. */
+  /** A test with an outcome that is possible on one side only: of the catalogue, or in words. */
   readonly separatedBy: string;
+}
+
+export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
+  selfSnoop: {
+    on: 'own WC and UC (MTRR) transactions check the own cache',
+    default: true,
+    kind: 'cpu',
+    evidence:
+      'CPUID.01H:EDX bit 27 on Intel; Linux takes it away from CPUs with errata. AMD does not report it, and ' +
+      'forbids such aliases without a flush.',
+    sources: ['sdm/self-snoop', 'linux/self-snoop-errata', 'apm/alias'],
+    separatedBy: 'C03 (WB store, load through a WC alias)',
+  },
+  busSnoop: {
+    on: 'WC and UC transactions check the caches of other cores',
+    default: true,
+    kind: 'contested',
+    evidence:
+      'SDM 11.12.4 says that WC writes need not look into the caches, and does not say whose. That other cores ' +
+      'are reached over the coherent fabric is an assumption, the one on which KVM honours guest PAT.',
+    sources: ['sdm/alias', 'mail/seed-series'],
+    separatedBy: 'C12 (WC store, another core holds a clean copy)',
+  },
+  amdCD: {
+    on: 'CR0.CD=1 makes every cacheable access a CD one; off: no-fill mode, hits are served',
+    default: 'amd',
+    kind: 'cpu',
+    evidence: 'Intel: SDM Table 11-5 (Atom turns the caches off). AMD: APM 7.6.2, Table 7-5.',
+    sources: ['sdm/t11-5', 'apm/cd'],
+    separatedBy: 'E01 (CD=1, the line is cached, a device writes)',
+  },
+  flushAnyType: {
+    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches whatever the type of the view',
+    default: 'intel',
+    kind: 'cpu',
+    evidence:
+      'SDM: the memory attribute of the page has no effect. APM 7.6.3: where the MTRR says UC or WC the caches ' +
+      'are not checked; a view of type UCM is such a place.',
+    sources: ['sdm/clflush', 'apm/clflush'],
+    separatedBy: 'WB store, CLFLUSH of a UC (MTRR) alias, non-snooping read',
+  },
+  ntPassesOlder: {
+    on: 'WC and NT stores may leave the store buffer before older stores to other lines',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'The manuals call them weakly ordered, in both directions. Not seen in 1,000,000 runs of MP+WB+NT (B26).',
+    sources: ['sdm/ordering', 'sdm/wc-buffering', 'hw/litmus7'],
+    separatedBy: 'B17, B26',
+  },
+  ntInPlace: {
+    on: 'an NT store may update a line of the own cache in place',
+    default: false,
+    kind: 'contested',
+    evidence: 'SDM vol 1 10.4.6.2: some Pentium M class CPUs do; others evict the line first.',
+    sources: ['sdm/nt'],
+    separatedBy: 'D19',
+  },
+  fwdNT: {
+    on: 'a load may be served from an own WC or NT store that is still on its way',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'Manuals are silent. Not seen in 2,000,000 runs of SB+NT-rfis (B40); the same with plain stores was seen.',
+    sources: ['sdm/wc-buffering', 'hw/litmus7'],
+    separatedBy: 'B40',
+  },
+  ucPosted: {
+    on: 'UC stores may wait in the store buffer while later loads of cacheable types run',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM 11.3: UC accesses are not reordered; whether a WB load may overtake a UC store is said only for ' +
+      'processors in general (8.2.2: loads may be reordered with older stores).',
+    sources: ['sdm/types', 'sdm/ordering'],
+    separatedBy: 'B06',
+  },
+  ucDrainsFlush: {
+    on: 'UC accesses wait for pending CLFLUSHOPT and CLWB',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM: CLFLUSHOPT is ordered by fences and locked operations; UC accesses are not named.',
+    sources: ['sdm/clflushopt'],
+    separatedBy: 'D03',
+  },
+  clflushWaits: {
+    on: 'CLFLUSH waits for older CLFLUSHOPT and CLWB of any line',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM vol 2A: not ordered with each other; editions up to about 2016 (8.2.2): reordered only if the lines ' +
+      'differ.',
+    sources: ['sdm/clflush', 'sdm/ordering'],
+    separatedBy: 'x=1; clflushopt x; clflush y; UC doorbell; non-snooping read of x',
+  },
+  exitDrains: {
+    on: 'a VM exit drains store buffer, write-combining buffers and pending flushes',
+    default: true,
+    kind: 'contested',
+    evidence:
+      'APM 7.5.2 names VMRUN and #VMEXIT. Intel names interrupts (11.3), and its list of serializing events has ' +
+      'no VM exit.',
+    sources: ['apm/wc-buffers', 'sdm/serializing'],
+    separatedBy: 'D36 with a VM exit in the place of CPUID',
+  },
+  specFill: {
+    on: 'a view of a cacheable type in the TLB may fill the cache at any time',
+    default: false,
+    kind: 'search',
+    evidence:
+      'SDM 11.7 allows it always; off unless asked for, because it makes every other outcome noise.',
+    sources: ['sdm/implicit-caching'],
+    separatedBy: 'D22',
+  },
+  evict: {
+    on: 'a line may leave a cache at any time',
+    default: true,
+    kind: 'search',
+    evidence: 'Caches are finite; off keeps large tests small.',
+    sources: ['sdm/types'],
+    separatedBy: 'D01 (with it off the device can never read a WB store that is not flushed)',
+  },
+};
+
+/** All switches: what is given, and the defaults of the vendor for the rest. */
+export function switchesOf(vendor: Vendor, given: Partial<Switches>): Switches {
+  const value = (name: SwitchName): boolean => {
+    const { default: by } = SWITCHES[name];
+    return given[name] ?? (typeof by === 'boolean' ? by : by === vendor);
+  };
+  return Object.fromEntries(SWITCH_NAMES.map((name) => [name, value(name)])) as Switches;
 }

@@ -1,0 +1,48 @@
+import {
+  all,
+  any,
+  type Expression,
+  equal,
+  not,
+  type Statement,
+  set,
+} from '../language/expression.ts';
+import type { CombiningLine, Core, Hardware } from '../state.ts';
+
+/** Whether a write-combining buffer has a store in it. */
+export function isBusy(buffer: CombiningLine | null | undefined): Expression {
+  return any(...(buffer?.cells ?? []).map((c) => equal(c.holds, 1)));
+}
+
+/** Whether all stores of a core have left store buffer and write-combining buffers. */
+export function storesAreOut(core: Core): Expression {
+  const [oldest] = core.slots;
+  return all(
+    ...(oldest === undefined ? [] : [equal(oldest, 0)]),
+    ...core.combining.map((buffer) => not(isBusy(buffer))),
+  );
+}
+
+/** Whether no CLFLUSHOPT or CLWB is under way. */
+export function flushesAreDone(core: Core): Expression {
+  return all(
+    ...core.flushes.flatMap((f) => (f === null ? [] : [equal(f.clflushopt, 0), equal(f.clwb, 0)])),
+  );
+}
+
+/** Store buffer, write-combining buffers and pending flushes are empty: what serializing events wait for. */
+export function isDrained(core: Core): Expression {
+  return all(storesAreOut(core), flushesAreDone(core));
+}
+
+/** What a strongly ordered access waits for. */
+export function isQuietForStrong(hw: Hardware, core: Core): Expression {
+  return hw.plan.switches.ucDrainsFlush ? isDrained(core) : storesAreOut(core);
+}
+
+/** What a serializing event does beside waiting: streaming-load buffers are empty after it. */
+export function serialize(core: Core): readonly Statement[] {
+  return core.streams.flatMap((s) =>
+    s === null ? [] : [...set(s.holds, 0), ...s.values.flatMap((v) => set(v, 0))],
+  );
+}

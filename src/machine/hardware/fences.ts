@@ -1,0 +1,70 @@
+import { rule } from '../../cite/rule.ts';
+import type { FenceInstruction } from '../config.ts';
+import { YES } from '../language/expression.ts';
+import type { Core, Hardware } from '../state.ts';
+import { advance, atInstruction } from './control.ts';
+import { isDrained, serialize } from './draining.ts';
+import { hasSlot, push } from './store-buffer.ts';
+
+const MFENCE = rule({
+  id: 'machine/mfence',
+  room: 'cpu',
+  title: 'MFENCE, CPUID and other serializing events',
+  text:
+    'Pass when store buffer, write-combining buffers and pending flushes are empty. Streaming-load buffers are ' +
+    'empty afterwards.',
+  sources: [
+    'sdm/ordering',
+    'sdm/serializing',
+    'sdm/wc-buffering',
+    'apm/wc-buffers',
+    'paper/x86-tso',
+  ],
+});
+
+const VM_EXIT = rule({
+  id: 'machine/vm-exit',
+  room: 'cpu',
+  title: 'A VM exit',
+  text: 'As a serializing event where exitDrains is on; else nothing waits for it.',
+  sources: ['apm/wc-buffers', 'sdm/serializing'],
+});
+
+const SFENCE = rule({
+  id: 'machine/sfence',
+  room: 'cpu',
+  title: 'SFENCE enters the store buffer',
+  text: 'It orders stores and flushes among themselves; later loads run on.',
+  sources: ['sdm/ordering', 'hw/litmus7'],
+});
+
+const LFENCE = rule({
+  id: 'machine/lfence',
+  room: 'cpu',
+  title: 'LFENCE',
+  text: 'Waits for older loads, which are performed in program order here anyway. Stores do not wait for it.',
+  sources: ['sdm/ordering', 'hw/litmus7'],
+});
+
+/** Fences, and events that act as one. */
+export function fenceInstruction(hw: Hardware, core: Core, k: number, i: FenceInstruction): void {
+  const here = atInstruction(core, k);
+  const command = { agent: core.name, instruction: k, text: [i.op] };
+  if (i.op === 'sfence') {
+    hw.builder.command({
+      ...command,
+      rule: SFENCE,
+      text: ['sfence enters the store buffer'],
+      guard: [here, hasSlot(core)],
+      effect: [...push(core, { what: 'sfence', text: i.op }), ...advance(core, k)],
+    });
+    return;
+  }
+  const nothing = i.op === 'lfence' || (i.op === 'vmexit' && !hw.plan.switches.exitDrains);
+  hw.builder.command({
+    ...command,
+    rule: i.op === 'lfence' ? LFENCE : i.op === 'vmexit' ? VM_EXIT : MFENCE,
+    guard: [here, nothing ? YES : isDrained(core)],
+    effect: [...(nothing ? [] : serialize(core)), ...advance(core, k)],
+  });
+}
