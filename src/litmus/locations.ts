@@ -1,6 +1,6 @@
 import { type Cursor, refuseAt } from './lex.ts';
 import { registerOf, symbolicRegister } from './registers.ts';
-import type { Location, Register, Value } from './test.ts';
+import type { Location, Register, Span, Value } from './test.ts';
 
 const KEYWORDS = [
   'and',
@@ -85,28 +85,37 @@ function takeIndex(cursor: Cursor): number | null {
   return index;
 }
 
-function takePhysical(cursor: Cursor): Location {
+function takePhysical(cursor: Cursor): { name: string; index: number | null } {
   cursor.next();
   cursor.expect('(');
   const name = expectName(cursor, 'a location');
   const index = takeIndex(cursor);
   cursor.expect(')');
-  return { kind: 'memory', name, index };
+  return { name, index };
 }
 
 /** What can be asked of a state: `0:rax`, `x`, `[x]`, `t[1]`, `PA(x)`. @throws Refused */
 export function takeLocation(cursor: Cursor): Location {
-  if (atRegister(cursor)) return { kind: 'register', ...takeProcRegister(cursor) };
+  const { start } = cursor.peek();
+  const at = (): Span => ({ start, end: cursor.previousEnd() });
+  if (atRegister(cursor)) {
+    const register = takeProcRegister(cursor);
+    return { kind: 'register', ...register, at: at() };
+  }
   if (cursor.take('[') !== null) {
     const inside = takeLocation(cursor);
     if (inside.kind === 'register') cursor.refuse('expected a location in brackets');
     cursor.expect(']');
-    return inside;
+    return { ...inside, at: at() };
   }
-  if (cursor.looksLike('PA')) return takePhysical(cursor);
+  if (cursor.looksLike('PA')) {
+    const physical = takePhysical(cursor);
+    return { kind: 'memory', ...physical, at: at() };
+  }
   cursor.take('*');
   const name = expectName(cursor, 'a register (0:rax) or a location (x, [x], t[1], PA(x))');
-  return { kind: 'cell', name, index: takeIndex(cursor) };
+  const index = takeIndex(cursor);
+  return { kind: 'cell', name, index, at: at() };
 }
 
 /** A constant: a number, or the address of a location. @throws Refused */

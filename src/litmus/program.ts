@@ -237,6 +237,7 @@ function endOfCell(cursor: Cursor): number {
 
 function readCell(cursor: Cursor): ProgramLine {
   const end = endOfCell(cursor);
+  const { start } = cursor.peek();
   const labels: string[] = [];
   while (cursor.looksLike('name', ':')) {
     labels.push(cursor.next().text);
@@ -245,7 +246,7 @@ function readCell(cursor: Cursor): ProgramLine {
   const empty = cursor.looksLike('|') || cursor.looksLike(';') || cursor.peek().start >= end;
   const instruction = empty ? null : readInstruction(cursor, end);
   if (cursor.peek().start < end) cursor.refuse('expected "|" or ";" after the instruction');
-  return { labels, instruction };
+  return { labels, instruction, at: { start, end: Math.max(start, lastEnd(cursor, end)) } };
 }
 
 function readHead(cursor: Cursor): readonly number[] {
@@ -287,7 +288,7 @@ export function readProgram(
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         problems.push(error.diagnostic);
-        cells.push({ labels: [], instruction: null });
+        cells.push({ labels: [], instruction: null, at: { start: end, end } });
         cursor.skipToCharacter(end);
       }
     } while (cursor.take('|') !== null);

@@ -1,7 +1,8 @@
 import type { Diagnostic } from '../base/diagnostic.ts';
 import type { PageType } from '../machine/config.ts';
-import type { Switches } from '../machine/switches.ts';
+import { SWITCH_NAMES, type Switches } from '../machine/switches.ts';
 import { ACCESS_TYPES } from '../machine/types.ts';
+import type { EptLeaf } from '../x86/ept.ts';
 import { MTRR_TYPES, PAT_TYPES } from '../x86/types.ts';
 import { problemAt, Refused, refuseAt, warningAt } from './lex.ts';
 import {
@@ -28,23 +29,6 @@ import type {
 
 /** Every type that a view can have, `absent` for none. */
 export const PAGE_TYPES: readonly PageType[] = [...ACCESS_TYPES, 'absent'];
-
-/** Names of the machine's switches as header lines and `Expect` spell them. */
-export const SWITCH_NAMES = [
-  'selfSnoop',
-  'busSnoop',
-  'specFill',
-  'evict',
-  'ntPassesOlder',
-  'ucPosted',
-  'ucDrainsFlush',
-  'ntInPlace',
-  'fwdNT',
-  'amdCD',
-  'clflushWaits',
-  'exitDrains',
-  'flushAnyType',
-] as const satisfies readonly (keyof Switches)[];
 
 /** Keys that other tools write or read and that say nothing about a state search. */
 const KEYS_OF_OTHERS = [
@@ -102,29 +86,31 @@ function addType(draft: Draft, line: Line): void {
   }
 }
 
-function eptOf(line: Line, word: HeaderWord, text: string): TypeParts['ept'] {
+function eptOf(source: Source, at: Span, text: string): { readonly ept: EptLeaf } {
   const ipat = text.endsWith('+IPAT');
   const type = ipat ? text.slice(0, -'+IPAT'.length) : text;
-  return { memtype: oneOf(line.source, word, type, MTRR_TYPES, 'a type of an EPT leaf'), ipat };
+  return { ept: { memtype: oneOf(source, at, type, MTRR_TYPES, 'a type of an EPT leaf'), ipat } };
 }
 
-/** A part of a type from its text, as `PAT`, `MTRR`, `EPT` and `NPT` have it. @throws Refused. */
-export function typePart(line: Line, word: HeaderWord, key: string, text: string): TypeParts {
+/** The keys of the parts of a type. */
+export const PART_KEYS = ['PAT', 'MTRR', 'EPT', 'NPT'] as const;
+export type PartKey = (typeof PART_KEYS)[number];
+
+/** A part of a type from its text: `UC-` of a PAT, `WB+IPAT` of an EPT leaf. @throws Refused */
+export function typePart(source: Source, at: Span, key: PartKey, text: string): TypeParts {
   switch (key) {
     case 'PAT':
-      return { pat: oneOf(line.source, word, text, PAT_TYPES, 'a PAT type') };
+      return { pat: oneOf(source, at, text, PAT_TYPES, 'a PAT type') };
     case 'NPT':
-      return { npt: oneOf(line.source, word, text, PAT_TYPES, 'a PAT type') };
+      return { npt: oneOf(source, at, text, PAT_TYPES, 'a PAT type') };
     case 'MTRR':
-      return { mtrr: oneOf(line.source, word, text, MTRR_TYPES, 'an MTRR type') };
-    default: {
-      const ept = eptOf(line, word, text);
-      return ept === undefined ? {} : { ept };
-    }
+      return { mtrr: oneOf(source, at, text, MTRR_TYPES, 'an MTRR type') };
+    case 'EPT':
+      return eptOf(source, at, text);
   }
 }
 
-function addPart(draft: Draft, line: Line): void {
+function addPart(draft: Draft, line: Line, which: PartKey): void {
   for (const { word, left, right } of pairsOf(line, `${line.line.key}=x:WB`)) {
     const view = viewNameOf(line.source, word, left);
     const key = printView(view);
@@ -132,7 +118,7 @@ function addPart(draft: Draft, line: Line): void {
     if (typeof before?.type === 'string') {
       refuseAt(line.source, word, `${key} has a type already`, 'give the type or its parts');
     }
-    const part = typePart(line, word, line.line.key, right);
+    const part = typePart(line.source, word, which, right);
     const [name] = Object.keys(part);
     if (name !== undefined && name in (before?.type ?? {})) {
       refuseAt(line.source, word, `${line.line.key} of ${key} is said twice`);
@@ -257,10 +243,10 @@ function oneWord<T extends string>(line: Line, known: readonly T[], what: string
 const READERS: Readonly<Record<string, Reader>> = {
   MT: addType,
   MemoryType: addType,
-  PAT: addPart,
-  MTRR: addPart,
-  EPT: addPart,
-  NPT: addPart,
+  PAT: (draft, line) => addPart(draft, line, 'PAT'),
+  MTRR: (draft, line) => addPart(draft, line, 'MTRR'),
+  EPT: (draft, line) => addPart(draft, line, 'EPT'),
+  NPT: (draft, line) => addPart(draft, line, 'NPT'),
   Alias: addAliases,
   Line: addLine,
   Device: addDevice,

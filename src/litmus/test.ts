@@ -33,10 +33,8 @@ export interface Address {
 /** What a register or a cell can hold. */
 export type Value = number | Address;
 
-/** What is between the commas of an instruction. */
-export type Operand =
-  | { readonly kind: 'immediate'; readonly value: number }
-  | { readonly kind: 'register'; readonly register: Register }
+/** `(x)`; `4(%rax,%rbx,8)`. */
+export type MemoryOperand =
   | { readonly kind: 'symbol'; readonly name: string }
   | {
       readonly kind: 'indirect';
@@ -44,7 +42,14 @@ export type Operand =
       readonly index?: Register;
       readonly scale: number;
       readonly displacement: number;
-    }
+    };
+
+/** What is between the commas of an instruction. */
+export type Operand =
+  | MemoryOperand
+  | { readonly kind: 'immediate'; readonly value: number }
+  | { readonly kind: 'register'; readonly register: Register }
+  /** A label, a flag, or what `remap` makes of a view. */
   | { readonly kind: 'word'; readonly word: string };
 
 export interface Instruction {
@@ -61,6 +66,7 @@ export interface Instruction {
 export interface ProgramLine {
   readonly labels: readonly string[];
   readonly instruction: Instruction | null;
+  readonly at: Span;
 }
 
 export interface Thread {
@@ -83,12 +89,13 @@ export interface InitItem {
 }
 
 /** What can be asked of a final state. */
-export type Location =
+export type Location = { readonly at: Span } & (
   | { readonly kind: 'register'; readonly proc: number; readonly register: Register }
   /** The coherent value of a cell: the modified copy of a cache where there is one, else memory. */
   | { readonly kind: 'cell'; readonly name: string; readonly index: number | null }
   /** Memory itself, whatever caches hold: what an agent that snoops nothing reads. Written `PA(x)`. */
-  | { readonly kind: 'memory'; readonly name: string; readonly index: number | null };
+  | { readonly kind: 'memory'; readonly name: string; readonly index: number | null }
+);
 
 export type Proposition =
   | { readonly kind: 'constant'; readonly value: boolean }
