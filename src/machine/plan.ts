@@ -193,18 +193,51 @@ function flagsOf(config: MachineConfig): ReadonlyMap<string, number> {
   return flags;
 }
 
-function checkJumps(config: MachineConfig): void {
+function checkPrograms(config: MachineConfig, lines: readonly PlannedLine[]): void {
   for (const agent of config.agents)
-    for (const [k, i] of agent.program.entries())
+    for (const [k, i] of agent.program.entries()) {
+      const where = `${nameOf(agent)}, instruction ${k}`;
       if (i.op === 'branch' && !(i.to >= 0 && i.to <= agent.program.length))
-        refuse(`${nameOf(agent)}: instruction ${k} jumps to ${i.to}, which is outside the program`);
+        refuse(`${where}: a jump to ${i.to}, outside the program`);
+      if (
+        'line' in i &&
+        !((i.cell ?? 0) in (lines[lineOf({ lines }, where, i.line)]?.memory ?? []))
+      )
+        refuse(`${where}: ${i.line} has no cell ${i.cell}`);
+      if ((i.op === 'send' || i.op === 'await') && !(Number.isInteger(i.value) && i.value >= 0))
+        refuse(`${where}: a flag has whole numbers from 0 on, not ${i.value}`);
+    }
+}
+
+/** What caches hold at the start obeys their rule: a modified copy is the only one. */
+function checkCached(config: MachineConfig, lines: readonly PlannedLine[]): void {
+  const copies = config.agents
+    .filter(isCore)
+    .flatMap(({ core, cached = {} }) =>
+      Object.entries(cached).map(([name, held]) => ({ core, name, held })),
+    );
+  for (const { core, name, held } of copies) {
+    const line = lines[lineOf({ lines }, `${core}, its cache`, name)];
+    if (held === 'clean') continue;
+    if (held.length !== line?.cells)
+      refuse(`${core}: a modified copy of ${name} has ${line?.cells} values, not ${held.length}`);
+    if (copies.some((other) => other.name === name && other.core !== core))
+      refuse(`${core}: a modified copy of ${name} is the only one`);
+  }
+}
+
+function checkSizes({ storeBuffer = 1, combiningBuffers = 1, values = 1 }: MachineConfig): void {
+  for (const [what, n] of Object.entries({ storeBuffer, combiningBuffers, values }))
+    if (!Number.isInteger(n) || n < 1) refuse(`${what}: at least 1, not ${n}`);
 }
 
 /** @throws InputError when a name is unknown or used twice, or a number is out of range */
 export function makePlan(config: MachineConfig): Plan {
   once(config.agents.map(nameOf), 'agents');
-  checkJumps(config);
+  checkSizes(config);
   const lines = plannedLines(config);
+  checkPrograms(config, lines);
+  checkCached(config, lines);
   return {
     config,
     switches: switchesOf(config.vendor, config.switches ?? {}),

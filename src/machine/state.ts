@@ -173,7 +173,6 @@ function cacheLine(
 
 function makeCore(builder: SystemBuilder, plan: Plan, config: CoreConfig): Core {
   const name = config.core;
-  for (const line of Object.keys(config.cached ?? {})) lineOf(plan, name, line);
   const entries = allEntries(plan, config);
   const uses = (line: number, op: CoreInstruction['op']): boolean =>
     config.program.some(
