@@ -1,151 +1,21 @@
 import { must } from '../base/assert.ts';
 import { InputError } from '../base/diagnostic.ts';
-import type { AgentConfig, CoreConfig, CoreInstruction, DeviceInstruction, MachineConfig } from '../machine/config.ts';
-import type { Machine, StateView } from '../machine/machine.ts';
+import type {
+  AgentConfig,
+  CoreConfig,
+  CoreInstruction,
+  DeviceInstruction,
+  MachineConfig,
+} from '../machine/config.ts';
 import type { Switches } from '../machine/switches.ts';
-import type { CompiledTest, Outcome } from './compiled.ts';
+import type { CompiledTest } from './compiled.ts';
 import { Refused, refuseAt } from './lex.ts';
+import { observer } from './observe.ts';
 import { initialMemory, type Places, placesOf } from './places.ts';
-import { printLocation } from './print-parts.ts';
-import { registerOrder } from './registers.ts';
 import type { Access, Emitted, Shared } from './run.ts';
-import { type Content, contentOf } from './symbolic.ts';
-import type { LitmusTest, Location, Proposition, Thread, Value } from './test.ts';
+import type { LitmusTest, Thread, Value } from './test.ts';
 import { type CompiledThread, compileThread } from './thread.ts';
-import { type Encoding, encodingOf, sameValue } from './values.ts';
-
-/** The name of the agent that executes a thread. */
-export function agentName(test: LitmusTest, proc: number): string {
-  return test.setup.devices.find((d) => d.proc === proc)?.name ?? `P${proc}`;
-}
-
-// ---- columns --------------------------------------------------------------------------------------------
-
-function locationsIn(p: Proposition): readonly Location[] {
-  switch (p.kind) {
-    case 'constant':
-      return [];
-    case 'equals':
-      return [p.left];
-    case 'same':
-      return [p.left, p.right];
-    case 'not':
-      return locationsIn(p.of);
-    case 'and':
-    case 'or':
-      return p.of.flatMap(locationsIn);
-    case 'implies':
-      return [...locationsIn(p.left), ...locationsIn(p.right)];
-  }
-}
-
-/** herd7: registers by thread, then locations by name, elements of arrays last. */
-function orderOf(location: Location): readonly (number | string)[] {
-  if (location.kind === 'register') {
-    const { proc, register } = location;
-    return [0, proc, registerOrder(register.base), register.base];
-  }
-  const { name, index, kind } = location;
-  return [1, index === null ? 0 : 1, name, index ?? 0, kind === 'cell' ? 0 : 1];
-}
-
-function compareOrder(a: Location, b: Location): number {
-  const [left, right] = [orderOf(a), orderOf(b)];
-  for (const [i, x] of left.entries()) {
-    const y = right[i] ?? 0;
-    if (x !== y) return x < y ? -1 : 1;
-  }
-  return 0;
-}
-
-function distinct(locations: readonly Location[]): readonly Location[] {
-  const byText = new Map(locations.map((l) => [printLocation(l), l]));
-  return [...byText.values()].sort(compareOrder);
-}
-
-/** @throws Refused when a location is not there */
-function checkLocations(test: LitmusTest, places: Places, locations: readonly Location[]): void {
-  for (const l of locations) {
-    if (l.kind === 'register') {
-      if (l.proc >= test.threads.length) {
-        refuseAt(test.source, l.at, `there is no thread P${l.proc}`);
-      }
-    } else {
-      const cell = l.index === null ? l.name : `${l.name}[${l.index}]`;
-      if (!places.cells.has(cell)) {
-        const help = places.arrays.has(l.name) ? `name an element: ${l.name}[0]` : undefined;
-        refuseAt(test.source, l.at, `nothing is called ${cell}`, help);
-      }
-    }
-  }
-}
-
-// ---- final states ---------------------------------------------------------------------------------------
-
-type Reader = (view: StateView) => Value;
-
-function registerReader(
-  test: LitmusTest,
-  location: Location & { readonly kind: 'register' },
-  content: Content,
-  { decode }: Encoding,
-): Reader {
-  switch (content.kind) {
-    case 'value':
-      return () => content.value;
-    case 'unknown':
-      return refuseAt(
-        test.source,
-        location.at,
-        `what ${printLocation(location)} holds is not known: ${content.why}`,
-      );
-    case 'loaded': {
-      const agent = agentName(test, location.proc);
-      return ({ cores, devices }) => {
-        const registers = (cores[agent] ?? devices[agent])?.registers ?? {};
-        return decode(must(registers[content.register], `${agent} has no ${content.register}`));
-      };
-    }
-  }
-}
-
-function cellReader(
-  places: Places,
-  location: Exclude<Location, { kind: 'register' }>,
-  { decode }: Encoding,
-): Reader {
-  const { kind, name, index } = location;
-  const key = index === null ? name : `${name}[${index}]`;
-  const { line, cell } = must(places.cells.get(key), 'every location has a place');
-  return ({ memory, coherent }) =>
-    decode(must((kind === 'cell' ? coherent : memory)[line]?.[cell], `no cell ${key}`));
-}
-
-type Evaluate = (p: Proposition) => boolean;
-
-function evaluator(valueOf: (location: Location) => Value): Evaluate {
-  const holds: Evaluate = (p) => {
-    switch (p.kind) {
-      case 'constant':
-        return p.value;
-      case 'equals':
-        return sameValue(valueOf(p.left), p.right);
-      case 'same':
-        return sameValue(valueOf(p.left), valueOf(p.right));
-      case 'not':
-        return !holds(p.of);
-      case 'and':
-        return p.of.every(holds);
-      case 'or':
-        return p.of.some(holds);
-      case 'implies':
-        return !holds(p.left) || holds(p.right);
-    }
-  };
-  return holds;
-}
-
-// ---- the machine ----------------------------------------------------------------------------------------
+import { type Encoding, encodingOf } from './values.ts';
 
 const OF_DEVICES = 'devices load, store, poll, flush their own cache, send, await and jump';
 
@@ -155,21 +25,12 @@ function deviceInstruction(
   { instruction, at }: Emitted,
 ): DeviceInstruction {
   const place = (view: string) => must(places.cells.get(view), 'every view has a place');
-  switch (instruction.op) {
-    case 'load':
-      return { op: 'load', to: instruction.to, ...place(instruction.view) };
-    case 'poll':
-      return { op: 'poll', value: instruction.value, ...place(instruction.view) };
-    case 'store':
-      return { op: 'store', value: instruction.value, ...place(instruction.view) };
-    case 'branch':
-    case 'send':
-    case 'await':
-    case 'flush':
-      return instruction;
-    default:
-      return refuseAt(test.source, at, `a device has no ${instruction.op}`, OF_DEVICES);
-  }
+  const { op } = instruction;
+  if (op === 'load') return { op, to: instruction.to, ...place(instruction.view) };
+  if (op === 'poll') return { op, value: instruction.value, ...place(instruction.view) };
+  if (op === 'store') return { op, value: instruction.value, ...place(instruction.view) };
+  if (op === 'branch' || op === 'send' || op === 'await' || op === 'flush') return instruction;
+  return refuseAt(test.source, at, `a device has no ${op}`, OF_DEVICES);
 }
 
 function coreInstruction({ instruction }: Emitted): CoreInstruction {
@@ -305,69 +166,53 @@ function checkInit(test: LitmusTest): void {
   }
 }
 
-function compile(test: LitmusTest, given: Partial<Switches>): CompiledTest {
-  checkHeader(test);
-  checkInit(test);
-  const places = placesOf(test);
-  const { setup, condition, filter } = test;
-  const columns = distinct([...test.locations, ...locationsIn(condition.proposition)]);
-  const asked = distinct([...columns, ...(filter === null ? [] : locationsIn(filter))]);
-  checkLocations(test, places, asked);
-  const collected = collect(test, places);
-  checkSizes(test, collected);
-  const encoding =
-    encodingOf(collected.values, collected.added) ??
-    refuseAt(test.source, { start: 0, end: 1 }, 'values span too much for locked additions');
-  const { encode, addend } = encoding;
-  const partsChangedBy = new Map<string, number>();
-  const shared: Shared = { test, places, encode, addend, accesses: [], partsChangedBy };
-  const threads = test.threads.map((thread) => compileThread(shared, thread));
-  const lines = initialMemory(test, places, encode);
-  const config: MachineConfig = {
+function configOf(
+  test: LitmusTest,
+  places: Places,
+  threads: readonly CompiledThread[],
+  encoding: Encoding,
+  given: Partial<Switches>,
+): MachineConfig {
+  const { setup } = test;
+  const lines = initialMemory(test, places, encoding.encode);
+  return {
     vendor: setup.vendor,
     lines,
     views: places.views,
-    agents: test.threads.map((thread, i) =>
-      agentOf(
-        test,
-        places,
-        thread,
-        must(threads[i], 'every thread is compiled'),
-        cachedOf(test, places, thread.proc, encoding, lines),
-      ),
-    ),
+    agents: test.threads.map((thread, i) => {
+      const cached = cachedOf(test, places, thread.proc, encoding, lines);
+      return agentOf(test, places, thread, must(threads[i], 'every thread is compiled'), cached);
+    }),
     values: encoding.size,
     switches: { ...setup.switches, ...given },
     caches: setup.caches,
     ...(setup.storeBuffer === null ? {} : { storeBuffer: setup.storeBuffer }),
     ...(setup.combiningBuffers === null ? {} : { combiningBuffers: setup.combiningBuffers }),
   };
-  const readers = new Map(
-    asked.map((l): [string, Reader] => [
-      printLocation(l),
-      l.kind === 'register'
-        ? registerReader(
-            test,
-            l,
-            contentOf(must(threads[l.proc], 'a thread').final, l.register),
-            encoding,
-          )
-        : cellReader(places, l, encoding),
-    ]),
-  );
-  const readerOf = (l: Location): Reader => must(readers.get(printLocation(l)), 'a reader');
-  const places_ = new Map(columns.map((l, i) => [printLocation(l), i]));
+}
+
+function compile(test: LitmusTest, given: Partial<Switches>): CompiledTest {
+  checkHeader(test);
+  checkInit(test);
+  const places = placesOf(test);
+  const collected = collect(test, places);
+  checkSizes(test, collected);
+  const encoding =
+    encodingOf(collected.values, collected.added) ??
+    refuseAt(test.source, { start: 0, end: 1 }, 'values span too much for locked additions');
+  const shared: Shared = {
+    test,
+    places,
+    encode: encoding.encode,
+    addend: encoding.addend,
+    accesses: [],
+    partsChangedBy: new Map(),
+  };
+  const threads = test.threads.map((thread) => compileThread(shared, thread));
   return {
     test,
-    config,
-    columns,
-    observe: (machine: Machine, state: Int32Array, at: number): Outcome | null => {
-      const view = machine.read(state, at);
-      const keeps = filter === null || evaluator((l) => readerOf(l)(view))(filter);
-      return keeps ? columns.map((l) => readerOf(l)(view)) : null;
-    },
-    holds: (outcome) =>
-      evaluator((l) => outcome[places_.get(printLocation(l)) ?? -1] ?? 0)(condition.proposition),
+    config: configOf(test, places, threads, encoding, given),
+    ...observer(test, places, threads, encoding),
   };
 }
 

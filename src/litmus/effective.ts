@@ -1,8 +1,8 @@
+import type { AccessType } from '../machine/types.ts';
 import { combineMtrrPat } from '../x86/combine.ts';
 import { eptEffective } from '../x86/ept.ts';
 import { nptEffective } from '../x86/npt.ts';
 import type { Vendor } from '../x86/types.ts';
-import type { AccessType } from '../machine/types.ts';
 import type { TypeParts } from './test.ts';
 
 /** Why parts do not make a type. */

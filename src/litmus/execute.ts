@@ -40,7 +40,13 @@ function target(run: Run, i: Instruction, operand: Operand): Register {
   return refuse(run, i, 'this cannot be written to');
 }
 
-function store(run: Run, i: Instruction, op: 'store' | 'nt-store', from: Operand, to: Operand): void {
+function store(
+  run: Run,
+  i: Instruction,
+  op: 'store' | 'nt-store',
+  from: Operand,
+  to: Operand,
+): void {
   const view = viewOf(run, i, to);
   run.accesses.push({ bits: bitsOf(i), at: i.at });
   emit(run, i.at, { op, view, value: stored(run, i, read(run, i, from)) });

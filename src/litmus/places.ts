@@ -105,7 +105,12 @@ function linesOf(test: LitmusTest, arrays: Places['arrays']): Map<string, readon
     for (const name of cells) {
       if (taken.has(name)) refuseAt(source, at, `${name} is in a line already`);
       if (aliases.has(name) || arrays.has(name)) {
-        refuseAt(source, at, `${name} is no scalar of its own`, 'name the cells, not an alias or array');
+        refuseAt(
+          source,
+          at,
+          `${name} is no scalar of its own`,
+          'name the cells, not an alias or array',
+        );
       }
       taken.add(name);
     }
@@ -128,7 +133,12 @@ function cellsOf(test: LitmusTest, lines: Places['lines']): Map<string, Place> {
   for (const { alias, of, at } of test.setup.aliases) {
     const place =
       cells.get(of) ??
-      refuseAt(test.source, at, `no location is called ${of}`, 'an alias is of a location, not of an alias');
+      refuseAt(
+        test.source,
+        at,
+        `no location is called ${of}`,
+        'an alias is of a location, not of an alias',
+      );
     const known = cells.get(alias.name);
     if (known !== undefined && (known.line !== place.line || known.cell !== place.cell)) {
       refuseAt(test.source, at, `${alias.name} is the name of another cell already`);
@@ -172,10 +182,9 @@ export function placesOf(test: LitmusTest): Places {
     setup.aliases.filter((a) => a.alias.proc !== null).map((a) => a.alias.name),
   );
   const names = [...arrays.keys(), ...cells.keys()].filter((n) => !/\[\d+\]$/.test(n));
-  const own = [
-    ...setup.views.map((v) => v.view),
-    ...setup.aliases.map((a) => a.alias),
-  ].filter((v) => v.proc !== null);
+  const own = [...setup.views.map((v) => v.view), ...setup.aliases.map((a) => a.alias)].filter(
+    (v) => v.proc !== null,
+  );
   const ownKeys = new Map(own.map((v) => [printView(v), v]));
   return {
     lines,

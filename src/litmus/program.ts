@@ -132,7 +132,10 @@ function read(cursor: Cursor, slot: Slot, cell: Span): Operand {
         ? place(cursor)
         : (immediate(cursor) ?? place(cursor));
       break;
-    default:
+    case 'place':
+    case 'register':
+    case 'xmm':
+    case 'memory':
       operand = place(cursor);
   }
   const fits = {

@@ -1,7 +1,7 @@
 import type { Register } from './test.ts';
 
 /** The 64-bit registers in the order in which herd7 prints them (X86_64Base.ml). */
-const GENERAL = [
+const GENERAL: readonly string[] = [
   'rax',
   'rbx',
   'rcx',
@@ -18,7 +18,7 @@ const GENERAL = [
   'r13',
   'r14',
   'r15',
-] as const;
+];
 
 /** herd7 has eight, and takes %xmm6 for %xmm7. */
 const XMM_COUNT = 8;
@@ -80,6 +80,6 @@ export function registerPart(register: Register, bits: number): Register {
 
 /** Where herd7 puts a register among the others of its thread. */
 export function registerOrder(base: string): number {
-  const index = GENERAL.findIndex((name) => name === base);
+  const index = GENERAL.indexOf(base);
   return index < 0 ? GENERAL.length : index;
 }

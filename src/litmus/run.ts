@@ -2,7 +2,16 @@ import type { CoreInstruction } from '../machine/config.ts';
 import { refuseAt } from './lex.ts';
 import { cellAt, type Places } from './places.ts';
 import { type Content, type Contents, contentOf, freshRegister, withContent } from './symbolic.ts';
-import type { Instruction, LitmusTest, MemoryOperand, Operand, Register, Span, TypeParts, Value } from './test.ts';
+import type {
+  Instruction,
+  LitmusTest,
+  MemoryOperand,
+  Operand,
+  Register,
+  Span,
+  TypeParts,
+  Value,
+} from './test.ts';
 
 /** An instruction of the machine, or the fence of a device, and where the test says it. */
 export interface Emitted {
@@ -125,7 +134,12 @@ export function write(run: Run, i: Instruction, register: Register, content: Con
   let whole = content;
   if (register.bits < 32) {
     if (register.high || !upperIsZero(before, register.bits)) {
-      refuse(run, i, `%${register.name} keeps the other bits of %${register.base}`, 'write it whole');
+      refuse(
+        run,
+        i,
+        `%${register.name} keeps the other bits of %${register.base}`,
+        'write it whole',
+      );
     }
     run.accesses.push({ bits: register.bits, at: i.at });
   }

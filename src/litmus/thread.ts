@@ -2,7 +2,17 @@ import { must } from '../base/assert.ts';
 import type { CoreInstruction } from '../machine/config.ts';
 import { equality, HANDLERS } from './execute.ts';
 import { refuseAt } from './lex.ts';
-import { type Emitted, emit, numberIn, type Run, read, refuse, type Shared, viewOf, write } from './run.ts';
+import {
+  type Emitted,
+  emit,
+  numberIn,
+  type Run,
+  read,
+  refuse,
+  type Shared,
+  viewOf,
+  write,
+} from './run.ts';
 import { type Spin, spinAt } from './spin.ts';
 import { agree, type Content, type Contents, join } from './symbolic.ts';
 import type { Instruction, Span, Thread } from './test.ts';
@@ -33,7 +43,10 @@ class Walk {
   private readonly entries: Map<string, Contents>;
   /** What jumps forward bring to a label that is still to come. */
   private readonly pending = new Map<string, Contents>();
-  private readonly seen = new Map<string, { readonly index: number; readonly contents: Contents }>();
+  private readonly seen = new Map<
+    string,
+    { readonly index: number; readonly contents: Contents }
+  >();
   private readonly ends: Contents[] = [];
   private reachable = true;
   /** Whether a back jump brought something new: the walk has to be done again. */
@@ -46,9 +59,12 @@ class Walk {
   }
 
   private arrive(label: string, at: Span): void {
-    if (this.seen.has(label)) refuseAt(this.run.test.source, at, `the label ${label} is there twice`);
+    if (this.seen.has(label))
+      refuseAt(this.run.test.source, at, `the label ${label} is there twice`);
     const fallthrough = this.reachable ? [this.run.contents] : [];
-    const jumped = [this.pending.get(label), this.entries.get(label)].filter((c) => c !== undefined);
+    const jumped = [this.pending.get(label), this.entries.get(label)].filter(
+      (c) => c !== undefined,
+    );
     const [first, ...rest] = [...fallthrough, ...jumped];
     this.reachable = first !== undefined;
     if (first !== undefined) this.run.contents = rest.reduce(join, first);
@@ -111,14 +127,13 @@ class Walk {
   private ordered(i: Instruction, label: string): void {
     const { run } = this;
     const { flags } = run.contents;
-    if (flags === null) return refuse(run, i, 'the flags are not known here');
+    if (flags === null) refuse(run, i, 'the flags are not known here');
     const left = numberIn(run, i, flags.left);
     const right = numberIn(run, i, flags.right);
     if (must(COMPARED[i.mnemonic], 'a jump')(left, right)) {
       this.always(i, label);
       this.reachable = false;
     }
-    return undefined;
   }
 
   private execute(i: Instruction): void {
