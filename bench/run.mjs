@@ -1,6 +1,7 @@
 // npm run bench: the measurements of bench/README.md. Ends with 1 when an answer was wrong.
 import { diff } from './diff.mjs';
 import { doctorFleet } from './doctor-fleet.mjs';
+import { simulated } from './machine.mjs';
 import { machine } from './measure.mjs';
 import { resolution } from './resolution.mjs';
 import { space } from './space.mjs';
@@ -13,5 +14,5 @@ const swept = [];
 const ok = [space((text) => swept.push(text)), resolution(print), startup(print)];
 print(swept.join(''));
 ok.push(diff(print));
-ok.push(await doctorFleet(print));
+ok.push(await doctorFleet(print), simulated(print));
 process.exitCode = ok.every(Boolean) ? 0 : 1;

@@ -1,12 +1,12 @@
-import type { CoreConfig, CoreInstruction, Operand } from './config.ts';
+import type { CoreConfig, CoreInstruction, FlushInstruction, Operand } from './config.ts';
 import { constant, type Expression, equal, type Place } from './language/expression.ts';
-import { accessTypes, mayCache, type Plan, type PlannedView, viewOf } from './plan.ts';
+import { accessTypes, cellName, mayCache, type Plan, type PlannedView, viewOf } from './plan.ts';
 import { type AccessType, isStrong } from './types.ts';
 
 /** What becomes of a buffered store: as its type says, or non-temporal. */
 export type StoreKind = AccessType | 'NT';
 
-/** What can stand in a store buffer. */
+/** What can stand in a store buffer. `text` names it by physical line, and says all of it: `X[1]=2 (WC)`. */
 export type Entry =
   | {
       readonly what: 'store';
@@ -54,55 +54,51 @@ export function storeKind(plan: Plan, type: AccessType, nonTemporal: boolean): S
   return nonTemporal && (type === 'WB' || type === 'WT') ? 'NT' : type;
 }
 
-/** How a step or a buffered store is written: `x=1`, `nt x=1`. */
-export function storeText(op: 'store' | 'nt-store', view: string, value: number): string {
-  return `${op === 'store' ? '' : 'nt '}${view}=${value}`;
+/** A store as an entry of the store buffer. */
+export function storeEntry(
+  plan: Plan,
+  kind: StoreKind,
+  { line, cell }: Pick<PlannedView, 'line' | 'cell'>,
+  value: number,
+): Entry {
+  const how = kind === 'WB' ? '' : ` (${kind})`;
+  return {
+    what: 'store',
+    kind,
+    line,
+    cell,
+    value,
+    text: `${cellName(plan, line, cell)}=${value}${how}`,
+  };
+}
+
+/** A flush, through a view of this type, as an entry of the store buffer. */
+export function flushEntry(
+  plan: Plan,
+  what: FlushInstruction['op'],
+  { line }: Pick<PlannedView, 'line'>,
+  type: AccessType,
+): Entry {
+  const checks = plan.switches.flushAnyType || type !== 'UCM';
+  const how = checks ? '' : ' (no cache checked)';
+  return { what, line, checks, text: `${what} ${plan.lines[line]?.name}${how}` };
 }
 
 /** What an instruction may put into the store buffer. */
 export function entriesOf(plan: Plan, core: CoreConfig, i: CoreInstruction): readonly Entry[] {
-  if (i.op === 'sfence') return [{ what: 'sfence', text: 'sfence' }];
+  if (i.op === 'sfence') return [SFENCE_ENTRY];
   if (i.op === 'clflush' || i.op === 'clflushopt' || i.op === 'clwb') {
     const view = viewOf(plan, core.core, i.view);
-    const checks = [...effectiveTypes(plan, core, view)].map(
-      (type) => plan.switches.flushAnyType || type !== 'UCM',
-    );
-    return [...new Set(checks)].map((c) => ({
-      what: i.op,
-      line: view.line,
-      checks: c,
-      text: `${i.op} ${i.view}`,
-    }));
+    return [...effectiveTypes(plan, core, view)].map((t) => flushEntry(plan, i.op, view, t));
   }
   if (i.op !== 'store' && i.op !== 'nt-store') return [];
-  const { line, cell, ...view } = viewOf(plan, core.core, i.view);
+  const view = viewOf(plan, core.core, i.view);
   const values =
     typeof i.value === 'number' ? [i.value] : Array.from({ length: plan.values }, (_, v) => v);
-  return [...effectiveTypes(plan, core, { line, cell, ...view })].flatMap((type) => {
+  return [...effectiveTypes(plan, core, view)].flatMap((type) => {
     const kind = storeKind(plan, type, i.op === 'nt-store');
-    if (kind === null) return [];
-    return values.map((value) => ({
-      what: 'store' as const,
-      kind,
-      line,
-      cell,
-      value,
-      text: storeText(i.op, i.view, value),
-    }));
+    return kind === null ? [] : values.map((value) => storeEntry(plan, kind, view, value));
   });
 }
 
-/** Entries are the same when the hardware cannot tell them apart: their text is not compared. */
-export function sameEntry(a: Entry, b: Entry): boolean {
-  if (a.what === 'sfence' || b.what === 'sfence') return a.what === b.what;
-  if (a.what === 'store' || b.what === 'store')
-    return (
-      a.what === 'store' &&
-      b.what === 'store' &&
-      a.kind === b.kind &&
-      a.line === b.line &&
-      a.cell === b.cell &&
-      a.value === b.value
-    );
-  return a.what === b.what && a.line === b.line && a.checks === b.checks;
-}
+export const SFENCE_ENTRY: Entry = { what: 'sfence', text: 'sfence' };

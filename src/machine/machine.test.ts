@@ -44,10 +44,10 @@ describe('a state as an object', () => {
       'nt y=1 enters',
       'w=1 enters',
       'clflushopt x enters',
-      'x=1 goes to the cache',
-      'nt y=1 goes to a write-combining buffer',
-      'w=1 goes',
-      'clflushopt x is under way',
+      'X[0]=1 goes to the cache',
+      'Y=1 (NT) goes to a write-combining buffer',
+      'W=1 (WC) goes',
+      'clflushopt X is under way',
       'clwb y enters',
       'sfence enters',
     );
@@ -56,7 +56,7 @@ describe('a state as an object', () => {
       coherent: { X: [1, 0] },
       cores: {
         P0: {
-          storeBuffer: ['clwb y', 'sfence'],
+          storeBuffer: ['clwb Y', 'sfence'],
           combining: { W: [1], Y: [1] },
           pendingFlushes: { X: ['clflushopt'] },
           cache: { X: { state: 'modified', values: [1, 0] } },
@@ -84,7 +84,7 @@ describe('a state as an object', () => {
     const state = walk(one, 'x=2 enters');
     expect(one.successors(state, 0, out)).toBe(2);
     expect(one.stepAt(state, 0, 0).text).toBe('r0:=x reads 2 from its store buffer');
-    expect(one.outcome(walk(one, 'x=2 enters', 'r0:=x', 'x=2 goes'), 0)).toEqual({ P0: { r0: 2 } });
+    expect(one.outcome(walk(one, 'x=2 enters', 'r0:=x', 'X=2 goes'), 0)).toEqual({ P0: { r0: 2 } });
   });
 });
 

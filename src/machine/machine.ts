@@ -25,7 +25,7 @@ export interface Step {
   readonly rule: string;
   /** The agent whose instruction or hardware it is. */
   readonly agent: string;
-  /** What happens, with the values that it happens to: `x=1 goes to the cache`. */
+  /** What happens, with the values that it happens to: `X=1 goes to the cache`. */
   readonly text: string;
   /** Citations of the rule. */
   readonly sources: readonly string[];
@@ -43,7 +43,7 @@ export interface CoreState {
   readonly pc: number;
   readonly done: boolean;
   readonly registers: Readonly<Record<string, number>>;
-  /** Oldest first, as the instruction is written: `x=1`, `sfence`, `clflush x`. */
+  /** Oldest first, by physical line: `X=1`, `X[1]=2 (WC)`, `sfence`, `clflush X`. */
   readonly storeBuffer: readonly string[];
   /** Per line what waits in its write-combining buffer; null for a cell without a store. */
   readonly combining: Readonly<Record<string, readonly (number | null)[]>>;

@@ -1,3 +1,4 @@
+import { must } from '../base/assert.ts';
 import { refuse } from '../base/diagnostic.ts';
 import {
   type CoreConfig,
@@ -58,6 +59,12 @@ export function viewsOf(plan: Plan, core: string): readonly PlannedView[] {
 export function lineOf(plan: Pick<Plan, 'lines'>, who: string, name: string): number {
   const index = plan.lines.findIndex((l) => l.name === name);
   return index < 0 ? refuse(`${who}: no line is called ${name}`, knownNames(plan.lines)) : index;
+}
+
+/** `X`, or `X[1]` in a line with several cells. */
+export function cellName(plan: Plan, line: number, cell: number): string {
+  const { name, cells } = must(plan.lines[line], 'no such line');
+  return cells > 1 ? `${name}[${cell}]` : name;
 }
 
 function knownNames(things: readonly { readonly name: string }[]): string {

@@ -6,7 +6,7 @@ import {
   isCore,
   nameOf,
 } from './config.ts';
-import { type Entry, entriesOf, type StoreKind, sameEntry } from './entries.ts';
+import { type Entry, entriesOf, type StoreKind } from './entries.ts';
 import { constant, type Place } from './language/expression.ts';
 import { SystemBuilder } from './language/system.ts';
 import { accessedView, lineOf, mayCache, type Plan, viewOf, viewsOf } from './plan.ts';
@@ -89,7 +89,7 @@ function allEntries(plan: Plan, core: CoreConfig): readonly Entry[] {
   const entries: Entry[] = [];
   for (const i of core.program)
     for (const e of entriesOf(plan, core, i))
-      if (!entries.some((known) => sameEntry(known, e))) entries.push(e);
+      if (!entries.some((known) => known.text === e.text)) entries.push(e);
   return entries;
 }
 

@@ -16,6 +16,7 @@ import {
   when,
   YES,
 } from '../language/expression.ts';
+import { cellName } from '../plan.ts';
 import { type CombiningLine, type Core, type Hardware, MODIFIED } from '../state.ts';
 import {
   busWrite,
@@ -104,7 +105,6 @@ function writeOut(
   guard: Expression,
 ): void {
   const buffer = bufferOf(core, line);
-  const { name } = must(hw.plan.lines[line], 'no such line');
   const value = (c: number): Expression => must(buffer.cells[c], 'no such cell').value;
   const writes = cells.flatMap((c) => set(must(memoryOf(hw, line)[c], 'no such cell'), value(c)));
   const command = {
@@ -113,7 +113,7 @@ function writeOut(
     instruction: null,
     guard: [guard, equal(buffer.kind, buffer.kinds.indexOf(kind))],
   };
-  const what = cells.map((c) => `${name}${buffer.cells.length > 1 ? `[${c}]` : ''}`).join(' ');
+  const what = cells.map((c) => cellName(hw.plan, line, c)).join(' ');
   const shown = cells.flatMap((c) => [' ', { before: value(c) }]);
   hw.builder.command({
     ...command,

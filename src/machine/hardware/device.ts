@@ -12,7 +12,7 @@ import {
   set,
   when,
 } from '../language/expression.ts';
-import { lineOf } from '../plan.ts';
+import { cellName, lineOf } from '../plan.ts';
 import { ABSENT, CLEAN, type Device, type DeviceCell, type Hardware, MODIFIED } from '../state.ts';
 import { isModified, memoryOf, valueAmong, writeBackAndDrop, writeBackAndKeep } from './cache.ts';
 import { advance, atInstruction, controlInstruction, registerOf } from './control.ts';
@@ -107,17 +107,12 @@ export function deviceRules(hw: Hardware, device: Device): void {
         rule: DEVICE_CACHE,
         agent: device.name,
         instruction: null,
-        text: [`${cellName(hw, line, cell)} leaves the cache`],
+        text: [`${cellName(hw.plan, line, cell)} leaves the cache`],
         guard: [not(equal(cached.state, ABSENT))],
         effect: leave(hw, device, line, cell, cached),
       });
     });
   });
-}
-
-function cellName(hw: Hardware, line: number, cell: number): string {
-  const { name, cells } = must(hw.plan.lines[line], 'no such line');
-  return cells > 1 ? `${name}[${cell}]` : name;
 }
 
 type Access = Extract<DeviceInstruction, { line: string }>;
@@ -137,7 +132,7 @@ function storeInstruction(
       agent: device.name,
       instruction: k,
       text: [
-        `${cellName(hw, line, cell)}=${value} goes to ${cached === null ? 'memory' : 'its cache'}`,
+        `${cellName(hw.plan, line, cell)}=${value} goes to ${cached === null ? 'memory' : 'its cache'}`,
       ],
       guard: [atInstruction(device, k), valued],
       effect: [
@@ -185,7 +180,7 @@ function readInstruction(
 ): void {
   const line = lineOf(hw.plan, device.name, i.line);
   const cell = i.cell ?? 0;
-  const name = cellName(hw, line, cell);
+  const name = cellName(hw.plan, line, cell);
   const here = atInstruction(device, k);
   for (const path of readPaths(hw, device, line, cell)) {
     const command = { rule: path.rule, agent: device.name, instruction: k };

@@ -1,5 +1,6 @@
 import { rule } from '../../cite/rule.ts';
 import type { FenceInstruction } from '../config.ts';
+import { SFENCE_ENTRY } from '../entries.ts';
 import { YES } from '../language/expression.ts';
 import type { Core, Hardware } from '../state.ts';
 import { advance, atInstruction } from './control.ts';
@@ -56,7 +57,7 @@ export function fenceInstruction(hw: Hardware, core: Core, k: number, i: FenceIn
       rule: SFENCE,
       text: ['sfence enters the store buffer'],
       guard: [here, hasSlot(core)],
-      effect: [...push(core, { what: 'sfence', text: i.op }), ...advance(core, k)],
+      effect: [...push(core, SFENCE_ENTRY), ...advance(core, k)],
     });
     return;
   }

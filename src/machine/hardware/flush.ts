@@ -1,6 +1,6 @@
 import { rule } from '../../cite/rule.ts';
 import type { FlushInstruction, WbinvdInstruction } from '../config.ts';
-import type { Entry } from '../entries.ts';
+import { type Entry, flushEntry } from '../entries.ts';
 import { all, type Expression, equal, not, type Statement, set } from '../language/expression.ts';
 import { viewOf } from '../plan.ts';
 import type { Core, Hardware } from '../state.ts';
@@ -65,15 +65,13 @@ type FlushEntry = Extract<Entry, { checks: boolean }>;
 export function flushInstruction(hw: Hardware, core: Core, k: number, i: FlushInstruction): void {
   const view = viewOf(hw.plan, core.name, i.view);
   for (const { type, when: typed } of typesNow(hw, core, view)) {
-    const checks = hw.plan.switches.flushAnyType || type !== 'UCM';
-    const text = `${i.op} ${i.view}`;
     hw.builder.command({
       rule: FLUSH,
       agent: core.name,
       instruction: k,
-      text: [`${text} enters the store buffer`],
+      text: [`${i.op} ${i.view} enters the store buffer`],
       guard: [atInstruction(core, k), typed, hasSlot(core)],
-      effect: [...push(core, { what: i.op, line: view.line, checks, text }), ...advance(core, k)],
+      effect: [...push(core, flushEntry(hw.plan, i.op, view, type)), ...advance(core, k)],
     });
   }
 }

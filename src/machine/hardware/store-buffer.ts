@@ -1,6 +1,6 @@
 import { must } from '../../base/assert.ts';
 import { rule } from '../../cite/rule.ts';
-import { type Entry, type StoreKind, sameEntry } from '../entries.ts';
+import type { Entry, StoreKind } from '../entries.ts';
 import {
   all,
   constant,
@@ -90,7 +90,7 @@ const DRAIN_SFENCE = rule({
 
 /** The number under which an entry stands in a slot. */
 function codeOf(core: Core, entry: Entry): number {
-  return core.entries.findIndex((e) => sameEntry(e, entry)) + 1;
+  return core.entries.findIndex((e) => e.text === entry.text) + 1;
 }
 
 function codesOf(core: Core, wanted: (e: Entry) => boolean): readonly number[] {

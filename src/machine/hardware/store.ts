@@ -1,7 +1,7 @@
 import { must } from '../../base/assert.ts';
 import { rule } from '../../cite/rule.ts';
 import type { StoreInstruction } from '../config.ts';
-import { operandValues, storeKind, storeText } from '../entries.ts';
+import { operandValues, storeEntry, storeKind } from '../entries.ts';
 import { set } from '../language/expression.ts';
 import { viewOf } from '../plan.ts';
 import type { Core, Hardware } from '../state.ts';
@@ -40,7 +40,7 @@ export function storeInstruction(hw: Hardware, core: Core, k: number, i: StoreIn
   for (const { type, when: typed } of typesNow(hw, core, view)) {
     const kind = storeKind(hw.plan, type, i.op === 'nt-store');
     for (const { value, when: valued } of operandValues(hw.plan, core.registers, i.value)) {
-      const text = storeText(i.op, i.view, value);
+      const text = `${i.op === 'store' ? '' : 'nt '}${i.view}=${value}`;
       if (kind === null)
         hw.builder.command({
           ...command,
@@ -64,10 +64,7 @@ export function storeInstruction(hw: Hardware, core: Core, k: number, i: StoreIn
           rule: STORE,
           text: [`${text} enters the store buffer`],
           guard: [here, typed, valued, hasSlot(core)],
-          effect: [
-            ...push(core, { what: 'store', kind, line, cell, value, text }),
-            ...advance(core, k),
-          ],
+          effect: [...push(core, storeEntry(hw.plan, kind, view, value)), ...advance(core, k)],
         });
     }
   }

@@ -138,26 +138,49 @@ class Generator {
     return `(${parts.map((part) => part()).join(' && ')})`;
   }
 
+  /** Puts bits into a word of the next state; constants that follow each other go in together. */
+  #put(word: number, mask: number, bits: string): string {
+    const kept = `n${word} & ${this.#dialect.word(~mask)}`;
+    return bits === '' ? `n${word} = ${kept};` : `n${word} = (${kept}) | ${bits};`;
+  }
+
   #assign(v: Variable, value: Expression): string {
     const { word, shift, mask } = bitsOf(this.#layout, v);
-    const { word: constant } = this.#dialect;
-    const kept = `n${word} & ${constant(~(mask << shift))}`;
-    if (value.kind === 'constant') {
-      if (value.value === 0) return `n${word} = ${kept};`;
-      return `n${word} = (${kept}) | ${constant(value.value << shift)};`;
-    }
     const computed = this.expression(value, 'n');
-    return `n${word} = (${kept}) | ${shift === 0 ? computed : `(${computed} << ${shift})`};`;
+    return this.#put(word, mask << shift, shift === 0 ? computed : `(${computed} << ${shift})`);
   }
 
   statements(of: readonly Statement[]): string {
-    return of
-      .map((s) => {
-        if (s.kind === 'set') return this.#assign(s.variable, s.value);
-        const no = s.no.length === 0 ? '' : ` else { ${this.statements(s.no)} }`;
-        return `if (${this.expression(s.test, 'n')}) { ${this.statements(s.yes)} }${no}`;
-      })
-      .join(' ');
+    const lines: string[] = [];
+    const constants = new Map<number, { mask: number; bits: number }>();
+    const putConstants = (): void => {
+      for (const [word, { mask, bits }] of constants)
+        lines.push(this.#put(word, mask, bits === 0 ? '' : this.#dialect.word(bits)));
+      constants.clear();
+    };
+    for (const s of of) {
+      if (s.kind === 'set' && s.value.kind === 'constant') {
+        const { word, shift, mask } = bitsOf(this.#layout, s.variable);
+        const { mask: masks, bits } = constants.get(word) ?? { mask: 0, bits: 0 };
+        const cleared = bits & ~(mask << shift);
+        constants.set(word, {
+          mask: masks | (mask << shift),
+          bits: cleared | (s.value.value << shift),
+        });
+        continue;
+      }
+      putConstants();
+      lines.push(
+        s.kind === 'set' ? this.#assign(s.variable, s.value) : this.#when(s.test, s.yes, s.no),
+      );
+    }
+    putConstants();
+    return lines.join(' ');
+  }
+
+  #when(test: Expression, yes: readonly Statement[], no: readonly Statement[]): string {
+    const otherwise = no.length === 0 ? '' : ` else { ${this.statements(no)} }`;
+    return `if (${this.expression(test, 'n')}) { ${this.statements(yes)} }${otherwise}`;
   }
 
   /** Words that the statements may write. */
