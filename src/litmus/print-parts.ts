@@ -50,7 +50,10 @@ function print(p: Proposition, around: Place): string {
       return parenthesised(around, p.kind) ? `(${text})` : text;
     }
     case 'implies': {
-      const text = `${print(p.left, 'implies')} => ${print(p.right, 'implies')}`;
+      // herd7 leaves out the parentheses of an implication on the left, which it reads differently then.
+      const left =
+        p.left.kind === 'implies' ? `(${print(p.left, 'top')})` : print(p.left, 'implies');
+      const text = `${left} => ${print(p.right, 'implies')}`;
       return parenthesised(around, 'implies') ? `(${text})` : text;
     }
   }

@@ -281,6 +281,11 @@ function readerOf(key: string): Reader | null {
   return Object.hasOwn(READERS, key) ? (READERS[key] ?? null) : null;
 }
 
+/** Whether something is read from lines with this key. */
+export function isRead(key: string): boolean {
+  return readerOf(key) !== null;
+}
+
 /** A key of ours that differs in its case only: a slip that herd's own rule would ignore in silence. */
 function meant(key: string): string | null {
   const known = [...Object.keys(READERS), ...TEXT_KEYS];
