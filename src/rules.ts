@@ -32,6 +32,7 @@ import './machine/hardware/locked.ts';
 import './machine/hardware/store-buffer.ts';
 import './machine/hardware/store.ts';
 import './machine/hardware/tlb.ts';
+import './machine/switches.ts';
 import './machine/types.ts';
 import './peers/bitvisor.ts';
 import './peers/bochs.ts';

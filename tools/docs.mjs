@@ -13,6 +13,7 @@ const { exampleCommand, pageCitations, rulePages } = await import(
 const { VERDICTS } = await import(`${ROOT}dist/resolve/verdicts/index.js`);
 const { DOCTOR_FINDINGS } = await import(`${ROOT}dist/doctor/findings.js`);
 const FINDINGS = Object.values(DOCTOR_FINDINGS);
+const { SWITCHES, defaultText } = await import(`${ROOT}dist/machine/switches.js`);
 const { AUDIT_FINDINGS, hasExampleFacts } = await import(`${ROOT}dist/audit/kinds.js`);
 const OF_TRACES = Object.values(AUDIT_FINDINGS);
 
@@ -167,8 +168,31 @@ function casesPage() {
   ].join('\n');
 }
 
+/** A document whose block between two comments is made here. */
+function withBlock(file, lines) {
+  const [before, , after] = readFileSync(file, 'utf8').split(
+    /(?<=<!-- made -->\n)|(?=<!-- end -->)/,
+  );
+  return [before, ...lines.map((l) => `${l}\n`), after].join('');
+}
+
+function machinePage() {
+  const cell = (text) => text.replace(/\|/g, '\\|');
+  const rows = Object.entries(SWITCHES).map(([name, s]) =>
+    [`\`${name}\``, s.kind, cell(s.on), defaultText(s), cell(s.evidence), cell(s.separatedBy)].join(
+      ' | ',
+    ),
+  );
+  return withBlock(`${ROOT}docs/machine.md`, [
+    '| switch | kind | when it is on | default | evidence | separated by |',
+    '|---|---|---|---|---|---|',
+    ...rows.map((row) => `| ${row} |`),
+  ]);
+}
+
 const check = process.argv.includes('--check');
 const pages = [
+  ['../machine.md', machinePage()],
   ['../cases.md', casesPage()],
   ['README.md', index()],
   ...[...VERDICTS, ...FINDINGS, ...OF_TRACES].map((v) => [`${v.code}.md`, verdictPage(v)]),

@@ -1,3 +1,4 @@
+import { rule } from '../cite/rule.ts';
 import type { SourceId } from '../cite/sources.ts';
 import type { Vendor } from '../x86/types.ts';
 
@@ -29,7 +30,7 @@ export interface SwitchInfo {
   readonly kind: 'cpu' | 'contested' | 'search';
   /** Why the default is what it is, and what speaks for the other side. */
   readonly evidence: string;
-  readonly sources: readonly SourceId[];
+  readonly sources: readonly [SourceId, ...SourceId[]];
   /** A test with an outcome that is possible on one side only: of the catalogue, or in words. */
   readonly separatedBy: string;
 }
@@ -164,4 +165,24 @@ export function switchesOf(vendor: Vendor, given: Partial<Switches>): Switches {
     return given[name] ?? (typeof by === 'boolean' ? by : by === vendor);
   };
   return Object.fromEntries(SWITCH_NAMES.map((name) => [name, value(name)])) as Switches;
+}
+
+/** `on`, `off`, or on which vendor it is on. */
+export function defaultText({ default: by }: SwitchInfo): string {
+  return typeof by === 'boolean'
+    ? by
+      ? 'on'
+      : 'off'
+    : `on for ${by === 'intel' ? 'Intel' : 'AMD'}`;
+}
+
+for (const name of SWITCH_NAMES) {
+  const info = SWITCHES[name];
+  rule({
+    id: `machine/switch/${name}`,
+    room: 'cpu',
+    title: `Switch ${name}: ${info.on}`,
+    text: `Default: ${defaultText(info)} (${info.kind}). ${info.evidence} Separated by ${info.separatedBy}.`,
+    sources: info.sources,
+  });
 }
