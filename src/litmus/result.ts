@@ -1,5 +1,7 @@
 import { must } from '../base/assert.ts';
+import type { Switches } from '../machine/switches.ts';
 import type { CompiledTest, Outcome } from './compiled.ts';
+import { printSwitches } from './print.ts';
 import { printLocation, printProposition, printValue } from './print-parts.ts';
 import type { Quantifier, Value, Word } from './test.ts';
 
@@ -84,19 +86,28 @@ export function printOutcome(test: CompiledTest, outcome: Outcome): string {
  * The block that herd7 prints, which mcompare7 reads. Its counts are executions, ours are states: of a state search
  * only the word can be compared. As in herd, with `~exists` the witnesses are the negative states, and the line
  * Observation speaks about the proposition inside.
+ *
+ * @param switches are named in a line in front, if there are any: `With selfSnoop=off`
  */
-export function printResult(test: CompiledTest, result: Result): string {
+export function printResult(
+  test: CompiledTest,
+  result: Result,
+  switches: Partial<Switches> = {},
+): string {
   const { name, condition } = test.test;
   const { quantifier, proposition } = condition;
   const { positive, negative } = result;
-  const [for_, against] = quantifier === '~exists' ? [negative, positive] : [positive, negative];
+  const [witnesses, others] =
+    quantifier === '~exists' ? [negative, positive] : [positive, negative];
+  const words = printSwitches(switches);
   return [
+    ...(words.length === 0 ? [] : [`With ${words.join(' ')}`]),
     `Test ${name} ${KIND[quantifier]}`,
     `States ${result.states.length}`,
     ...result.states.map((state) => printOutcome(test, state)),
     result.ok ? 'Ok' : 'No',
     'Witnesses',
-    `Positive: ${for_} Negative: ${against}`,
+    `Positive: ${witnesses} Negative: ${others}`,
     `Condition ${quantifier} (${printProposition(proposition)})`,
     `Observation ${name} ${result.word} ${positive} ${negative}`,
     '',
