@@ -76,6 +76,7 @@ function readLocations(cursor: Cursor): readonly Location[] {
   cursor.expect('[', 'locations [x; 0:rax;]');
   const locations: Location[] = [];
   while (cursor.take(']') === null) {
+    if (cursor.looksLike('[')) cursor.refuse('no brackets here', 'herd7 wants locations [x; y;]');
     locations.push(takeLocation(cursor));
     // Types only tell herd7 how to print.
     if (cursor.peek().kind === 'name') cursor.next();

@@ -3,7 +3,7 @@ import { effectiveType } from './effective.ts';
 import { FORMS, HERD_LOCKABLE } from './instructions.ts';
 import { problemAt, warningAt } from './lex.ts';
 import { printFinal, printHead, printInit, printProgram, printSwitches } from './print.ts';
-import { registerOf } from './registers.ts';
+import { registerOf, registerPart } from './registers.ts';
 import { TEXT_KEYS } from './setup.ts';
 import { printView } from './setup-words.ts';
 import type {
@@ -158,15 +158,13 @@ function pollAsLoad(
 ): { readonly load: Instruction; readonly wait: Proposition } {
   const [wanted, memory] = i.operands;
   const value = wanted?.kind === 'immediate' ? wanted.value : 0;
-  const part =
-    i.bits === null || i.bits === 64
-      ? spare
-      : (registerOf(`e${spare.base.slice(1)}`) ?? registerOf(`${spare.base}d`) ?? spare);
-  const operands =
-    memory === undefined ? [] : [memory, { kind: 'register' as const, register: part }];
+  // Cells are `int` where nothing is said: litmus7 lets the processor read as much as the instruction says.
+  const bits = i.bits ?? 32;
+  const register = registerPart(spare, bits);
+  const operands = memory === undefined ? [] : [memory, { kind: 'register' as const, register }];
   const left: Location = { kind: 'register', proc, register: spare, at: i.at };
   return {
-    load: { ...i, mnemonic: 'mov', operands },
+    load: { ...i, mnemonic: 'mov', bits, operands },
     wait: { kind: 'equals', left, right: value, at: i.at },
   };
 }

@@ -6,6 +6,12 @@ export function printValue(value: Value): string {
   return value.offset === 0 ? value.symbol : `${value.symbol}+${value.offset}`;
 }
 
+/** A location as herd writes it between the brackets of `locations`: `0:rax`, `x`, `t[1]`, `PA(x)`. */
+export function printPlainLocation(location: Location): string {
+  const text = printLocation(location);
+  return text.startsWith('[') ? text.slice(1, -1) : text;
+}
+
 /** A location as herd writes it in a condition and in states: `0:rax`, `[x]`, `t[1]`, `[PA(x)]`. */
 export function printLocation(location: Location): string {
   if (location.kind === 'register') {

@@ -1,6 +1,6 @@
 import { SWITCH_NAMES, type Switches } from '../machine/switches.ts';
 import { spelling } from './instructions.ts';
-import { printLocation, printProposition, printValue } from './print-parts.ts';
+import { printPlainLocation, printProposition, printValue } from './print-parts.ts';
 import { isRead, PART_KEYS, type PartKey } from './setup.ts';
 import { printView } from './setup-words.ts';
 import type {
@@ -80,7 +80,7 @@ export function printFinal(test: LitmusTest): readonly string[] {
   return [
     ...(locations.length === 0
       ? []
-      : [`locations [${locations.map((l) => `${printLocation(l)};`).join(' ')}]`]),
+      : [`locations [${locations.map((l) => `${printPlainLocation(l)};`).join(' ')}]`]),
     ...(filter === null ? [] : [`filter (${printProposition(filter)})`]),
     `${condition.quantifier} (${printProposition(condition.proposition)})`,
   ];

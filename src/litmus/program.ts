@@ -272,7 +272,37 @@ function readHead(cursor: Cursor): readonly number[] {
   return procs;
 }
 
-/** The table of threads. What is wrong in a cell does not keep the others from being read. */
+/** One row. What is wrong in a cell does not keep the others from being read. */
+function readRow(cursor: Cursor, threads: number, problems: Diagnostic[]): readonly ProgramLine[] {
+  const row = cursor.peek();
+  const before = problems.length;
+  const cells: ProgramLine[] = [];
+  do {
+    const end = endOfCell(cursor);
+    try {
+      cells.push(readCell(cursor));
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      problems.push(error.diagnostic);
+      cells.push({ labels: [], instruction: null, at: { start: end, end } });
+      cursor.skipToCharacter(end);
+    }
+  } while (cursor.take('|') !== null);
+  const fine = problems.length === before;
+  if (cursor.take(';') === null && fine) {
+    cursor.refuse(
+      'expected ";"',
+      'each row of the table ends in ";", and then comes the condition',
+    );
+  }
+  if (fine && cells.length !== threads) {
+    const count = `${cells.length} cells, but ${threads} threads`;
+    problems.push(problemAt(cursor.source, row, count));
+  }
+  return cells;
+}
+
+/** The table of threads, and what is wrong in it. @throws Refused when it cannot be cut into cells */
 export function readProgram(
   source: Source,
   part: Span,
@@ -282,24 +312,7 @@ export function readProgram(
   const procs = readHead(cursor);
   const columns: ProgramLine[][] = procs.map(() => []);
   while (cursor.peek().kind !== 'end') {
-    const row = cursor.peek();
-    const cells: ProgramLine[] = [];
-    do {
-      const end = endOfCell(cursor);
-      try {
-        cells.push(readCell(cursor));
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        problems.push(error.diagnostic);
-        cells.push({ labels: [], instruction: null, at: { start: end, end } });
-        cursor.skipToCharacter(end);
-      }
-    } while (cursor.take('|') !== null);
-    cursor.expect(';', 'each row of the table ends in ";"');
-    if (cells.length !== procs.length) {
-      const count = `${cells.length} cells, but ${procs.length} threads`;
-      problems.push(problemAt(source, row, count));
-    }
+    const cells = readRow(cursor, procs.length, problems);
     for (const [i, cell] of cells.entries()) columns[i]?.push(cell);
   }
   const threads = columns.map((lines, proc) => ({ proc, lines }));

@@ -346,5 +346,6 @@ export function readSetup(
       problems.push(error.diagnostic);
     }
   }
-  return { setup: { ...draft, views: [...draft.views.values()] }, problems };
+  const views = [...draft.views].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, view]) => view);
+  return { setup: { ...draft, views }, problems };
 }

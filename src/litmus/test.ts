@@ -155,6 +155,7 @@ export interface Expectation {
 /** What header lines say beyond herd, and what herd reads of them (types). */
 export interface Setup {
   readonly vendor: Vendor;
+  /** Sorted by name. */
   readonly views: readonly ViewSetup[];
   /** Second names of a cell. */
   readonly aliases: readonly {
