@@ -168,12 +168,13 @@ function casesPage() {
   ].join('\n');
 }
 
-/** A document whose block between two comments is made here. */
+/** A document with new lines between its two comments. */
 function withBlock(file, lines) {
-  const [before, , after] = readFileSync(file, 'utf8').split(
-    /(?<=<!-- made -->\n)|(?=<!-- end -->)/,
-  );
-  return [before, ...lines.map((l) => `${l}\n`), after].join('');
+  const text = readFileSync(file, 'utf8');
+  const [from, to] = ['<!-- made -->\n', '<!-- end -->'].map((mark) => text.indexOf(mark));
+  if (from < 0 || to < from) throw new Error(`${file}: no block to fill`);
+  const block = lines.map((l) => `${l}\n`).join('');
+  return `${text.slice(0, from)}<!-- made -->\n${block}${text.slice(to)}`;
 }
 
 function machinePage() {

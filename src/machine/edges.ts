@@ -8,7 +8,7 @@ import { evaluate } from './language/interpret.ts';
 import { bitsOf, type Layout, setBits } from './language/layout.ts';
 import type { CoreState, DeviceState, Fault, StateView } from './machine.ts';
 import { accessedView, type PlannedView, viewOf } from './plan.ts';
-import { type Core, type Device, type Hardware, MODIFIED } from './state.ts';
+import { type CombiningBuffer, type Core, type Device, type Hardware, MODIFIED } from './state.ts';
 
 /** A question to a state. */
 export type Ask = (e: Expression) => number;
@@ -39,6 +39,14 @@ function typeAt(ask: Ask, view: PlannedView, place: Place): PageType {
   return must(view.types[ask(place)], `${view.key}: no such type`);
 }
 
+function readBuffer(
+  buffer: CombiningBuffer | null | undefined,
+  ask: Ask,
+): readonly (number | null)[] | null {
+  const held = (buffer?.cells ?? []).map((c) => (ask(c.holds) === 0 ? null : ask(c.value)));
+  return held.every((v) => v === null) ? null : held;
+}
+
 function readCore(hw: Hardware, core: Core, ask: Ask): CoreState {
   const pc = ask(core.pc);
   return {
@@ -46,11 +54,8 @@ function readCore(hw: Hardware, core: Core, ask: Ask): CoreState {
     done: pc === core.config.program.length,
     registers: byName(ask, core.registers),
     storeBuffer: core.slots.flatMap((slot) => core.entries[ask(slot) - 1]?.text ?? []),
-    combining: byLine(hw, (line) => {
-      const cells = core.combining[line]?.cells ?? [];
-      const held = cells.map((c) => (ask(c.holds) === 0 ? null : ask(c.value)));
-      return held.every((v) => v === null) ? null : held;
-    }),
+    combining: byLine(hw, (line) => readBuffer(core.combining[line]?.filling, ask)),
+    leaving: byLine(hw, (line) => readBuffer(core.combining[line]?.leaving, ask)),
     pendingFlushes: byLine(hw, (line) => {
       const f = core.flushes[line] ?? null;
       const ops = (['clflushopt', 'clwb'] as const).filter((op) => f !== null && ask(f[op]) === 1);

@@ -238,6 +238,11 @@ describe('every switch has a test that separates its sides', () => {
       { P0: 'x=1; clflushopt x; clflush y; d=1', dma: 'wait D=1; r0:=X' },
     ],
     exitDrains: ['dma:r0=0', 'x:WC@X d:WC@D', { P0: 'x=1; vmexit; d=1', dma: 'wait D=1; r0:=X' }],
+    wcReopens: [
+      'P1:r0=1 & P1:r1=0 & P1:r2=1',
+      'x:WB@X y:WB@Y',
+      { P0: 'nt x=1; nt x=2; nt y=1', P1: 'r0:=y; r1:=x; r2:=x' },
+    ],
     evict: ['dma:r0=1', 'x:WB@X', { P0: 'x=1; mfence; send f=1', dma: 'await f=1; r0:=X' }],
   };
 

@@ -47,6 +47,8 @@ export interface CoreState {
   readonly storeBuffer: readonly string[];
   /** Per line what waits in its write-combining buffer; null for a cell without a store. */
   readonly combining: Readonly<Record<string, readonly (number | null)[]>>;
+  /** The same of buffers that are closed and on their way out, where wcReopens is on. */
+  readonly leaving: Readonly<Record<string, readonly (number | null)[]>>;
   readonly pendingFlushes: Readonly<Record<string, readonly ('clflushopt' | 'clwb')[]>>;
   readonly streaming: Readonly<Record<string, readonly number[]>>;
   readonly cache: Readonly<Record<string, CachedLine>>;

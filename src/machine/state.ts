@@ -1,3 +1,4 @@
+import { must } from '../base/assert.ts';
 import {
   type CoreConfig,
   type CoreInstruction,
@@ -22,11 +23,19 @@ export interface CacheLine {
   readonly values: readonly Place[];
 }
 
-/** The write-combining buffer of one line. Which of `kinds` it holds is `kind`; 0 when it is empty. */
-export interface CombiningLine {
-  readonly kinds: readonly StoreKind[];
+/** Which of the kinds of its line a write-combining buffer holds is `kind`; 0 when it is empty. */
+export interface CombiningBuffer {
   readonly kind: Place;
   readonly cells: readonly { readonly holds: Place; readonly value: Place }[];
+}
+
+/** The write-combining buffers of one line. */
+export interface CombiningLine {
+  readonly kinds: readonly StoreKind[];
+  /** The one that stores go to. */
+  readonly filling: CombiningBuffer;
+  /** An older one that is on its way out, where wcReopens allows both. */
+  readonly leaving: CombiningBuffer | null;
 }
 
 /** Flushes of one line that are under way. */
@@ -136,14 +145,18 @@ function combiningLine(
   );
   if (kinds.length === 0) return null;
   const unique = [...new Set(kinds)];
-  const { name: lineName, cells } = plan.lines[line] ?? { name: '', cells: 0 };
+  const { name: lineName, cells } = must(plan.lines[line], 'no such line');
+  const buffer = (what: string): CombiningBuffer => ({
+    kind: builder.variable(`${name}.${what} ${lineName}.kind`, unique.length),
+    cells: Array.from({ length: cells }, (_, c) => ({
+      holds: builder.variable(`${name}.${what} ${lineName}[${c}].holds`, 2),
+      value: builder.variable(`${name}.${what} ${lineName}[${c}]`, plan.values),
+    })),
+  });
   return {
     kinds: unique,
-    kind: builder.variable(`${name}.combining ${lineName}.kind`, unique.length),
-    cells: Array.from({ length: cells }, (_, c) => ({
-      holds: builder.variable(`${name}.combining ${lineName}[${c}].holds`, 2),
-      value: builder.variable(`${name}.combining ${lineName}[${c}]`, plan.values),
-    })),
+    filling: buffer('combining'),
+    leaving: plan.switches.wcReopens ? buffer('leaving') : null,
   };
 }
 

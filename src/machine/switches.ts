@@ -11,6 +11,7 @@ export const SWITCH_NAMES = [
   'ntPassesOlder',
   'ntInPlace',
   'fwdNT',
+  'wcReopens',
   'ucPosted',
   'ucDrainsFlush',
   'clflushWaits',
@@ -99,6 +100,16 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'Manuals are silent. Not seen in 2,000,000 runs of SB+NT-rfis (B40); the same with plain stores was seen.',
     sources: ['sdm/wc-buffering', 'hw/litmus7'],
     separatedBy: 'B40',
+  },
+  wcReopens: {
+    on: 'a line whose write-combining buffer is on its way out may get another one',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM 11.3.1 lets stores to a line combine, and does not say what becomes of one that comes while the buffer is ' +
+      'being written out. Read as PSO (POPL 2022), older values of a cell may still be on their way.',
+    sources: ['sdm/wc-buffering', 'paper/pex86'],
+    separatedBy: 'nt x=1; nt x=2; nt y=1 beside loads of y, x, x that read 1, 0, 1',
   },
   ucPosted: {
     on: 'UC stores may wait in the store buffer while later loads of cacheable types run',

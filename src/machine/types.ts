@@ -34,7 +34,7 @@ export const TYPE_BEHAVIOUR: Grid<
   `,
 );
 
-export const TYPE_BEHAVIOUR_RULE = rule({
+rule({
   id: 'machine/types',
   room: 'cpu',
   title: 'What an access of each type does, as the machine executes it',

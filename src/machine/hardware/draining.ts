@@ -7,11 +7,16 @@ import {
   type Statement,
   set,
 } from '../language/expression.ts';
-import type { CombiningLine, Core, Hardware } from '../state.ts';
+import type { CombiningBuffer, CombiningLine, Core, Hardware } from '../state.ts';
 
 /** Whether a write-combining buffer has a store in it. */
-export function isBusy(buffer: CombiningLine | null | undefined): Expression {
+export function holdsAny(buffer: CombiningBuffer | null | undefined): Expression {
   return any(...(buffer?.cells ?? []).map((c) => equal(c.holds, 1)));
+}
+
+/** Whether a line has stores in write-combining buffers. */
+export function isBusy(line: CombiningLine | null | undefined): Expression {
+  return any(holdsAny(line?.filling), holdsAny(line?.leaving));
 }
 
 /** Whether all stores of a core have left store buffer and write-combining buffers. */

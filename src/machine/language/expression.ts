@@ -88,9 +88,16 @@ export function same(a: Expression, b: Expression): boolean {
   return a.kind === 'variable' && b.kind === 'variable' && a.variable === b.variable;
 }
 
+/** Whether the value is a truth. */
+export function isTruth(e: Expression): boolean {
+  return ['equal', 'less', 'all', 'any', 'not'].includes(e.kind);
+}
+
 export function equal(left: Expression, right: Expression | number): Expression {
   const other = typeof right === 'number' ? constant(right) : right;
   if (same(left, other)) return YES;
+  if (isTruth(left) && other.kind === 'constant' && other.value < 2)
+    return other.value === 1 ? left : not(left);
   if (left.kind === 'constant' && other.kind !== 'constant') return equal(other, left);
   if (other.kind === 'constant' && other.value >= sizeOf(left)) return NO;
   if (left.kind === 'constant' && other.kind === 'constant') return NO;

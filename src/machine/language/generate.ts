@@ -1,5 +1,5 @@
 import { must } from '../../base/assert.ts';
-import type { Expression, Statement, Variable } from './expression.ts';
+import { type Expression, isTruth, type Statement, type Variable } from './expression.ts';
 import { bitsOf, type Layout } from './layout.ts';
 import type { Command, System } from './system.ts';
 
@@ -70,9 +70,9 @@ class Generator {
       case 'equal':
         return this.#equal(e.left, e.right, from);
       case 'less':
-        return `(${of(e.left)} < ${of(e.right)})`;
+        return `(${this.#number(e.left, from)} < ${this.#number(e.right, from)})`;
       case 'plus':
-        return `(${of(e.left)} + ${of(e.right)})`;
+        return `(${this.#number(e.left, from)} + ${this.#number(e.right, from)})`;
       case 'all':
         return this.#conjunction(e.of, from);
       case 'any':
@@ -80,14 +80,20 @@ class Generator {
       case 'not':
         return `!${of(e.of)}`;
       case 'choose':
-        return `(${of(e.test)} ? ${of(e.yes)} : ${of(e.no)})`;
+        return `(${of(e.test)} ? ${this.#number(e.yes, from)} : ${this.#number(e.no, from)})`;
       case 'lookup':
         return this.#lookup(e, from);
     }
   }
 
+  /** A truth as 1 or 0: JavaScript tells them apart. */
+  #number(e: Expression, from: string): string {
+    const text = this.expression(e, from);
+    return isTruth(e) ? `+${text}` : text;
+  }
+
   #lookup(e: Extract<Expression, { kind: 'lookup' }>, from: string): string {
-    const index = this.expression(e.index, from);
+    const index = this.#number(e.index, from);
     if (e.table.length > 31 || e.table.some((v) => v > 1))
       return `${this.#tables.name(e.table)}[${index}]`;
     const set = e.table.reduce((bits, v, i) => bits + v * 2 ** i, 0);
@@ -98,7 +104,7 @@ class Generator {
     if (left.kind === 'variable' && right.kind === 'constant')
       return this.#masked([{ variable: left.variable, value: right.value }], from);
     const { equals } = this.#dialect;
-    return `(${this.expression(left, from)} ${equals} ${this.expression(right, from)})`;
+    return `(${this.#number(left, from)} ${equals} ${this.#number(right, from)})`;
   }
 
   /** Variables of one word against constants, in one comparison. */
@@ -146,7 +152,7 @@ class Generator {
 
   #assign(v: Variable, value: Expression): string {
     const { word, shift, mask } = bitsOf(this.#layout, v);
-    const computed = this.expression(value, 'n');
+    const computed = this.#number(value, 'n');
     return this.#put(word, mask << shift, shift === 0 ? computed : `(${computed} << ${shift})`);
   }
 
