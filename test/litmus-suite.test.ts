@@ -1,6 +1,9 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { SOURCES } from '../src/cite/sources.ts';
+import { FORMS } from '../src/litmus/instructions.ts';
 import { printResult } from '../src/litmus/result.ts';
+import { KEYS } from '../src/litmus/setup.ts';
 import type { LitmusTest } from '../src/litmus/test.ts';
 import type { MachineConfig } from '../src/machine/config.ts';
 import { makeMachine } from '../src/machine/machine.ts';
@@ -60,6 +63,39 @@ describe('every test of litmus/', () => {
     );
     const open = Object.keys(SWITCHES).filter((name) => !separated.has(name));
     expect(open).toEqual([]);
+  });
+});
+
+describe('docs/litmus.md', () => {
+  const document = readFileSync(new URL('../docs/litmus.md', import.meta.url), 'utf8');
+
+  test('the test that it shows is one, and is as it expects', () => {
+    const [, text = ''] = /```litmus\n([\s\S]*?)```/.exec(document) ?? [];
+    const shown = readTest(text);
+    expect(shown.setup.expect.map((e) => e.word)).toEqual([answer(shown).result.word]);
+  });
+
+  test('the result that it shows is one', () => {
+    const [block = ''] = /(?: {4}.*\n){5,}/.exec(document) ?? [];
+    const found = block.replace(/^ {4}/gm, '');
+    expect(found).toContain('Observation');
+    expect(expectedText('CoWR+WB-mfence-WC')).toContain(found);
+  });
+
+  test('counts the tests, and names every key and every instruction', () => {
+    expect(document).toContain(`${TESTS.length} tests, each beside all its final states`);
+    expect(KEYS.filter((key) => !document.includes(`\`${key}=`) && key !== 'MemoryType')).toEqual(
+      [],
+    );
+    const words = new Set(document.split(/[^\w]+/));
+    expect(FORMS.filter((form) => !words.has(form.mnemonic)).map((f) => f.mnemonic)).toEqual([
+      'jle',
+      'jlt',
+      'jge',
+      'jgt',
+      'js',
+      'jns',
+    ]);
   });
 });
 

@@ -149,7 +149,7 @@ function checkHeader(test: LitmusTest): void {
       refuseAt(source, at, 'two devices have one name, or one thread');
     }
   }
-  const line = test.header.find((h) => h.key === 'CD');
+  const line = test.header.find((h) => h.key.toUpperCase() === 'CD');
   const core = setup.cacheDisable.find(
     (p) => p >= threads.length || setup.devices.some((d) => d.proc === p),
   );

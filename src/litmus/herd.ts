@@ -4,7 +4,7 @@ import { FORMS, HERD_LOCKABLE } from './instructions.ts';
 import { problemAt, warningAt } from './lex.ts';
 import { printFinal, printHead, printInit, printProgram, printSwitches } from './print.ts';
 import { registerOf, registerPart } from './registers.ts';
-import { TEXT_KEYS } from './setup.ts';
+import { isText } from './setup.ts';
 import { printView } from './setup-words.ts';
 import type {
   Instruction,
@@ -39,7 +39,8 @@ class Report {
 }
 
 function keyAt(test: LitmusTest, key: string): Span {
-  return test.header.find((line) => line.key === key)?.keyAt ?? NONE;
+  const same = (other: string): boolean => other.toLowerCase() === key.toLowerCase();
+  return test.header.find((line) => same(line.key))?.keyAt ?? NONE;
 }
 
 function checkSetup(test: LitmusTest, report: Report): void {
@@ -243,7 +244,7 @@ export function printForHerd(test: LitmusTest): Parsed<string | null> {
       ? (first ?? null)
       : { kind: 'and', of: conditions };
   const text = [
-    ...printHead(test).filter((line) => !TEXT_KEYS.some((key) => line.startsWith(`${key}=`))),
+    ...printHead({ ...test, header: test.header.filter((line) => !isText(line.key)) }),
     ...(types.length === 0 ? [] : [`MT=${types.filter((t) => t !== null).join(' ')}`]),
     ...printInit(test.init),
     ...printProgram(rewritten.map((r) => r.thread)),

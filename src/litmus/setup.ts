@@ -53,7 +53,7 @@ const KEYS_OF_OTHERS = [
 ];
 
 /** Keys whose text is for readers. */
-export const TEXT_KEYS = ['Id', 'Authority', 'Source', 'Why'] as const;
+const TEXT_KEYS = ['Id', 'Authority', 'Source', 'Why'] as const;
 
 interface Draft {
   vendor: Setup['vendor'];
@@ -200,17 +200,13 @@ function onOff(source: Source, at: Span, text: string): boolean {
   return oneOf(source, at, text, ['on', 'off'] as const, 'a position of a switch') === 'on';
 }
 
-function switchName(text: string): keyof Switches | null {
-  return SWITCH_NAMES.find((name) => name.toLowerCase() === text.toLowerCase()) ?? null;
-}
-
 /** Switches as words `name=on`. @throws Refused */
 export function switchesOf(source: Source, words: readonly HeaderWord[]): Partial<Switches> {
   const switches: Draft['switches'] = {};
   for (const word of words) {
     const [left = '', right = ''] = word.text.split('=');
-    const name = switchName(left);
-    if (name === null) {
+    const name = SWITCH_NAMES.find((other) => other.toLowerCase() === left.toLowerCase());
+    if (name === undefined) {
       return refuseAt(source, word, `no switch: "${left}"`, `one of ${SWITCH_NAMES.join(' ')}`);
     }
     switches[name] = onOff(source, word, right);
@@ -268,17 +264,27 @@ const READERS: Readonly<Record<string, Reader>> = {
   },
 };
 
+/** Every key that something is read from, but for the switches, and those for readers. */
+export const KEYS: readonly string[] = [...Object.keys(READERS), ...TEXT_KEYS];
+
 /** Keys that may stand more than once. */
 const REPEATED = ['Expect', 'Device', 'Line', 'Source'];
 
+/** A key as we spell it: herd7 reads keys in any case. Null for keys that nobody knows. */
+function known(key: string): string | null {
+  const all: readonly string[] = [...KEYS, ...SWITCH_NAMES, ...KEYS_OF_OTHERS];
+  return all.find((name) => name.toLowerCase() === key.toLowerCase()) ?? null;
+}
+
 function readerOf(key: string): Reader | null {
-  const name = switchName(key);
-  if (name !== null) {
+  const name = known(key);
+  const position = SWITCH_NAMES.find((other) => other === name);
+  if (position !== undefined) {
     return (draft, { source, line }) => {
-      draft.switches[name] = onOff(source, line.at, line.value.trim());
+      draft.switches[position] = onOff(source, line.at, line.value.trim());
     };
   }
-  return Object.hasOwn(READERS, key) ? (READERS[key] ?? null) : null;
+  return name !== null && Object.hasOwn(READERS, name) ? (READERS[name] ?? null) : null;
 }
 
 /** Whether something is read from lines with this key. */
@@ -286,23 +292,19 @@ export function isRead(key: string): boolean {
   return readerOf(key) !== null;
 }
 
-/** A key of ours that differs in its case only: a slip that herd's own rule would ignore in silence. */
-function meant(key: string): string | null {
-  const known = [...Object.keys(READERS), ...TEXT_KEYS];
-  return known.find((name) => name.toLowerCase() === key.toLowerCase()) ?? null;
+/** Whether lines with this key are for readers of the file. */
+export function isText(key: string): boolean {
+  return TEXT_KEYS.some((name) => name === known(key));
 }
 
 function unknownKey(source: Source, { key, keyAt }: HeaderLine): Diagnostic {
-  const near = meant(key);
-  if (near !== null) return problemAt(source, keyAt, `no key: "${key}"`, `write ${near}`);
-  const known = [...Object.keys(READERS), ...TEXT_KEYS].join(' ');
-  const help = `nothing reads it; keys are ${known} and the switches`;
+  const help = `nothing reads it; keys are ${KEYS.join(' ')} and the switches`;
   return warningAt(source, keyAt, `unknown key "${key}"`, help);
 }
 
 /** The rule for lines that contradict each other: herd7 reads one line of a key and drops the others. */
 function repeated(source: Source, header: readonly HeaderLine[]): readonly Diagnostic[] {
-  const nameOf = (key: string) => (key === 'MemoryType' ? 'MT' : (switchName(key) ?? key));
+  const nameOf = (key: string) => (known(key) === 'MemoryType' ? 'MT' : (known(key) ?? key));
   return header.flatMap((line, i) => {
     const name = nameOf(line.key);
     const again = header.slice(0, i).some((other) => nameOf(other.key) === name);
@@ -335,8 +337,7 @@ export function readSetup(
   for (const line of header) {
     const reader = readerOf(line.key);
     if (reader === null) {
-      const free = [...TEXT_KEYS, ...KEYS_OF_OTHERS].some((key) => key === line.key);
-      if (!free) problems.push(unknownKey(source, line));
+      if (known(line.key) === null) problems.push(unknownKey(source, line));
       continue;
     }
     try {
