@@ -88,8 +88,10 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     on: 'an NT store may update a line of the own cache in place',
     default: false,
     kind: 'contested',
-    evidence: 'SDM vol 1 10.4.6.2: some Pentium M class CPUs do; others evict the line first.',
-    sources: ['sdm/nt'],
+    evidence:
+      'Intel leaves both open; its optimization manual says that the Pentium 4 and the Core Duo evict the line, and ' +
+      'that the Pentium M updates it when it is in the first-level cache.',
+    sources: ['sdm/nt', 'intel/optimization-nt'],
     separatedBy: 'D19',
   },
   fwdNT: {
@@ -107,8 +109,9 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     kind: 'contested',
     evidence:
       'SDM 11.3.1 lets stores to a line combine, and does not say what becomes of one that comes while the buffer is ' +
-      'being written out. Read as PSO (POPL 2022), older values of a cell may still be on their way.',
-    sources: ['sdm/wc-buffering', 'paper/pex86'],
+      'being written out; the optimization manual leaves collapsing to the CPU. Read as PSO (POPL 2022), older values ' +
+      'of a cell may still be on their way.',
+    sources: ['sdm/wc-buffering', 'intel/optimization-nt', 'paper/pex86'],
     separatedBy: 'nt x=1; nt x=2; nt y=1 beside loads of y, x, x that read 1, 0, 1',
   },
   ucPosted: {
@@ -135,9 +138,9 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     default: false,
     kind: 'contested',
     evidence:
-      'SDM vol 2A: not ordered with each other; editions up to about 2016 (8.2.2): reordered only if the lines ' +
+      'SDM vol 2A (CLFLUSHOPT): not ordered with each other; editions up to about 2016 (8.2.2): reordered only if the lines ' +
       'differ.',
-    sources: ['sdm/clflush', 'sdm/ordering'],
+    sources: ['sdm/clflushopt', 'sdm/ordering'],
     separatedBy: 'x=1; clflushopt x; clflush y; UC doorbell; non-snooping read of x',
   },
   exitDrains: {

@@ -69,6 +69,14 @@ export const MACHINE_SOURCES = {
   'sdm/clflushopt': sdm(SDM_2, TRANSCRIBED, 'CLFLUSHOPT', 'archive'),
   'sdm/clwb': sdm(SDM_2, TRANSCRIBED, 'CLWB', 'archive'),
   'sdm/wbinvd': sdm('Intel SDM vol 2', TRANSCRIBED, 'WBINVD and INVD', 'archive'),
+  'intel/optimization-nt': {
+    kind: 'manual',
+    title: 'Intel IA-32 Optimization Reference Manual',
+    edition: '248966-013US, April 2006',
+    where: 'ch. 6, pp. 6-11 and 6-12 (memory type and non-temporal stores)',
+    evidence: 'archive',
+    note: 'eviction or update in place, CPU by CPU; whether stores collapse, and the type on the bus under aliases, too',
+  },
   'apm/clflush': {
     kind: 'manual',
     title: 'AMD64 APM vol 2',
@@ -106,9 +114,9 @@ export const MACHINE_SOURCES = {
   },
   'linux/wbinvd-on-all-cpus': {
     kind: 'code',
-    tree: 'Linux',
+    tree: 'Linux, tree of 07f99c3fbe6e',
     file: 'arch/x86/lib/cache-smp.c',
     symbol: 'wbinvd_on_all_cpus',
-    evidence: 'archive',
+    evidence: 'read',
   },
 } as const satisfies Record<string, Source>;

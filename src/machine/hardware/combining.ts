@@ -51,7 +51,7 @@ const EVICT_NT = rule({
   text:
     'As a WC buffer, but the memory is cacheable and stays coherent: every cached copy is written back and ' +
     'dropped first. Where ntInPlace is on, a line of the own cache may be modified instead.',
-  sources: ['sdm/nt', 'sdm/wc-buffering'],
+  sources: ['sdm/nt', 'sdm/wc-buffering', 'intel/optimization-nt'],
 });
 
 const CLOSE = rule({
