@@ -14,6 +14,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   cite: ['base'],
   x86: ['base', 'cite'],
   machine: ['base', 'cite', 'x86'],
+  litmus: ['base', 'cite', 'x86', 'machine'],
   facts: ['base', 'cite', 'x86'],
   linux: ['base', 'cite', 'x86'],
   peers: ['base', 'cite', 'x86', 'linux'],

@@ -1,0 +1,18 @@
+import type { MachineConfig } from '../machine/config.ts';
+import type { Machine } from '../machine/machine.ts';
+import type { LitmusTest, Location, Value } from './test.ts';
+
+/** What the final state holds in each of the `columns`, in their order. */
+export type Outcome = readonly Value[];
+
+/** A test as a machine, and how its final states answer the condition. */
+export interface CompiledTest {
+  readonly test: LitmusTest;
+  readonly config: MachineConfig;
+  /** What `locations` and the condition name, in herd's order: registers by thread, then locations by name. */
+  readonly columns: readonly Location[];
+  /** What a final state of a machine of `config` holds in them; null where `filter` drops the state. */
+  readonly observe: (machine: Machine, state: Int32Array, at: number) => Outcome | null;
+  /** The proposition inside the quantifier. */
+  readonly holds: (outcome: Outcome) => boolean;
+}
