@@ -47,8 +47,16 @@ const MAGIC: readonly (readonly [string, TraceForm | Packing])[] = [
 ];
 const MAGIC_BYTES = 10;
 
-function formOf(start: Uint8Array): TraceForm | Packing {
+/** An object of JSON: no name of a task begins a trace like that. */
+const JSON_BEGIN = /^(?:\u00ef\u00bb\u00bf)?\s*\{\s*"/;
+
+function formOf(start: Uint8Array, path: string): TraceForm | Packing {
   const text = Buffer.from(start.subarray(0, MAGIC_BYTES)).toString('latin1');
+  if (JSON_BEGIN.test(text))
+    refuse(
+      `${path === '-' ? 'standard input' : printable(path)} is no trace: it is JSON`,
+      'a capture is given with --host; what audit prints cannot be audited again',
+    );
   return MAGIC.find(([magic]) => text.startsWith(magic))?.[1] ?? 'text';
 }
 
@@ -174,12 +182,13 @@ export async function openTrace(path: string): Promise<TraceSource> {
   try {
     const start = Buffer.alloc(MAGIC_BYTES);
     const isPlainFile =
-      size !== null && formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0))) === 'text';
+      size !== null &&
+      formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0)), path) === 'text';
     const count = (bytes: number): void => {
       taken += bytes;
     };
     const raw = await peek(isPlainFile ? Readable.from([]) : counted(open, path, count));
-    const outer = isPlainFile ? 'text' : formOf(raw.start);
+    const outer = isPlainFile ? 'text' : formOf(raw.start, path);
     const packing = outer === 'gzip' || outer === 'zstd' ? outer : null;
     const inner =
       packing === null
@@ -189,7 +198,7 @@ export async function openTrace(path: string): Promise<TraceSource> {
               cut = `${packing}: ${reason}`;
             }),
           );
-    const form = packing === null ? outer : formOf(inner.start);
+    const form = packing === null ? outer : formOf(inner.start, path);
     if (form === 'gzip' || form === 'zstd') return refuse(`${printable(path)} is packed twice`);
     const chunks = isPlainFile ? counted(open, path, count) : inner.chunks();
     return {
