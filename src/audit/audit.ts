@@ -8,7 +8,7 @@ import { type AuditPaging, PagingVotes } from './paging.ts';
 import type { EmulatedWrites, Installs, VmState } from './vm.ts';
 import { momentAt, ROLE, rolesOf } from './vm.ts';
 import type { Moment, Region } from './vm-map.ts';
-import { type ToldBy, type VmId, VmSorter, type VmSources } from './vms.ts';
+import { type ToldBy, toldId, type VmId, VmSorter, type VmSources } from './vms.ts';
 
 export interface AuditOptions extends VmSources {
   /** Null or absent: inferred from the entries. */
@@ -238,7 +238,7 @@ export class Audit {
 
   #vm(id: VmId, state: VmState, paging: AuditPaging | null, isEpt: boolean): AuditVm {
     return {
-      id,
+      id: toldId(id),
       events: state.events,
       sptes: state.sptes,
       threads: state.threads.size,

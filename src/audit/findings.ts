@@ -263,10 +263,15 @@ const NAMES_SHOWN = 5;
 function nothing({ events, unreadableCount, others, vms }: AuditResult): AuditFinding {
   const names = [...others.keys()].slice(0, NAMES_SHOWN).join(', ');
   const rest = names === '' ? '' : ` It has ${names}.`;
+  const own =
+    unreadableCount === events ? '' : ' among the others is no kvm_mmu_set_spte of a page.';
   const read =
     unreadableCount === 0
       ? `${plural(events, 'event')}, and no kvm_mmu_set_spte of a page.`
-      : `${plural(events, 'event')}, of which ${unreadableCount} could not be read; among the others is no kvm_mmu_set_spte of a page.`;
+      : `${plural(events, 'event')}; ${unreadableCount} could not be read;${own}`.replace(
+          /;$/,
+          '.',
+        );
   const text = read + rest;
   const gone = vms.reduce((sum, vm) => sum + vm.state.removals, 0);
   const more = gone === 0 ? '' : ` ${entries(gone)} ${gone === 1 ? 'was' : 'were'} taken away.`;

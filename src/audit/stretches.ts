@@ -3,7 +3,7 @@ import { type EventBatch, KIND } from '../trace/batch.ts';
 import { type LeafType, leafType, leafWord, SPTE, spteClass, typeMask } from './leaf-word.ts';
 import { type AuditPaging, PagingVotes } from './paging.ts';
 import type { VmState } from './vm.ts';
-import { type VmId, VmSorter, type VmSources } from './vms.ts';
+import { toldId, type VmId, VmSorter, type VmSources } from './vms.ts';
 
 /** Entries of one type and level, installed without a longer pause between them. */
 export interface Stretch {
@@ -118,7 +118,8 @@ export class Stretches {
   #vmOf(batch: EventBatch, i: number): VmId {
     const state = this.#sorter.vmOf(batch, i);
     if (state === null) return null;
-    if (!this.#ids.has(state)) for (const [id, known] of this.#sorter.vms) this.#ids.set(known, id);
+    if (!this.#ids.has(state))
+      for (const [id, known] of this.#sorter.vms) this.#ids.set(known, toldId(id));
     return this.#ids.get(state) ?? null;
   }
 

@@ -9,8 +9,16 @@ import { VmState } from './vm.ts';
  */
 export type ToldBy = 'given' | 'tgid' | 'names' | 'one';
 
-/** Null: no number is known, for one VM is assumed. */
+/** Null: no number is known, for one VM is assumed, or the threads are of no VM that is known. */
 export type VmId = number | null;
+
+/** Threads of no VM that is known, while others are sorted: apart from the one VM that is assumed. */
+const NOBODY = -1;
+
+/** The number that is told of a VM in `VmSorter`. */
+export function toldId(id: VmId): VmId {
+  return id === NOBODY ? null : id;
+}
 
 /**
  * Threads of vCPUs by their number, as QEMU (with -name debug-threads=on, which libvirt gives), crosvm, Firecracker,
@@ -140,10 +148,10 @@ export class VmSorter {
 
   #idOf(tid: number, tgid: number): VmId {
     if (this.#owners !== null)
-      return this.#owners.get(tgid) ?? this.#owners.get(tid) ?? (tgid >= 0 ? tgid : -1);
+      return this.#owners.get(tgid) ?? this.#owners.get(tid) ?? (tgid >= 0 ? tgid : NOBODY);
     if (tgid >= 0) return tgid;
     const owned = this.#owned;
-    return owned.size === 0 ? null : (owned.get(tid) ?? -1);
+    return owned.size === 0 ? null : (owned.get(tid) ?? NOBODY);
   }
 
   /** The event makes a VM known. */

@@ -8,10 +8,10 @@ import {
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { printable, refuse } from '../base/diagnostic.ts';
 import type { EventBatch, Kind } from '../trace/batch.ts';
 import { type ScanTally, TextScanner } from '../trace/scan.ts';
+import { GzipError, gunzip } from './gunzip.ts';
 import { TraceThreads } from './trace-threads.ts';
 import { loadZstd, ZstdError } from './zstd.ts';
 
@@ -119,13 +119,6 @@ async function* counted(
   }
 }
 
-async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const source = Readable.from(packed);
-  const transform = createGunzip({ chunkSize: CHUNK });
-  source.on('error', (error) => transform.destroy(error));
-  yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
-}
-
 const UNPACK = { gzip: gunzip, zstd: unzstd };
 
 /** The chunks of packed data as far as they can be unpacked. */
@@ -137,7 +130,8 @@ async function* unpacked(
     yield* chunks;
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!(error instanceof ZstdError) && !/^(?:Z_|ERR_ZLIB)/.test(code)) throw error;
+    const isOurs = error instanceof ZstdError || error instanceof GzipError;
+    if (!isOurs && !/^(?:Z_|ERR_ZLIB)/.test(code)) throw error;
     failed(message);
   }
 }

@@ -148,11 +148,16 @@ async function readText(
 function aboutOf({ about }: BinaryTrace): readonly string[] {
   const { recorder, system, clock, isSeconds, cpus, buffers, compression } = about;
   const ticks = isSeconds ? '' : ', which counts ticks and not seconds';
+  const machine = [
+    // A file that is cut may not say it.
+    ...(cpus === 0 ? [] : [`${cpus} CPU${cpus === 1 ? '' : 's'}`]),
+    ...(clock === null ? [] : [`clock ${printable(clock)}${ticks}`]),
+  ];
   const names = buffers.map((name) => printable(name === '' ? 'top' : name)).join(' ');
   return [
     ...(recorder === null ? [] : [`recorded by ${printable(recorder)}`]),
     ...(system === null ? [] : [`on ${printable(system)}`]),
-    `${cpus} CPU${cpus === 1 ? '' : 's'}${clock === null ? '' : `, clock ${printable(clock)}${ticks}`}`,
+    ...(machine.length === 0 ? [] : [machine.join(', ')]),
     ...(buffers.length > 1 ? [`buffers: ${names}`] : []),
     ...(compression === null ? [] : [`compressed with ${compression}`]),
   ];

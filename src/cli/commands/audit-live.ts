@@ -14,10 +14,12 @@ import { BUFFER_RANGE, isBufferKib, usualBufferKib } from '../../host/trace-sett
 import { findTracefs, LiveRefusal } from '../../host/tracefs.ts';
 import { pagingHere } from '../../host/vmm-threads.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
+import { count } from '../../report/doctor-words.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import { damageOf, type ReadTrace } from '../audit/input.ts';
 import { Copy, Lines, Summaries } from '../audit/live-sinks.ts';
 import { LiveText } from '../audit/live-text.ts';
+import { readPredictFacts } from '../audit/predict-files.ts';
 import { complainTo, type Io } from '../io.ts';
 import { type AuditFlags, runAudit } from './audit.ts';
 
@@ -92,7 +94,7 @@ const ENDS: Readonly<Record<LiveEnd, string>> = {
 function beginWords({ instance, events, missing, clock, unset, left }: LiveStart): string {
   const short = (names: readonly string[]) => names.map((n) => n.slice(n.indexOf('/') + 1));
   return [
-    `recording ${events.length} events in ${instance}, clock ${clock}; Ctrl-C ends it`,
+    `recording ${count(events.length, 'event')} in ${instance}, clock ${clock}; Ctrl-C ends it`,
     'note: only changes are seen; what was mapped before is not in it',
     ...(missing.length === 0 ? [] : [`not on this kernel: ${short(missing).join(' ')}`]),
     ...(unset.length === 0 ? [] : [`could not be set: ${unset.join(' ')}`]),
@@ -103,10 +105,12 @@ function beginWords({ instance, events, missing, clock, unset, left }: LiveStart
 
 function endWords({ end, seconds, overruns, left }: LiveResult, events: number): string {
   return [
-    `${ENDS[end]}: ${events} events in ${seconds.toFixed(1)} s`,
+    `${ENDS[end]}: ${count(events, 'event')} in ${seconds.toFixed(1)} s`,
     ...(overruns === null || overruns === 0
       ? []
-      : [`warning: ${overruns} events were lost, the buffers were full: give a larger --buffer`]),
+      : [
+          `warning: ${count(overruns, 'event')} lost, the buffers were full: give a larger --buffer`,
+        ]),
     ...(left === null ? [] : [`warning: it is in use and stays behind: rmdir ${printable(left)}`]),
     ...(events === 0 ? ['no VM changed its page tables meanwhile'] : []),
     '',
@@ -116,6 +120,25 @@ function endWords({ end, seconds, overruns, left }: LiveResult, events: number):
 /** Where --follow writes: what is no text must not have it in between. */
 function followIo({ format }: AuditFlags, io: Io): Io {
   return format === 'text' ? io : { write: io.error, error: io.error };
+}
+
+/** What was said of this machine and is otherwise; a KVM that was changed may be meant. */
+function contradictions({ kernel, paging, predict }: AuditFlags): readonly string[] {
+  const own = thisKernel();
+  const mode = pagingHere();
+  const facts = predict === undefined ? null : readPredictFacts(predict);
+  const kernels = [
+    { by: '--kernel', said: kernel === undefined ? undefined : parseKernelVersion(kernel).text },
+    { by: '--predict', said: facts?.kernel?.text },
+  ];
+  return [
+    ...kernels
+      .filter(({ said }) => said !== undefined && own !== undefined && said !== own)
+      .map(({ by, said }) => `${by} says Linux ${said}, and this machine runs ${release()}`),
+    ...(paging === undefined || mode === null || paging === mode
+      ? []
+      : [`--paging says ${paging}, and KVM of this machine uses ${mode}`]),
+  ];
 }
 
 interface Live {
@@ -145,9 +168,11 @@ async function record(
   const sink: LiveSink = {
     begin(start) {
       text.ownNumbers = start.sameNumbers;
-      about = [`recorded live on ${release()}, clock ${start.clock}`];
+      const warnings = contradictions(flags);
+      about = [`recorded live on ${release()}, clock ${start.clock}`, ...warnings];
       put(Buffer.from(`# memtype audit --live: kernel ${release()}, clock ${start.clock}\n`));
       io.error(beginWords(start));
+      for (const warning of warnings) io.error(`warning: ${warning}\n`);
     },
     take: put,
     tick(now) {

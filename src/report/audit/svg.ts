@@ -149,7 +149,7 @@ function drawLegend(regions: readonly AuditRegion[], y: number): { svg: string; 
 }
 
 function drawVm(vm: AuditVm, y: number): { svg: string; height: number } {
-  const name = vm.id === null || vm.id < 0 ? 'The VM' : `VM ${vm.id}`;
+  const name = vm.id === null ? 'The VM' : `VM ${vm.id}`;
   const spaces = [0, 1].map((asId) => vm.regions.filter((region) => region.asId === asId));
   const drawn: string[] = [];
   let top = y;

@@ -156,7 +156,8 @@ export function vmLines(
   width: number,
 ): readonly string[] {
   const { id, events, sptes, threads } = vm;
-  const name = id === null || id < 0 ? 'One VM' : `VM ${id}`;
+  const unnamed = told === 'one' ? 'One VM' : 'Of no VM that is known';
+  const name = id === null ? unnamed : `VM ${id}`;
   const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${told === 'one' && least > 1 ? `; ${mixedVms(least)}` : TOLD[told]}`;
   return [
     ...labelled('', title, width),
