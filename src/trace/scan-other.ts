@@ -50,8 +50,7 @@ export function overwritten(bytes: Uint8Array, start: number, end: number): numb
     if (at < start + LATENCY.length) return 0;
   } else if (!isAt(bytes, start, end, IN_BUFFER)) return 0;
   const first = skipBlanks(bytes, at, end);
-  let slash = first;
-  while (slash < end && isDigit(byteAt(bytes, slash))) slash += 1;
+  const slash = decimalsEnd(bytes, first, end);
   if (slash === first || bytes[slash] !== SLASH) return 0;
   const kept = decimalAt(bytes, first, end);
   return Math.max(0, decimalAt(bytes, slash + 1, end) - kept);
@@ -135,6 +134,9 @@ function isHex(bytes: Uint8Array, start: number, end: number): boolean {
   return end > start;
 }
 
+/** Of the trace option `hex`: four bytes. */
+const HEX_WORD = 8;
+
 /**
  * A line of the trace options `raw` ("30386 0 1611593613606 type: 128") and `hex`: thread, processor and time
  * as three bare numbers, then no name of an event.
@@ -143,10 +145,17 @@ export function isRaw(bytes: Uint8Array, start: number, end: number): boolean {
   let at = skipBlanks(bytes, start, end);
   for (let word = 0; word < 3; word += 1) {
     const stop = wordEnd(bytes, at, end);
-    if (!isHex(bytes, at, stop)) return false;
+    const isNumber = stop > at && decimalsEnd(bytes, at, stop) === stop;
+    if (!isNumber && (stop - at < HEX_WORD || !isHex(bytes, at, stop))) return false;
     at = skipBlanks(bytes, stop, end);
   }
   return true;
+}
+
+function decimalsEnd(bytes: Uint8Array, start: number, end: number): number {
+  let i = start;
+  while (i < end && isDigit(byteAt(bytes, i))) i += 1;
+  return i;
 }
 
 /** "type: 128": the kernel has no better print of an event. */

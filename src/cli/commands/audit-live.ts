@@ -16,6 +16,7 @@ import { pagingHere } from '../../host/vmm-threads.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
 import { count } from '../../report/doctor-words.ts';
 import type { EventBatch } from '../../trace/batch.ts';
+import { type PagesHere, pagesHere } from '../audit/host-side.ts';
 import { damageOf, type ReadTrace } from '../audit/input.ts';
 import { Copy, Lines, Summaries } from '../audit/live-sinks.ts';
 import { LiveText } from '../audit/live-text.ts';
@@ -145,11 +146,13 @@ interface Live {
   readonly flags: AuditFlags & LiveFlags;
   readonly io: Io;
   readonly directories: Directories | undefined;
+  /** Frames are looked up while it is recorded. */
+  readonly hasPages: boolean;
 }
 
 /** Records a trace, as another would read one. */
 async function record(
-  { flags, io, directories }: Live,
+  { flags, io, directories, hasPages }: Live,
   take: (batch: EventBatch) => void,
   soFar: () => AuditResult,
 ): Promise<ReadTrace> {
@@ -168,14 +171,19 @@ async function record(
   const sink: LiveSink = {
     begin(start) {
       text.ownNumbers = start.sameNumbers;
+      const pageWords = hasPages
+        ? []
+        : ['/proc/kpageflags cannot be read: frames are not looked up'];
       const warnings = contradictions(flags);
-      about = [`recorded live on ${release()}, clock ${start.clock}`, ...warnings];
+      about = [`recorded live on ${release()}, clock ${start.clock}`, ...pageWords, ...warnings];
       put(Buffer.from(`# memtype audit --live: kernel ${release()}, clock ${start.clock}\n`));
       io.error(beginWords(start));
       for (const warning of warnings) io.error(`warning: ${warning}\n`);
     },
     take: put,
     tick(now) {
+      // What a frame is has to be asked while it is the guest's.
+      if (hasPages) text.flush();
       if (summaries?.isDue(now) === true) {
         text.flush();
         summaries.print(soFar, now);
@@ -209,6 +217,8 @@ async function record(
 }
 
 const LIVE_NAME = 'live';
+/** Of a tracefs that a test made: its frames are not of this machine. */
+const NO_PAGES: PagesHere = { pages: null, close: () => {} };
 
 function script(flags: LiveFlags, io: Io): number {
   const { pid, seconds, bufferKib } = wantedOf(flags);
@@ -231,9 +241,18 @@ async function run(files: readonly string[], live: Live): Promise<number> {
     ...(kernel === undefined ? {} : { kernel }),
     ...(paging === null ? {} : { paging }),
   };
-  return await runAudit([flags.record ?? LIVE_NAME], all, io, (_, take, soFar) =>
-    record(live, take, soFar),
-  );
+  const here = live.directories === undefined ? await pagesHere() : NO_PAGES;
+  try {
+    return await runAudit(
+      [flags.record ?? LIVE_NAME],
+      all,
+      io,
+      (_, take, soFar) => record({ ...live, hasPages: here.pages !== null }, take, soFar),
+      here.pages,
+    );
+  } finally {
+    here.close();
+  }
 }
 
 /**
@@ -251,7 +270,7 @@ export async function runAuditLive(
   directories?: Directories,
 ): Promise<number> {
   try {
-    return await run(files, { flags, io, directories });
+    return await run(files, { flags, io, directories, hasPages: false });
   } catch (error) {
     if (error instanceof InputError) {
       complainTo(io, error.diagnostics);
