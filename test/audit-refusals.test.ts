@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, test } from 'vitest';
 import { Audit } from '../src/audit/audit.ts';
 import { Follow } from '../src/report/audit/follow.ts';
@@ -139,4 +139,20 @@ test('one bad value keeps none of the others', () => {
   expect(stdout).toContain('frame 597c');
   expect(stdout).toContain('frame 29c4');
   expect(stderr).toContain('standard input:2:1');
+});
+
+test('binary traces that are cut say what is missing', () => {
+  const cut = (name: string, share: number) => {
+    const whole = gunzipSync(readFileSync(`${ROOT}src/trace/fixtures/${name}.gz`));
+    const { out, err } = audited(name, whole.subarray(0, Math.floor(whole.length * share)));
+    expect(out + err).not.toMatch(/-\d+ (?:is|are) left|\b0 CPUs/);
+    return out + err;
+  };
+  expect(cut('nested61.v7.dat', 0.9)).toContain(
+    'the options: the file is cut: they begin at byte 45056, and say where the records are',
+  );
+  expect(cut('nested61.v7.dat', 0.3)).toContain('damaged trace.dat');
+  expect(cut('nested61.v6.dat', 0.9)).toContain('47 leaf entries installed');
+  expect(cut('perf-plain.data', 0.5)).toContain('give the file as a whole');
+  expect(cut('perf-plain.data', 0.9)).toContain('110 leaf entries installed');
 });
