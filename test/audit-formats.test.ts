@@ -319,7 +319,7 @@ describe('input', () => {
     const cut = TEXT.slice(0, TEXT.lastIndexOf('spte 86') + 9);
     const found = json([written('cut.txt', cut)]);
     expect(found.sptes).toBeGreaterThanOrEqual(own.sptes - 1);
-    expect(audit([written('cut.txt', cut)]).stdout).toContain('1 line without an end');
+    expect(audit([written('cut.txt', cut)]).stdout).toContain('1 line that is cut');
   });
 
   test('a packed file that ends too early is said', () => {

@@ -178,6 +178,8 @@ process.exitCode = await runApplication(['audit', ...process.argv.slice(2)], PRO
     expect(await audit.code).toBe(0);
     expect(instances()).toEqual([]);
     expect(audit.out()).toMatch(new RegExp(`^VM ${vm.child.pid}: [^]*\n {2}40000-4003f +64 `, 'm'));
+    // Its pages were anonymous memory while it ran, and their flags were read then.
+    expect(audit.out()).toMatch(/frame on the host +installed [^]*\n {2}WB ram +PAT index 0 +\d/);
     vm.child.stdin?.end();
     await vm.code;
   });

@@ -93,7 +93,7 @@ describe('a recording', () => {
     expect(printed()).toMatchObject({ events: 3, sptes: 2, vms, findings: [] });
     expect(written.err).toContain(`recording 9 events in ${fake.path}/instances/memtype-`);
     expect(written.err).toMatch(/the time is over: 3 events in \d+\.\d s\n/);
-    expect(written.err).toContain('4 events were lost, the buffers were full');
+    expect(written.err).toContain('4 events lost, the buffers were full');
   });
 
   test('sets what it needs and nothing else, and turns it off', async () => {

@@ -1,6 +1,7 @@
 import { u64ToHex } from '../base/u64.ts';
 import { kernelWords } from '../kvm/spte-editions.ts';
 import type { Severity, VerdictCode } from '../resolve/verdict.ts';
+import { NO_NAME } from '../trace/event-names.ts';
 import type { AuditCount, AuditRegion, AuditResult, AuditVm } from './audit.ts';
 import { type EditionSet, editionsIn } from './editions.ts';
 import type { JoinRow } from './host-pages.ts';
@@ -239,7 +240,8 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
   const [unreadable] = result.unreadable;
   if (unreadable !== undefined) {
     const count = result.unreadableCount;
-    const text = `${plural(count, 'event')}; the first is a ${unreadable.name}.`;
+    const name = unreadable.name === NO_NAME ? 'printed without its name' : `a ${unreadable.name}`;
+    const text = `${plural(count, 'event')}; the first is ${name}.`;
     found.push(finding('unreadableEvents', { count, at: unreadable, text, agents: ['the trace'] }));
   }
   if (result.backwards !== null) {
@@ -281,11 +283,19 @@ function twoHosts({
 
 const NAMES_SHOWN = 5;
 
-function nothing({ events, others, vms }: AuditResult): AuditFinding {
+function nothing({ events, unreadableCount, others, vms }: AuditResult): AuditFinding {
   const names = [...others.keys()].slice(0, NAMES_SHOWN).join(', ');
-  const rest =
-    events === 0 ? 'It has no event of KVM at all.' : names === '' ? '' : `It has ${names}.`;
-  const text = `${plural(events, 'event')}, and no kvm_mmu_set_spte of a page. ${rest}`.trim();
+  const rest = names === '' ? '' : ` It has ${names}.`;
+  const own =
+    unreadableCount === events ? '' : ' among the others is no kvm_mmu_set_spte of a page.';
+  const read =
+    unreadableCount === 0
+      ? `${plural(events, 'event')}, and no kvm_mmu_set_spte of a page.`
+      : `${plural(events, 'event')}; ${unreadableCount} could not be read;${own}`.replace(
+          /;$/,
+          '.',
+        );
+  const text = read + rest;
   const gone = vms.reduce((sum, vm) => sum + vm.state.removals, 0);
   const more = gone === 0 ? '' : ` ${entries(gone)} ${gone === 1 ? 'was' : 'were'} taken away.`;
   return finding('noEntries', { count: 0, at: null, text: text + more, agents: ['the trace'] });

@@ -118,10 +118,10 @@ export const AUDIT_FINDINGS = {
     title: 'Events could not be read',
     room: 'host',
     cause:
-      'The fields are not as any kernel prints them: a line was cut, two writers got mixed, the trace option ' +
-      'raw or hex was set, or the tool could not parse the format.',
+      'The fields are not as any kernel prints them: a line was cut or wrapped, two writers got mixed, the ' +
+      'trace option raw or hex was set, or the tool could not parse the format.',
     consequence: 'What these events changed is not known.',
-    fix: 'Trace again without the options raw, hex and bin; or give the binary file (trace.dat, perf.data).',
+    fix: 'Give the trace as it was written, whole and without the options raw, hex and bin; or trace.dat, perf.data.',
     sources: ['lab/ept-traces'],
     example: 'A kvm_mmu_set_spte line that ends after its gfn.',
   },
@@ -134,7 +134,7 @@ export const AUDIT_FINDINGS = {
       'The event kvm_mmu_set_spte was not on, or nothing faulted while the trace ran: memory that is mapped ' +
       'already does not fault again.',
     consequence: 'Nothing can be said of types.',
-    fix: 'echo 1 > events/kvmmmu/enable before the VM starts; or restart the VM.',
+    fix: 'Trace kvmmmu from before the VM starts, or while it maps its memory anew (a migration, dirty logging).',
     sources: ['lab/ept-traces'],
     example: 'A trace of kvm_entry and kvm_exit alone.',
   },

@@ -9,7 +9,7 @@ import { VmState } from './vm.ts';
  */
 export type ToldBy = 'given' | 'tgid' | 'names' | 'one';
 
-/** Null: no number is known, for one VM is assumed, or these are threads of no VM that is known. */
+/** Null: no number is known, for one VM is assumed, or the threads are of no VM that is known. */
 export type VmId = number | null;
 
 /**

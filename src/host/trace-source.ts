@@ -8,10 +8,10 @@ import {
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { printable, refuse } from '../base/diagnostic.ts';
 import type { EventBatch, Kind } from '../trace/batch.ts';
 import { type ScanTally, TextScanner } from '../trace/scan.ts';
+import { GzipError, gunzip } from './gunzip.ts';
 import { TraceThreads } from './trace-threads.ts';
 import { loadZstd, ZstdError } from './zstd.ts';
 
@@ -47,8 +47,16 @@ const MAGIC: readonly (readonly [string, TraceForm | Packing])[] = [
 ];
 const MAGIC_BYTES = 10;
 
-function formOf(start: Uint8Array): TraceForm | Packing {
+/** An object of JSON: no name of a task begins a trace like that. */
+const JSON_BEGIN = /^(?:\u00ef\u00bb\u00bf)?\s*\{\s*"/;
+
+function formOf(start: Uint8Array, path: string): TraceForm | Packing {
   const text = Buffer.from(start.subarray(0, MAGIC_BYTES)).toString('latin1');
+  if (JSON_BEGIN.test(text))
+    refuse(
+      `${path === '-' ? 'standard input' : printable(path)} is no trace: it is JSON`,
+      'a capture is given with --host; what audit prints cannot be audited again',
+    );
   return MAGIC.find(([magic]) => text.startsWith(magic))?.[1] ?? 'text';
 }
 
@@ -111,13 +119,6 @@ async function* counted(
   }
 }
 
-async function* gunzip(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const source = Readable.from(packed);
-  const transform = createGunzip({ chunkSize: CHUNK });
-  source.on('error', (error) => transform.destroy(error));
-  yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
-}
-
 const UNPACK = { gzip: gunzip, zstd: unzstd };
 
 /** The chunks of packed data as far as they can be unpacked. */
@@ -129,7 +130,8 @@ async function* unpacked(
     yield* chunks;
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!(error instanceof ZstdError) && !/^(?:Z_|ERR_ZLIB)/.test(code)) throw error;
+    const isOurs = error instanceof ZstdError || error instanceof GzipError;
+    if (!isOurs && !/^(?:Z_|ERR_ZLIB)/.test(code)) throw error;
     failed(message);
   }
 }
@@ -174,12 +176,13 @@ export async function openTrace(path: string): Promise<TraceSource> {
   try {
     const start = Buffer.alloc(MAGIC_BYTES);
     const isPlainFile =
-      size !== null && formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0))) === 'text';
+      size !== null &&
+      formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0)), path) === 'text';
     const count = (bytes: number): void => {
       taken += bytes;
     };
     const raw = await peek(isPlainFile ? Readable.from([]) : counted(open, path, count));
-    const outer = isPlainFile ? 'text' : formOf(raw.start);
+    const outer = isPlainFile ? 'text' : formOf(raw.start, path);
     const packing = outer === 'gzip' || outer === 'zstd' ? outer : null;
     const inner =
       packing === null
@@ -189,7 +192,7 @@ export async function openTrace(path: string): Promise<TraceSource> {
               cut = `${packing}: ${reason}`;
             }),
           );
-    const form = packing === null ? outer : formOf(inner.start);
+    const form = packing === null ? outer : formOf(inner.start, path);
     if (form === 'gzip' || form === 'zstd') return refuse(`${printable(path)} is packed twice`);
     const chunks = isPlainFile ? counted(open, path, count) : inner.chunks();
     return {

@@ -29,26 +29,34 @@ export class ZstdError extends Error {
 
 function streamOf({ Decompress }: Fzstd): ZstdStream {
   let out: Uint8Array[] = [];
+  /** Thrown by the next call, when what is whole was handed out. */
+  let failure: ZstdError | null = null;
   const decompress = new Decompress((data) => {
     if (data.length > 0) out.push(data);
   });
   const push = (piece: Uint8Array, isLast: boolean): void => {
+    if (failure !== null) throw failure;
     try {
       decompress.push(piece, isLast);
     } catch (error) {
       // What is damaged makes it throw anything: a RangeError, too.
-      throw new ZstdError(error instanceof Error ? error.message : String(error));
+      failure = new ZstdError(error instanceof Error ? error.message : String(error));
+      if (out.length === 0) throw failure;
     }
   };
   return {
     push(piece) {
       out = [];
-      for (let at = 0; at < piece.length; at += PIECE) push(piece.subarray(at, at + PIECE), false);
+      for (let at = 0; at < piece.length; at += PIECE) {
+        push(piece.subarray(at, at + PIECE), false);
+        if (failure !== null) break;
+      }
       return out;
     },
     end() {
       out = [];
       push(new Uint8Array(0), true);
+      if (failure !== null) throw failure;
       return out;
     },
   };

@@ -25,6 +25,8 @@ const NAME_BYTES_MAX = 100;
 export const TEXTS_MAX = 32_768;
 const TEXT_BYTES_MAX = 1024;
 export const OTHER_NAMES = '(other names)';
+/** Of an event that is printed without one: trace options raw and hex. */
+export const NO_NAME = '(no name)';
 
 const BUCKETS = 1 << 13;
 
@@ -48,6 +50,8 @@ export class EventNames {
   readonly kinds: Kind[] = [];
   /** How often each was seen, by index of the name. */
   readonly seen: number[] = [];
+  /** Index of `NO_NAME`. */
+  readonly unnamed: number;
   readonly #bytes: Uint8Array[] = [];
   readonly #texts = new Map<string, number>();
   /** Index of a name plus 1, by the hash of its bytes; the next slot is tried when it is another. */
@@ -56,6 +60,7 @@ export class EventNames {
   constructor() {
     for (const [name, kind] of KINDS) this.#add(name, kind);
     this.#add(OTHER_NAMES, KIND.other);
+    this.unnamed = this.#add(NO_NAME, KIND.other);
   }
 
   /** A known name, by its index. */

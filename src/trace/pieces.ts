@@ -79,6 +79,7 @@ export class TotalTally implements ScanTally {
   bytes = 0;
   passed = 0;
   lost = 0;
+  isTrace = false;
   readonly problems: Problems = new Problems();
   #events = new Map<string, number>();
 
@@ -92,6 +93,7 @@ export class TotalTally implements ScanTally {
     this.bytes += piece.bytes;
     this.passed += piece.passed;
     this.lost += piece.lost;
+    this.isTrace ||= piece.isTrace;
     for (const [name, count] of piece.events) {
       this.#events.set(name, (this.#events.get(name) ?? 0) + count);
     }

@@ -46,10 +46,11 @@ const WORDS: Readonly<Record<ProblemKind, readonly [noun: string, what: string]>
   raw: ['event', 'printed with the trace options raw or hex, which lose the fields'],
   garbage: ['line', 'with bytes that no text has'],
   long: ['line', 'longer than any event'],
-  unended: ['line', 'without an end, so that a number may be cut'],
+  unended: ['line', 'that is cut: it has no end'],
   noise: ['line', 'that is no event'],
 };
-const NO_LOSS: ReadonlySet<ProblemKind> = new Set(['noise', 'unended', 'unreadable']);
+/** Nothing is lost with a line that is no event; the others are events, and MT709 says so. */
+const NO_LOSS: ReadonlySet<ProblemKind> = new Set(['noise', 'unreadable', 'raw']);
 
 // ---- text -------------------------------------------------------------------------------------
 
@@ -89,9 +90,9 @@ async function* keeping(
   }
 }
 
-function refuseNoTrace({ path }: Opened, { events, problems, lines }: ScanTally): void {
-  // With the trace option raw it is a trace, and says nothing.
-  if (events.size > 0 || problems.total === 0 || problems.count('raw') > 0) return;
+function refuseNoTrace({ path }: Opened, { isTrace, passed, problems, lines }: ScanTally): void {
+  // With the trace option raw it is a trace, and says nothing; one that has only its head is empty.
+  if (isTrace || passed === lines || problems.count('raw') > 0) return;
   const name = path === '-' ? 'standard input' : printable(path);
   const count = lines === 1 ? 'its line is no event' : `none of its ${lines} lines is an event`;
   refuse(
@@ -147,11 +148,16 @@ async function readText(
 function aboutOf({ about }: BinaryTrace): readonly string[] {
   const { recorder, system, clock, isSeconds, cpus, buffers, compression } = about;
   const ticks = isSeconds ? '' : ', which counts ticks and not seconds';
+  const machine = [
+    // A file that is cut may not say it.
+    ...(cpus === 0 ? [] : [`${cpus} CPU${cpus === 1 ? '' : 's'}`]),
+    ...(clock === null ? [] : [`clock ${printable(clock)}${ticks}`]),
+  ];
   const names = buffers.map((name) => printable(name === '' ? 'top' : name)).join(' ');
   return [
     ...(recorder === null ? [] : [`recorded by ${printable(recorder)}`]),
     ...(system === null ? [] : [`on ${printable(system)}`]),
-    `${cpus} CPU${cpus === 1 ? '' : 's'}${clock === null ? '' : `, clock ${printable(clock)}${ticks}`}`,
+    ...(machine.length === 0 ? [] : [machine.join(', ')]),
     ...(buffers.length > 1 ? [`buffers: ${names}`] : []),
     ...(compression === null ? [] : [`compressed with ${compression}`]),
   ];

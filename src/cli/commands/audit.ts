@@ -1,5 +1,6 @@
 import { Audit, type AuditResult } from '../../audit/audit.ts';
 import { type AuditFinding, auditFindings } from '../../audit/findings.ts';
+import type { HostPages } from '../../audit/host-pages.ts';
 import { inferences } from '../../audit/infer.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { Predictor } from '../../audit/predict.ts';
@@ -38,10 +39,15 @@ const USAGE = 2;
 interface Beside {
   readonly host: HostSide | null;
   readonly facts: PredictFacts | null;
+  /** The frames of the machine that is being recorded. */
+  readonly here: HostPages | null;
 }
 
 /** What is said of the host, the first word first. */
-function saidOf({ paging, kernel }: AuditFlags, { host, facts }: Beside): readonly Said[] {
+function saidOf(
+  { paging, kernel }: AuditFlags,
+  { host, facts }: Omit<Beside, 'here'>,
+): readonly Said[] {
   const version = kernel === undefined ? null : parseKernelVersion(kernel);
   return [
     { by: 'options', paging: paging ?? null, kernel: version },
@@ -63,14 +69,14 @@ export type TraceReader = (
 async function auditOf(
   file: string,
   flags: AuditFlags,
-  { host, facts }: Beside,
+  { host, facts, here }: Beside,
   rendering: Rendering,
   read: TraceReader,
 ): Promise<AuditReport> {
   const names: ThreadNames = new Map();
   const said = saidOf(flags, { host, facts });
   const options = { ...inForce(said), owners: host?.owners, names };
-  const audit = new Audit({ ...options, host: host?.pages ?? null, facts, said });
+  const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? here, facts, said });
   const predictor = facts === null ? null : new Predictor(facts);
   const drawn = rendering.begin(file, options);
   const take = (batch: EventBatch): void => {
@@ -112,6 +118,7 @@ function worse(a: number, b: number): number {
  *
  * @param files traces, "-" for standard input; none: standard input
  * @param read how they are read, where they are no files
+ * @param here what the machine says of its frames while it is recorded
  * @returns the exit code: 0 nothing wrong, 1 findings, 2 bad input, 3 undetermined
  */
 export async function runAudit(
@@ -119,6 +126,7 @@ export async function runAudit(
   flags: AuditFlags,
   io: Io,
   read?: TraceReader,
+  here: HostPages | null = null,
 ): Promise<number> {
   const given = files.length === 0 ? ['-'] : files;
   const { formats } = flags;
@@ -138,6 +146,7 @@ export async function runAudit(
     const beside = {
       host: flags.host === undefined ? null : await readHostSide(flags.host),
       facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
+      here,
     };
     for (const file of names) {
       try {

@@ -89,8 +89,12 @@ export function rowWords({ what, value }: FollowRow, before?: FollowRow['value']
 export class Follow {
   #before: ReadonlyMap<string, FollowRow> = new Map();
 
-  /** A line for each row that is new, has changed or is gone, with the seconds since the begin. */
-  changes(result: AuditResult, seconds: number): readonly string[] {
+  /**
+   * A line for each row that is new, has changed or is gone, with the seconds since the begin.
+   *
+   * @param always a line also when there is none of these
+   */
+  changes(result: AuditResult, seconds: number, always = false): readonly string[] {
     const at = `${seconds.toFixed(1)} s`;
     const rows = followRows(result);
     const before = this.#keep(rows);
@@ -100,7 +104,8 @@ export class Follow {
     const gone = [...before.values()]
       .filter(({ key }) => !this.#before.has(key))
       .map((row) => `${at}  ${row.of}  no longer: ${row.what}`);
-    return [...changed, ...gone];
+    const all = [...changed, ...gone];
+    return all.length === 0 && always ? [`${at}  all  nothing has changed`] : all;
   }
 
   /** All rows, for a screen of so many columns and lines. */

@@ -3,7 +3,7 @@ import { labelled, table, wrap } from '../wrap.ts';
 import type { AuditReport, Damage } from './document.ts';
 import { damageWords, momentWords } from './document.ts';
 import { findingLines } from './finding-text.ts';
-import { outcomeOf } from './outcome.ts';
+import { openQuestions, outcomeOf } from './outcome.ts';
 import { installedWords, vmLines } from './vm-text.ts';
 
 const WIDTH = 80;
@@ -80,8 +80,22 @@ function damageLines(damage: Damage, unit: string): readonly string[] {
   return labelled('  ', damageWords(damage) + where, WIDTH);
 }
 
+/** What is open beside the findings that say so. */
+function openLines(report: AuditReport): readonly string[] {
+  const { source } = report;
+  const lost = source.damaged.filter((d) => d.isLoss);
+  const lines = [
+    ...lost.flatMap((d) => damageLines(d, source.unit)),
+    ...openQuestions(report)
+      .slice(lost.length)
+      .flatMap((text) => labelled('  ', text, WIDTH)),
+  ];
+  return lines.length === 0 ? [] : ['', 'Left open', ...lines];
+}
+
 function sourceLines({ source, result }: AuditReport): readonly string[] {
-  const damaged = source.damaged.flatMap((d) => damageLines(d, source.unit));
+  const harmless = source.damaged.filter((d) => !d.isLoss);
+  const damaged = harmless.flatMap((d) => damageLines(d, source.unit));
   const others = [...result.others].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
   const names = others.slice(0, NAMES_SHOWN).map(([name, n]) => `${name} ${n}`);
   const rest = others.length - names.length;
@@ -138,6 +152,7 @@ export function auditText(report: AuditReport): string {
     ...wrap(sourceLine(report), WIDTH, '  '),
     headline(report),
     ...findings.flatMap((f) => ['', ...findingLines(f, source.unit, WIDTH)]),
+    ...openLines(report),
     ...predictionLines(report),
     ...result.vms.flatMap((vm) => ['', ...vmLines(vm, result, source.unit, WIDTH)]),
     ...inferenceLines(report),

@@ -151,12 +151,12 @@ function hostLines({ join }: AuditVm, width: number): readonly string[] {
 /** One VM: what was installed, what the host has there, what is mapped at the end, what its guest wrote. */
 export function vmLines(
   vm: AuditVm,
-  { told, least, vms }: Pick<AuditResult, 'told' | 'least' | 'vms'>,
+  { told, least }: Pick<AuditResult, 'told' | 'least'>,
   unit: TraceSource['unit'],
   width: number,
 ): readonly string[] {
   const { id, events, sptes, threads } = vm;
-  const unknown = vms.length > 1 ? 'Threads of no VM that is known' : 'One VM';
+  const unknown = told === 'one' ? 'One VM' : 'Of no VM that is known';
   const name = id === null ? unknown : `VM ${id}`;
   const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${told === 'one' && least > 1 ? `; ${mixedVms(least)}` : TOLD[told]}`;
   return [

@@ -83,6 +83,11 @@ function readOptionSections(file: DatFile, first: number): void {
   while (offset !== 0) {
     if (seen.has(offset)) throw new Damaged(offset, 'the sections of options go in a circle');
     seen.add(offset);
+    if (offset >= file.source.size)
+      throw new Damaged(
+        file.source.size,
+        `the file is cut: they begin at byte ${offset}, and say where the records are`,
+      );
     const cursor = sectionAt(file, offset, OPTION.done);
     for (let id = cursor.u16(); id !== OPTION.done; id = cursor.u16()) takeOption(file, id, cursor);
     cursor.u32();
