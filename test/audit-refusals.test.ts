@@ -112,7 +112,7 @@ describe('what is no trace', () => {
 test('threads that the capture does not know have no number', () => {
   const flags = ['docs/examples/trace.txt', '--host', 'docs/examples/host.json'];
   const { stdout } = memtype(['audit', ...flags]);
-  expect(stdout).toContain('Of no VM that is known: 32 events');
+  expect(stdout).toContain('One VM: 32 events');
   expect(stdout).not.toContain('VM -1');
   const { vms } = JSON.parse(memtype(['audit', ...flags, '--format', 'json']).stdout) as {
     readonly vms: readonly { readonly vm: number | null }[];
