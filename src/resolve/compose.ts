@@ -247,14 +247,6 @@ function refuseTwice(facts: Facts): void {
   if ((facts['pat-index'] === undefined) !== (facts['pat-layout'] === undefined)) {
     refuse('a PAT index means nothing without the PAT', 'say both pat-index and pat-layout');
   }
-  const isReset = facts['guest-layout']?.every((layout) => layout === 'reset') === true;
-  const unheld = facts.guest?.find((type) => type === 'WC' || type === 'WP');
-  if (isReset && unheld !== undefined) {
-    refuse(
-      `the PAT after reset has no slot for ${unheld}`,
-      'leave out guest-layout, or name another type',
-    );
-  }
   const [device] = facts['guest-driver'] ?? [];
   const deaf = device !== undefined && facts['guest-driver']?.length === 1 && device !== 'virtgpu';
   if (deaf && facts['map-info'] !== undefined && facts.vmm === undefined) {

@@ -1,3 +1,4 @@
+import { refuse } from '../../base/diagnostic.ts';
 import { u64 } from '../../base/u64.ts';
 import type { SourceId } from '../../cite/sources.ts';
 import type { MapInfo } from '../../facts/facts.ts';
@@ -124,7 +125,14 @@ export function mapBlob(known: Known, planned: MtrrPlanned, mapInfo: () => MapIn
     };
   }
   const said = known.said('guest');
-  if (said !== null) return decided(known, said, null, `maps it ${said}`, 'sdm/pat');
+  if (said !== null) {
+    if (guestPat(known).indexOf(said) < 0)
+      refuse(
+        `the guest's PAT has no slot for ${said}`,
+        'say guest-request, or another guest-layout',
+      );
+    return decided(known, said, null, `maps it ${said}`, 'sdm/pat');
+  }
   const { type, driver, source } = requestOf(known, mapInfo);
   const title = driver?.title ?? 'a driver';
   if (driver?.ownPageTables === true) {
