@@ -20,7 +20,8 @@ const SHAPES: readonly (readonly [number, Shape])[] = [
   [0.4, { threads: 2, steps: 5, lines: 2 }],
   [0.15, { threads: 2, steps: 4, lines: 3 }],
   [0.3, { threads: 3, steps: 3, lines: 2 }],
-  [0.15, { threads: 4, steps: 3, lines: 2 }],
+  [0.1, { threads: 4, steps: 2, lines: 3 }],
+  [0.05, { threads: 4, steps: 3, lines: 2 }],
 ];
 
 const st = (line: string, value: number): AxiomaticStep => ({ op: 'st', line, value });
