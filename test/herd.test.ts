@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { printForHerd } from '../src/litmus/herd.ts';
@@ -51,5 +52,28 @@ describe.skipIf(missing !== null)(
       }
       expect(compared).toBeGreaterThan(60);
     }, 300_000);
+
+    test('without the line that is marked, is found out where stores are in order', () => {
+      const weaker: Rival = { ...HERD, outcomes: (_p, _v, text) => herdOutcomes(text, true) };
+      const inOrder = fc.constant({ ntPassesOlder: false, wcReopens: true });
+      const programs = anyProgram({ threads: 2, steps: 4, lines: 2, forHerd: true });
+      const found = smallestDisagreement(programs, inOrder, [weaker, AXIOMS], 400);
+      expect(found).toContain('allowed by herd7');
+    });
+
+    test('allows everything that litmus7 has seen', () => {
+      const file = new URL('../src/machine/fixtures/litmus7.json', import.meta.url);
+      const logs = JSON.parse(readFileSync(file, 'utf8')) as readonly {
+        readonly name: string;
+        readonly litmus: string;
+        readonly histogram: Readonly<Record<string, number>>;
+      }[];
+      expect(logs.length).toBeGreaterThan(15);
+      for (const { name, litmus, histogram } of logs) {
+        const allowed = herdOutcomes(litmus, false);
+        const seen = Object.keys(histogram).map(normal);
+        expect([name, seen.filter((state) => !allowed.includes(state))]).toEqual([name, []]);
+      }
+    });
   },
 );
