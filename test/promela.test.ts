@@ -8,6 +8,9 @@ import { compileLitmus } from '../src/litmus/compile.ts';
 import { promelaOf } from '../src/litmus/promela.ts';
 import { printOutcome } from '../src/litmus/result.ts';
 import type { LitmusTest } from '../src/litmus/test.ts';
+import { constant, less, lookup, plus, set, YES } from '../src/machine/language/expression.ts';
+import { promelaSource } from '../src/machine/language/promela.ts';
+import { SystemBuilder } from '../src/machine/language/system.ts';
 import { makeMachine } from '../src/machine/machine.ts';
 import type { Switches } from '../src/machine/switches.ts';
 import { reachable } from './litmus.ts';
@@ -118,6 +121,39 @@ describe.skipIf(missing !== null)(`SPIN on our models${missing ? `: ${missing}` 
     );
     for (const [p, v] of drawn) agree(readTest(litmusText(p, fitting(p, v))));
   }, 300_000);
+
+  test('tables of any size', () => {
+    const builder = new SystemBuilder();
+    const tables = [1, 2, 7, 300].map((top) =>
+      Array.from({ length: 70 }, (_, i) => (i * i + (i % 3)) % (top + 1)),
+    );
+    const index = builder.variable('index', 70);
+    const held = tables.map((table, i) =>
+      builder.variable(`held[${i}]`, Math.max(...table) + 1, table[0]),
+    );
+    const [step] = makeMachine(compileLitmus(readTest(litmusFile('SB'))).config).system.commands;
+    if (step === undefined) throw new Error('SB has no command');
+    const next = plus(index, constant(1));
+    builder.command({
+      ...step,
+      guard: [less(index, 69)],
+      effect: [
+        ...set(index, next),
+        ...tables.flatMap((table, i) => set(held[i] ?? index, lookup(table, index))),
+      ],
+    });
+    const shown = [index, ...held];
+    const model = promelaSource(builder.system, [
+      {
+        when: YES,
+        say: (term) => [
+          `printf("outcome: ${shown.map(() => '%d').join(' ')}\\n", ${shown.map(term).join(', ')})`,
+        ],
+      },
+    ]);
+    const rows = tables[0]?.map((_, i) => [i, ...tables.map((table) => table[i])].join(' '));
+    expect(spin(model).outcomes).toEqual(rows?.sort());
+  });
 
   test('values that do not stand for themselves are printed as they are', () => {
     const text = `X86_64 values
