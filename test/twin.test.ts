@@ -8,6 +8,7 @@ import {
   anyVariant,
   disagreement,
   MACHINE,
+  machineOutcomes,
   type Rival,
   smallestDisagreement,
 } from './twin.ts';
@@ -112,6 +113,16 @@ describe('a wrong model is found out', () => {
     const instructions = threads.flatMap((t) => t.lines.filter((l) => l.instruction !== null));
     expect(threads.length).toBeLessThanOrEqual(3);
     expect(instructions.length).toBeLessThanOrEqual(8);
+  });
+
+  test.each(['fwdNT', 'ucPosted'])('a machine with %s, which the axioms deny', (name) => {
+    const other: Rival = {
+      name: `the machine with ${name}`,
+      outcomes: (_p, _v, text) => machineOutcomes(text.replace('{}', `${name}=on\n{}`)).set,
+    };
+    const programs = anyProgram({ threads: 2, steps: 4, lines: 2 });
+    const found = smallestDisagreement(programs, anyVariant, [AXIOMS, other], 5000);
+    expect(found).toContain(`allowed by the machine with ${name} only`);
   });
 });
 
