@@ -23,6 +23,7 @@ export { printForHerd } from './litmus/herd.ts';
 export { type LoggedTest, readLog } from './litmus/log.ts';
 export { parseLitmus } from './litmus/parse.ts';
 export { printLitmus } from './litmus/print.ts';
+export { promelaOf } from './litmus/promela.ts';
 export { printOutcome, printResult, type Result, resultOf } from './litmus/result.ts';
 export type { LitmusTest } from './litmus/test.ts';
 export type { MachineConfig } from './machine/config.ts';

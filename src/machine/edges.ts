@@ -3,7 +3,7 @@ import { refuse } from '../base/diagnostic.ts';
 import type { PageType } from './config.ts';
 import { isDrained } from './hardware/draining.ts';
 import { isFaulting } from './hardware/tlb.ts';
-import { all, type Expression, equal, type Place } from './language/expression.ts';
+import { all, choose, type Expression, equal, type Place } from './language/expression.ts';
 import { evaluate } from './language/interpret.ts';
 import { bitsOf, type Layout, setBits } from './language/layout.ts';
 import type { CoreState, DeviceState, Fault, StateView } from './machine.ts';
@@ -101,16 +101,26 @@ function readDevice(hw: Hardware, device: Device, ask: Ask): DeviceState {
   };
 }
 
+/** A cell in the modified copy of its line where there is one, else in memory. */
+export function coherentExpression(hw: Hardware, line: number, cell: number): Expression {
+  const memory = must(hw.memory[line]?.[cell], 'no such cell');
+  return hw.cores.reduceRight<Expression>((elsewhere, { caches }) => {
+    const cache = caches[line] ?? null;
+    if (cache === null) return elsewhere;
+    return choose(
+      equal(cache.state, MODIFIED),
+      must(cache.values[cell], 'no such cell'),
+      elsewhere,
+    );
+  }, memory);
+}
+
 /** A state as an object. */
 export function readState(hw: Hardware, ask: Ask): StateView {
   const memory = hw.memory.map((cells) => askAll(ask, cells));
-  const coherent = memory.map((cells, line) => {
-    const owner = hw.cores.find((c) => {
-      const cache = c.caches[line] ?? null;
-      return cache !== null && ask(cache.state) === MODIFIED;
-    });
-    return askAll(ask, owner?.caches[line]?.values ?? []).concat(owner ? [] : cells);
-  });
+  const coherent = memory.map((cells, line) =>
+    cells.map((_, cell) => ask(coherentExpression(hw, line, cell))),
+  );
   return {
     memory: byLine(hw, (line) => must(memory[line], 'no such line')),
     coherent: byLine(hw, (line) => must(coherent[line], 'no such line')),
