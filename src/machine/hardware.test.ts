@@ -111,7 +111,8 @@ describe('types of AMD', () => {
     const programs = { P0: 'x=1; mfence; send f=1', P1: 'await f=1; r0:=a' };
     for (const [type, reads] of [
       ['WC', true],
-      ['UC', true],
+      ['UCM', true],
+      ['UC', false],
       ['WC+', false],
       ['CD', false],
     ] as const)
@@ -186,8 +187,9 @@ describe('instructions', () => {
     expect(can('co:X=2', 'x:WB@X u:WB@X', programs)).toBe(true);
     expect(can('co:X=1', 'x:WB@X u:WB@X', programs)).toBe(false);
     const off = { switches: { busSnoop: false } };
-    expect(can('co:X=1', 'x:WB@X u:UC@X', programs)).toBe(false);
-    expect(can('co:X=1', 'x:WB@X u:UC@X', programs, off)).toBe(true);
+    expect(can('co:X=1', 'x:WB@X u:UCM@X', programs)).toBe(false);
+    expect(can('co:X=1', 'x:WB@X u:UCM@X', programs, off)).toBe(true);
+    expect(can('co:X=1', 'x:WB@X u:UC@X', programs, off)).toBe(false);
   });
 
   test('a register that is exchanged is written and read', () => {

@@ -48,13 +48,14 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     separatedBy: 'C03 (WB store, load through a WC alias)',
   },
   busSnoop: {
-    on: 'WC and UC transactions check the caches of other cores',
+    on: 'WC and UC (MTRR) transactions check the caches of other cores',
     default: true,
     kind: 'contested',
     evidence:
       'SDM 11.12.4 says that WC writes need not look into the caches, and does not say whose. That other cores ' +
-      'are reached over the coherent fabric is an assumption, the one on which KVM honours guest PAT.',
-    sources: ['sdm/alias', 'mail/seed-series'],
+      'are reached over the coherent fabric is an assumption, the one on which KVM honours guest PAT. UC by the page ' +
+      'tables is no part of it: note 2 of Table 11-7 has processors check their caches; note 1 exempts UC by the MTRR.',
+    sources: ['sdm/alias', 'sdm/t11-7', 'mail/seed-series'],
     separatedBy: 'C12 (WC store, another core holds a clean copy)',
   },
   amdCD: {

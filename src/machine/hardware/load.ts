@@ -79,7 +79,7 @@ const UC_LOAD = rule({
   title: 'A UC or CD load',
   text:
     'After every own store has left store buffer and write-combining buffers, never speculatively, from the bus. ' +
-    'UC by the page tables checks the caches, UC by the MTRR need not check the own one, CD drops every copy.',
+    'UC by the page tables checks every cache, UC by the MTRR need check none, CD drops every copy.',
   sources: ['sdm/types', 'sdm/t11-7', 'apm/types', 'apm/cd', 'apm/wc-buffers'],
 });
 
