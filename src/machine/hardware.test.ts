@@ -237,6 +237,20 @@ describe('instructions', () => {
   });
 });
 
+test('MOVNTDQA never returns less than the own store before it, whatever name or cell that had', () => {
+  const views = 'x:WC@X x1:WC@X[1] u:UC@X w:WB@X';
+  for (const store of ['x=1', 'nt x=1', 'u=1', 'w=1', 'xchg x,1->r9', 'x1=1; r2:=nt x1; x=1'])
+    for (const fence of ['', 'lfence; ', 'sfence; '])
+      expect([
+        store,
+        can('P0:r1=0', views, { P0: `r0:=nt x; ${store}; ${fence}r1:=nt x` }),
+      ]).toEqual([store, false]);
+  // Of what another core writes the buffer knows nothing.
+  expect(can('P0:r1=1 & P0:r2=0', views, { P0: 'r0:=nt x; r1:=x; r2:=nt x', P1: 'x=1' })).toBe(
+    true,
+  );
+});
+
 describe('every switch has a test that separates its sides', () => {
   const OWN: Readonly<Partial<Record<SwitchName, readonly [string, string, Programs]>>> = {
     busSnoop: [
@@ -260,6 +274,7 @@ describe('every switch has a test that separates its sides', () => {
       'x:WB@X y:WB@Y',
       { P0: 'nt x=1; nt x=2; nt y=1', P1: 'r0:=y; r1:=x; r2:=x' },
     ],
+    streamOutlivesStore: ['P0:r1=0', 'x:WC@X', { P0: 'r0:=nt x; x=1; sfence; r1:=nt x' }],
     evict: ['dma:r0=1', 'x:WB@X', { P0: 'x=1; mfence; send f=1', dma: 'await f=1; r0:=X' }],
   };
 

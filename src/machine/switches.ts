@@ -12,6 +12,7 @@ export const SWITCH_NAMES = [
   'ntInPlace',
   'fwdNT',
   'wcReopens',
+  'streamOutlivesStore',
   'ucPosted',
   'ucDrainsFlush',
   'clflushWaits',
@@ -114,6 +115,16 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'of a cell may still be on their way.',
     sources: ['sdm/wc-buffering', 'intel/optimization-nt', 'paper/pex86'],
     separatedBy: 'nt x=1; nt x=2; nt y=1 beside loads of y, x, x that read 1, 0, 1',
+  },
+  streamOutlivesStore: {
+    on: 'MOVNTDQA may be served by a line that was fetched before an own store to it',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM vol 1 12.10.3 lets the buffers ignore other agents only. Of a line that the core itself has written it says ' +
+      'that it may be fetched again; off is program order, a core that reads its own stores.',
+    sources: ['sdm/streaming-load', 'sdm/movntdqa'],
+    separatedBy: 'r1:=nt x; x=1; sfence; r2:=nt x reads 0',
   },
   ucPosted: {
     on: 'UC stores may wait in the store buffer while later loads of cacheable types run',

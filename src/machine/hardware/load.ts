@@ -10,6 +10,7 @@ import {
   not,
   type Statement,
   set,
+  when,
   YES,
 } from '../language/expression.ts';
 import { type PlannedView, viewOf } from '../plan.ts';
@@ -30,7 +31,7 @@ import {
 import { combined } from './combining.ts';
 import { advance, atInstruction, registerOf } from './control.ts';
 import { isBusy, isQuietForStrong } from './draining.ts';
-import { forwarded, nothingBuffered } from './store-buffer.ts';
+import { forwarded, nothingBuffered, nothingBufferedIn } from './store-buffer.ts';
 import { typesNow } from './tlb.ts';
 
 const FORWARD = rule({
@@ -87,7 +88,9 @@ const STREAM_HIT = rule({
   id: 'machine/movntdqa-hit',
   room: 'cpu',
   title: 'MOVNTDQA is served by a streaming-load buffer',
-  text: 'On WC memory, from a line that an earlier one fetched: nobody snoops the buffer.',
+  text:
+    'On WC memory, from a line that an earlier one fetched: nobody snoops the buffer. An own store to the line empties ' +
+    'it, unless streamOutlivesStore is on.',
   sources: ['sdm/streaming-load', 'sdm/movntdqa'],
 });
 
@@ -97,7 +100,8 @@ const STREAM_FETCH = rule({
   title: 'MOVNTDQA fetches a line into a streaming-load buffer',
   text:
     'On WC memory, as a WC load, but copies of the line in the own cache are written back and dropped whatever ' +
-    'the switches say. On other types it is a plain load.',
+    'the switches say. While an own store to the line is on its way the line is read and not held. On other types ' +
+    'it is a plain load.',
   sources: ['sdm/movntdqa', 'sdm/streaming-load'],
 });
 
@@ -180,6 +184,8 @@ function streamPaths(
   const stream = must(core.streams[line], 'no streaming-load buffer');
   // As UC by the page tables: the own cache is checked in any case.
   const read = busRead(hw, core, line, cell, type === 'WC' ? 'UC' : type);
+  const held = [...set(stream.holds, 1), ...copy(stream.values, memoryOf(hw, line))];
+  const keeps = hw.plan.switches.streamOutlivesStore ? YES : nothingBufferedIn(core, line);
   return [
     {
       rule: STREAM_HIT,
@@ -194,7 +200,7 @@ function streamPaths(
       from: 'memory, filling a streaming-load buffer',
       when: isOut(core, view),
       value: read.value,
-      effect: [...read.effect, ...set(stream.holds, 1), ...copy(stream.values, memoryOf(hw, line))],
+      effect: [...read.effect, ...when(keeps, held)],
       changes: YES,
     },
   ];

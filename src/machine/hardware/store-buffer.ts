@@ -3,6 +3,7 @@ import { type Rule, rule } from '../../cite/rule.ts';
 import type { Entry, StoreKind } from '../entries.ts';
 import {
   all,
+  any,
   choose,
   constant,
   type Expression,
@@ -133,6 +134,12 @@ function youngestStore(core: Core, line: number, cell: number): Expression {
 /** Whether no store to a cell is in the store buffer. */
 export function nothingBuffered(core: Core, line: number, cell: number): Expression {
   return equal(youngestStore(core, line, cell), 0);
+}
+
+/** Whether no store to any cell of a line is in the store buffer. */
+export function nothingBufferedIn(core: Core, line: number): Expression {
+  const stores = codesOf(core, (e) => e.what === 'store' && e.line === line);
+  return not(any(...core.slots.map((slot) => isOneOf(slot, stores, core.entries.length + 1))));
 }
 
 /** Forwarding of own stores to a load: the condition, and the value. */
