@@ -5,7 +5,7 @@ import { machineOf } from '../../test/programs.ts';
 import { anyMachine, smallMachine } from '../../test/random-machines.ts';
 import { isCore, type MachineConfig } from './config.ts';
 import { makeMachine } from './machine.ts';
-import { SWITCH_NAMES, SWITCHES, type SwitchName } from './switches.ts';
+import { SWITCH_NAMES, SWITCHES, type Switches, type SwitchName } from './switches.ts';
 
 type Programs = Readonly<Record<string, string>>;
 
@@ -123,6 +123,27 @@ describe('types of AMD', () => {
     const programs = { P0: 'x=1; y=1', dma: 'r0:=Y; r1:=X' };
     expect(can('dma:r0=1 & dma:r1=0', 'x:WC+@X y:WC+@Y', programs)).toBe(true);
     expect(can('dma:r0=1 & dma:r1=0', 'x:CD@X y:CD@Y', programs)).toBe(false);
+  });
+
+  test('CR0.CD=1 on Intel: a store that hits is in memory if others had the line', () => {
+    const writer = 'r0:=x; cd=1; await s=1; x=1; mfence; send f=1';
+    const device = 'await f=1; r0:=X';
+    const reads = (sharer: string, on: boolean): readonly boolean[] =>
+      [0, 1].map((v) =>
+        can(
+          `dma:r0=${v}`,
+          'x:WB@X',
+          { P0: writer, P1: sharer, dma: device },
+          {
+            switches: { evict: false, cdUpdatesShared: on },
+          },
+        ),
+      );
+    expect(reads('r0:=x; send s=1', true)).toEqual([false, true]);
+    expect(reads('r0:=x; send s=1', false)).toEqual([true, false]);
+    expect(reads('send s=1', true)).toEqual([true, false]);
+    const both = { P0: 'x=1; mfence; r1:=x', P1: 'r0:=x' };
+    expect(can('P0:r1=0', 'x:WB@X', both)).toBe(false);
   });
 
   test('CR0.CD=1: hits are served on Intel, written back on AMD', () => {
@@ -252,7 +273,18 @@ test('MOVNTDQA never returns less than the own store before it, whatever name or
 });
 
 describe('every switch has a test that separates its sides', () => {
-  const OWN: Readonly<Partial<Record<SwitchName, readonly [string, string, Programs]>>> = {
+  type Separator = readonly [string, string, Programs, Partial<Switches>?];
+  const OWN: Readonly<Partial<Record<SwitchName, Separator>>> = {
+    cdUpdatesShared: [
+      'dma:r0=0',
+      'x:WB@X',
+      {
+        P0: 'r0:=x; cd=1; await s=1; x=1; mfence; send f=1',
+        P1: 'r0:=x; send s=1',
+        dma: 'await f=1; r0:=X',
+      },
+      { evict: false },
+    ],
     busSnoop: [
       'P0:r0=0',
       'x:WB@X w:WC@X',
@@ -275,13 +307,19 @@ describe('every switch has a test that separates its sides', () => {
       { P0: 'nt x=1; nt x=2; nt y=1', P1: 'r0:=y; r1:=x; r2:=x' },
     ],
     streamOutlivesStore: ['P0:r1=0', 'x:WC@X', { P0: 'r0:=nt x; x=1; sfence; r1:=nt x' }],
+    ucLoadsPass: [
+      'P0:r0=0 & P1:r0=0',
+      'x:WB@X y:UC@Y',
+      { P0: 'x=1; r0:=y', P1: 'y=1; mfence; r0:=x' },
+    ],
     evict: ['dma:r0=1', 'x:WB@X', { P0: 'x=1; mfence; send f=1', dma: 'await f=1; r0:=X' }],
   };
 
   test.each(SWITCH_NAMES)('%s', (name) => {
     const side = (on: boolean): readonly boolean[] => {
       const own = OWN[name];
-      if (own !== undefined) return [can(own[0], own[1], own[2], { switches: { [name]: on } })];
+      if (own !== undefined)
+        return [can(own[0], own[1], own[2], { switches: { ...own[3], [name]: on } })];
       const ids: readonly string[] = SWITCHES[name].separatedBy.match(/\b[A-E]\d\d\b/g) ?? [];
       const tests = catalogue().filter((t) => ids.includes(t.id));
       expect(tests.length).toBe(ids.length);

@@ -7,6 +7,7 @@ export const SWITCH_NAMES = [
   'selfSnoop',
   'busSnoop',
   'amdCD',
+  'cdUpdatesShared',
   'flushAnyType',
   'ntPassesOlder',
   'ntInPlace',
@@ -14,6 +15,7 @@ export const SWITCH_NAMES = [
   'wcReopens',
   'streamOutlivesStore',
   'ucPosted',
+  'ucLoadsPass',
   'ucDrainsFlush',
   'clflushWaits',
   'exitDrains',
@@ -66,6 +68,17 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     evidence: 'Intel: SDM Table 11-5 (Atom turns the caches off). AMD: APM 7.6.2, Table 7-5.',
     sources: ['sdm/t11-5', 'apm/cd'],
     separatedBy: 'E01 (CD=1, the line is cached, a device writes)',
+  },
+  cdUpdatesShared: {
+    on: 'in no-fill mode a store that hits a line which other cores have too goes to memory as well',
+    default: 'intel',
+    kind: 'contested',
+    evidence:
+      'SDM Table 11-5, CD=1: writes to shared lines update memory, and such a line becomes exclusive. In normal mode it ' +
+      'says the same of memory, but that the line becomes modified, and nobody takes it at its word. A line that ' +
+      'others have given up counts as unshared here. AMD: no such mode (amdCD).',
+    sources: ['sdm/t11-5'],
+    separatedBy: 'CD=1, two cores have x, x=1, non-snooping read of x before anything is evicted',
   },
   flushAnyType: {
     on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches whatever the type of the view',
@@ -135,6 +148,17 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'processors in general (8.2.2: loads may be reordered with older stores).',
     sources: ['sdm/types', 'sdm/ordering'],
     separatedBy: 'B06',
+  },
+  ucLoadsPass: {
+    on: 'UC loads may pass older stores of cacheable types to other lines',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'The same silence as with ucPosted, seen from the load: SDM 11.3 orders UC accesses among themselves, 8.2.2 lets ' +
+      'loads pass older stores without a word of their types. Stores that are UC, WC or non-temporal are waited for in ' +
+      'any case.',
+    sources: ['sdm/types', 'sdm/ordering'],
+    separatedBy: 'SB with a WB store before a UC load in one thread, and a UC store before a WB load in the other',
   },
   ucDrainsFlush: {
     on: 'UC accesses wait for pending CLFLUSHOPT and CLWB',

@@ -30,8 +30,8 @@ import {
 } from './cache.ts';
 import { combined } from './combining.ts';
 import { advance, atInstruction, registerOf } from './control.ts';
-import { isBusy, isQuietForStrong } from './draining.ts';
-import { forwarded, nothingBuffered, nothingBufferedIn } from './store-buffer.ts';
+import { flushesAreDone, isBusy, isQuietForStrong, nothingCombined } from './draining.ts';
+import { forwarded, nothingBuffered, nothingBufferedIn, onlyPassedByLoad } from './store-buffer.ts';
 import { typesNow } from './tlb.ts';
 
 const FORWARD = rule({
@@ -79,7 +79,8 @@ const UC_LOAD = rule({
   room: 'cpu',
   title: 'A UC or CD load',
   text:
-    'After every own store has left store buffer and write-combining buffers, never speculatively, from the bus. ' +
+    'After every own store has left store buffer and write-combining buffers, never speculatively, from the bus; ' +
+    'with ucLoadsPass not after stores of cacheable types to other lines. ' +
     'UC by the page tables checks every cache, UC by the MTRR need check none, CD drops every copy.',
   sources: ['sdm/types', 'sdm/t11-7', 'apm/types', 'apm/cd', 'apm/wc-buffers'],
 });
@@ -167,10 +168,18 @@ function cachePaths(hw: Hardware, core: Core, view: PlannedView): readonly Path[
   ];
 }
 
+/** When a UC load is performed: behind every own store, or behind those that ucLoadsPass does not let it pass. */
+function mayLoadStrongly(hw: Hardware, core: Core, line: number): Expression {
+  const quiet = isQuietForStrong(hw, core);
+  if (!hw.plan.switches.ucLoadsPass) return quiet;
+  const flushed = hw.plan.switches.ucDrainsFlush ? flushesAreDone(core) : YES;
+  return any(quiet, all(onlyPassedByLoad(core, line), nothingCombined(core), flushed));
+}
+
 function busPath(hw: Hardware, core: Core, view: PlannedView, type: AccessType): readonly Path[] {
   const read = busRead(hw, core, view.line, view.cell, type);
   if (isStrong(type))
-    return [{ rule: UC_LOAD, from: 'memory', when: isQuietForStrong(hw, core), ...read }];
+    return [{ rule: UC_LOAD, from: 'memory', when: mayLoadStrongly(hw, core, view.line), ...read }];
   return [{ rule: WC_LOAD, from: 'memory', when: isOut(core, view), ...read }];
 }
 
