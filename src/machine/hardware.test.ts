@@ -272,6 +272,28 @@ test('MOVNTDQA never returns less than the own store before it, whatever name or
   );
 });
 
+test('a CLFLUSH without an order is ordered by MFENCE and by nothing else', () => {
+  const stale = (fence: string, more: Partial<MachineConfig>) =>
+    can(
+      'dma:r0=0',
+      'x:WB@X y:WB@Y',
+      { P0: `x=1; mfence; clflush x; ${fence}send f=1`, dma: 'await f=1; r0:=X' },
+      more,
+    );
+  const on = { switches: { clflushUnordered: true, evict: false } };
+  for (const fence of ['', 'sfence; ', 'lfence; ', 'cpuid; ', 'vmexit; ', 'xchg y,1->r1; '])
+    expect([fence, stale(fence, on)]).toEqual([fence, true]);
+  expect(stale('mfence; ', on)).toBe(false);
+  for (const fence of ['cpuid; ', 'vmexit; ', 'xchg y,1->r1; '])
+    expect([fence, stale(fence, { switches: { evict: false } })]).toEqual([fence, false]);
+  const machine = makeMachine(machineOf('x:WB@X', { P0: 'clflush x' }, on));
+  const [flying] = reachable(machine).states.filter((s) => !machine.isDrained(s, 0, 'P0'));
+  expect(flying).toBeDefined();
+  if (flying === undefined) return;
+  expect(machine.read(flying, 0).cores['P0']?.pendingFlushes).toEqual({ X: ['clflush'] });
+  expect(machine.isFinal(flying, 0)).toBe(false);
+});
+
 describe('every switch has a test that separates its sides', () => {
   type Separator = readonly [string, string, Programs, Partial<Switches>?];
   const OWN: Readonly<Partial<Record<SwitchName, Separator>>> = {
@@ -294,6 +316,22 @@ describe('every switch has a test that separates its sides', () => {
       'dma:r0=0',
       'x:WB@X m:UCM@X',
       { P0: 'x=1; mfence; clflush m; mfence; send f=1', dma: 'await f=1; r0:=X' },
+    ],
+    flushThroughWC: [
+      'dma:r0=0',
+      'x:WB@X w:WC@X',
+      { P0: 'x=1; mfence; clflush w; mfence; send f=1', dma: 'await f=1; r0:=X' },
+    ],
+    clflushUnordered: [
+      'dma:r0=0',
+      'x:WB@X',
+      { P0: 'x=1; clflush x; mfence; send f=1', dma: 'await f=1; r0:=X' },
+      { evict: false },
+    ],
+    lfenceWaitsFlush: [
+      'P0:r1=0',
+      'x:WB@X',
+      { P0: 'r0:=x; await f=1; clflush x; lfence; r1:=x', dma: 'X=1; send f=1' },
     ],
     clflushWaits: [
       'dma:r0=0',

@@ -9,6 +9,7 @@ export const SWITCH_NAMES = [
   'amdCD',
   'cdUpdatesShared',
   'flushAnyType',
+  'flushThroughWC',
   'ntPassesOlder',
   'ntInPlace',
   'fwdNT',
@@ -18,6 +19,8 @@ export const SWITCH_NAMES = [
   'ucLoadsPass',
   'ucDrainsFlush',
   'clflushWaits',
+  'clflushUnordered',
+  'lfenceWaitsFlush',
   'exitDrains',
   'specFill',
   'evict',
@@ -42,7 +45,7 @@ export interface SwitchInfo {
 export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
   selfSnoop: {
     on: 'own WC and UC (MTRR) transactions check the own cache',
-    default: true,
+    default: 'intel',
     kind: 'cpu',
     evidence:
       'CPUID.01H:EDX bit 27 on Intel; Linux takes it away from CPUs with errata. AMD does not report it, and ' +
@@ -81,7 +84,7 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     separatedBy: 'CD=1, two cores have x, x=1, non-snooping read of x before anything is evicted',
   },
   flushAnyType: {
-    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches whatever the type of the view',
+    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches through a view of type UC (MTRR) too',
     default: 'intel',
     kind: 'cpu',
     evidence:
@@ -89,6 +92,17 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'are not checked; a view of type UCM is such a place.',
     sources: ['sdm/clflush', 'apm/clflush'],
     separatedBy: 'WB store, CLFLUSH of a UC (MTRR) alias, non-snooping read',
+  },
+  flushThroughWC: {
+    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches through a view of type WC too',
+    default: true,
+    kind: 'contested',
+    evidence:
+      'SDM: the memory attribute of the page has no effect. AMD: as with flushAnyType, where the MTRR says UC or WC. ' +
+      'That a view is WC does not say whether PAT or MTRR made it so: the default is PAT, as over memory, whose MTRR ' +
+      'is WB. An MTRR that says UC or WC leaves no view through which the line could be cached.',
+    sources: ['sdm/clflush', 'apm/clflush'],
+    separatedBy: 'WB store, CLFLUSH of a WC alias, non-snooping read',
   },
   ntPassesOlder: {
     on: 'WC and NT stores may leave the store buffer before older stores to other lines',
@@ -158,7 +172,8 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'loads pass older stores without a word of their types. Stores that are UC, WC or non-temporal are waited for in ' +
       'any case.',
     sources: ['sdm/types', 'sdm/ordering'],
-    separatedBy: 'SB with a WB store before a UC load in one thread, and a UC store before a WB load in the other',
+    separatedBy:
+      'SB with a WB store before a UC load in one thread, and a UC store before a WB load in the other',
   },
   ucDrainsFlush: {
     on: 'UC accesses wait for pending CLFLUSHOPT and CLWB',
@@ -178,6 +193,29 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'differ.',
     sources: ['sdm/clflushopt', 'sdm/ordering'],
     separatedBy: 'x=1; clflushopt x; clflush y; UC doorbell; non-snooping read of x',
+  },
+  clflushUnordered: {
+    on: 'CLFLUSH is performed at any time until the next MFENCE, also before older stores to the line are in the cache',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM vol 2A since about 2016: ordered with each other, with stores, fences and locked operations, and all CPUs have ' +
+      'always done so. The edition of 2007, and APM vol 3 of 2005: only MFENCE orders it, no other fence and no ' +
+      'serializing instruction does. Linux holds AMD CPUs of that age for unordered, and has MFENCE before and after. ' +
+      'Off, as no later edition of the APM was consulted.',
+    sources: ['sdm/clflush', 'sdm/clflush-before', 'apm/clflush-order', 'linux/clflush-amd'],
+    separatedBy:
+      'x=1; clflush x; mfence; doorbell; non-snooping read of x before anything is evicted',
+  },
+  lfenceWaitsFlush: {
+    on: 'LFENCE waits until older CLFLUSH, CLFLUSHOPT and CLWB are performed',
+    default: 'intel',
+    kind: 'contested',
+    evidence:
+      'SDM vol 2A orders all three with fence instructions and excepts none; that LFENCE orders loads alone (8.2.5) speaks ' +
+      'for off. APM vol 3 of 2005: LFENCE is not ordered with CLFLUSH.',
+    sources: ['sdm/clflush', 'sdm/clflushopt', 'sdm/clwb', 'sdm/ordering', 'apm/clflush-order'],
+    separatedBy: 'clflush x; lfence; load of x, which a device has written without snooping',
   },
   exitDrains: {
     on: 'a VM exit drains store buffer, write-combining buffers and pending flushes',

@@ -38,6 +38,11 @@ export function flushesAreDone(core: Core): Expression {
   );
 }
 
+/** Whether no CLFLUSH is under way that only MFENCE waits for (clflushUnordered). */
+export function clflushesAreDone(core: Core): Expression {
+  return all(...core.flushes.flatMap((f) => (f === null ? [] : [equal(f.clflush, 0)])));
+}
+
 /** Store buffer, write-combining buffers and pending flushes are empty: what serializing events wait for. */
 export function isDrained(core: Core): Expression {
   return all(storesAreOut(core), flushesAreDone(core));

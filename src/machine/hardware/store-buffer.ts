@@ -144,15 +144,19 @@ export function nothingBufferedIn(core: Core, line: number): Expression {
   return not(any(...core.slots.map((slot) => isOneOf(slot, stores, core.entries.length + 1))));
 }
 
+/** Whether no flush is in the store buffer. */
+export function noFlushBuffered(core: Core): Expression {
+  const flushes = codesOf(core, (e) => e.what !== 'store' && e.what !== 'sfence');
+  return not(any(...core.slots.map((slot) => isOneOf(slot, flushes, core.entries.length + 1))));
+}
+
 /** Whether all that is in the store buffer are stores of cacheable types to lines other than this. */
 export function onlyPassedByLoad(core: Core, line: number): Expression {
   const passed = codesOf(
     core,
     (e) => e.what === 'store' && e.line !== line && e.kind !== 'NT' && isCacheable(e.kind),
   );
-  return all(
-    ...core.slots.map((slot) => isOneOf(slot, [0, ...passed], core.entries.length + 1)),
-  );
+  return all(...core.slots.map((slot) => isOneOf(slot, [0, ...passed], core.entries.length + 1)));
 }
 
 /** Forwarding of own stores to a load: the condition, and the value. */
