@@ -38,13 +38,18 @@ export interface Backdrop {
   readonly end: () => readonly StageEvent[];
   /** Carries out an act of the VMM or of the guest. */
   readonly act: (act: StageInstruction) => readonly StageEvent[];
+  /** WBINVD or INVD of the guest, which exits: whether KVM flushes the cache of its CPU. */
+  readonly flush: (op: 'wbinvd' | 'invd') => {
+    readonly flushes: boolean;
+    readonly events: readonly StageEvent[];
+  };
 }
 
 /** What an instruction of the machine was made of. */
 export interface Origin {
   /** Null: a VM exit, with which an act of the VMM or a fault begins; of the GPU a flush of its cache. */
   readonly instruction: Instruction | null;
-  readonly by: 'guest' | 'vmm' | 'host' | 'gpu';
+  readonly by: 'guest' | 'vmm' | 'kvm' | 'host' | 'gpu';
   /** What happened on the stage meanwhile. */
   readonly events: readonly StageEvent[];
   /** Of an access by a CPU. */
@@ -140,6 +145,8 @@ interface CompiledPart {
   readonly origins: readonly Origin[];
 }
 
+/** KVM acts on CPU 0, before the guest goes on. */
+const EXIT_KVM = { instruction: null, by: 'kvm', type: null, events: [] } as const;
 const EXIT = { instruction: null, type: null, events: [] } as const;
 
 function corePart(
@@ -164,6 +171,12 @@ function corePart(
     }
     if (inGuest && i.vmm) emit({ op: 'vmexit' }, { ...EXIT, by });
     inGuest = by === 'guest';
+    if (by === 'guest' && (i.op === 'wbinvd' || i.op === 'invd')) {
+      const { flushes, events } = backdrop.flush(i.op);
+      emit({ op: 'vmexit' }, { instruction: i, by, type: null, events });
+      if (flushes) emit({ op: 'wbinvd' }, EXIT_KVM);
+      continue;
+    }
     const plain = plainOf(i);
     if (plain !== null) emit(plain, { instruction: i, by, type: null, events: [] });
     if (!('byte' in i)) continue;

@@ -138,6 +138,10 @@ const ACTOR_OF_HARDWARE: Readonly<Record<string, Actor>> = {
   gpu: 'gpu',
 };
 
+function actorOf(by: Origin['by'] | undefined): Actor | undefined {
+  return by === 'kvm' ? 'KVM' : by;
+}
+
 interface Read {
   readonly value: number;
   readonly from: string;
@@ -214,7 +218,7 @@ export function tell(
   );
   if (origin?.by === 'gpu' && i === null && lines.length === 0) return null;
   return {
-    who: origin?.by ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
+    who: actorOf(origin?.by) ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
     what: i === null ? plain(step.text, telling.bytes) : i.word.text,
     byte,
     line: at?.line ?? null,

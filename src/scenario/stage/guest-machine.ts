@@ -21,6 +21,7 @@ import {
   type QuirkCaps,
 } from '../../kvm/quirks.ts';
 import type { KvmRules } from '../../kvm/rules.ts';
+import { flushesOwnCpu } from '../../kvm/wbinvd.ts';
 import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import { compareVersions, type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
 import type { AccessType } from '../../machine/types.ts';
@@ -124,6 +125,7 @@ export class GuestMachine {
   readonly #page: HostPage;
   readonly #planned: MtrrPlanned;
   readonly #rules: KvmRules;
+  readonly #kernel: KernelVersion;
   readonly #vendor: Vendor;
   readonly #trace: string[] = [];
   #mapping: GuestMapping | null = null;
@@ -136,6 +138,7 @@ export class GuestMachine {
     planned: MtrrPlanned,
   ) {
     const kernel = kernelOf(known, rules);
+    this.#kernel = kernel;
     const paging = known.ask('paging');
     this.#rules = rules;
     this.#page = page;
@@ -285,6 +288,11 @@ export class GuestMachine {
     const { cr0 } = this.#vcpu.registers;
     const isOn = (cr0 & CR0.CD) !== 0;
     if (isOn !== on) writeCr0(this.#vm, this.#vcpu, on ? cr0 + CR0.CD : cr0 - CR0.CD);
+  }
+
+  /** Whether KVM flushes the cache of the vCPU's CPU for it. */
+  flushes(op: 'wbinvd' | 'invd'): boolean {
+    return flushesOwnCpu(op, this.#kernel, this.#vm.noncoherentDma);
   }
 
   /** Runs a change of the stage: what KVM printed, and whether the blob's mapping went with it. */

@@ -232,6 +232,14 @@ class Staging {
     return this.script.since(before);
   }
 
+  #flush(machine: GuestMachine, op: 'wbinvd' | 'invd'): ReturnType<Backdrop['flush']> {
+    const before = this.script.events.length;
+    const flushes = machine.flushes(op);
+    const words = flushes ? 'flushes the caches of its CPUs' : 'flushes nothing';
+    this.script.tell(null, 'KVM', `${op} exits: KVM ${words}`, 'kvm/emulate_wbinvd');
+    return { flushes, events: this.script.since(before) };
+  }
+
   /** Step 10. */
   #end(machine: GuestMachine): readonly StageEvent[] {
     const before = this.script.events.length;
@@ -266,6 +274,7 @@ class Staging {
         return { type, faulted: false, events: [] };
       },
       act: (act) => this.#act(machine, act),
+      flush: (op) => this.#flush(machine, op),
       end: () => this.#end(machine),
     };
   }
