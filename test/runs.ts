@@ -3,8 +3,8 @@ import '../src/rules.ts';
 import { readFactsTree } from '../src/cli/facts-tree.ts';
 import { runText } from '../src/report/run/text.ts';
 import { composeQuestions } from '../src/resolve/compose.ts';
-import type { Entry } from '../src/resolve/entries.ts';
 import { resolve } from '../src/resolve/resolution.ts';
+import { hinges } from '../src/scenario/hinges.ts';
 import { overlaid, readScenario } from '../src/scenario/read.ts';
 import { type Run, run } from '../src/scenario/run.ts';
 import type { Scenario } from '../src/scenario/scenario.ts';
@@ -27,12 +27,12 @@ export function runOf(
 ): Run {
   const program = scenario.programs.find((p) => p.name === name);
   if (program === undefined) throw new Error(`no program ${name}`);
-  const entries = Object.entries(said).map(([key, text]) => ({ key, words: [{ text }] }) as Entry);
+  const entries = Object.entries(said).map(([key, text]) => ({ key, words: [{ text }] }));
   const [question] = composeQuestions(overlaid(scenario.facts, program.facts, entries));
   if (question === undefined) throw new Error('no question');
   return run(question, program, { seed });
 }
 
 export function textOf(scenario: Scenario, one: Run): string {
-  return runText(one, scenario, resolve(one.question));
+  return runText(one, scenario, { resolution: resolve(one.question), hinges: hinges(one) });
 }

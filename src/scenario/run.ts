@@ -55,6 +55,8 @@ export interface Run {
   } | null;
   /** The machine at the end; null: nothing ran. */
   readonly final: StateView | null;
+  /** What ran; null: nothing. */
+  readonly compiled: Compiled | null;
 }
 
 export interface RunOptions {
@@ -86,7 +88,7 @@ function endsWith(graph: StateGraph, compiled: Compiled, condition: Condition): 
   );
 }
 
-interface Judged {
+export interface Judged {
   readonly violations: readonly Violation[];
   /** Final states that show what is wrong, or, where nothing is, any. */
   readonly goals: readonly number[];
@@ -94,7 +96,8 @@ interface Judged {
   readonly isSettled: boolean;
 }
 
-function judge(program: Program, compiled: Compiled, graph: StateGraph): Judged {
+/** What of a program's conditions the states violate. */
+export function judge(program: Program, compiled: Compiled, graph: StateGraph): Judged {
   const violations: Violation[] = [];
   const goals: number[] = [];
   for (const condition of program.never) {
@@ -183,6 +186,7 @@ function refusedRun(
     types: [],
     searched: null,
     final: null,
+    compiled: null,
   };
 }
 
@@ -234,6 +238,7 @@ export function run(question: Question, program: Program, options: RunOptions): 
     types,
     searched: { states: graph.count, steps: graph.steps, isComplete: graph.isComplete },
     final: told.final,
+    compiled,
   };
 }
 

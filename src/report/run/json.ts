@@ -4,6 +4,7 @@ import type { Run, RunEvent } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import { COST_CPUS, loadsCached, storeFactor, storeNs } from '../../x86/cost.ts';
+import type { Beside } from './beside.ts';
 
 /** Version of the JSON that `run` prints; it grows when a field changes its meaning or goes. */
 export const RUN_SCHEMA_VERSION = 1;
@@ -52,7 +53,7 @@ function verdictJson(r: Resolution): object {
 }
 
 /** The head of a run: everything but its events. */
-function headJson(run: Run, scenario: Scenario, resolution: Resolution | null): object {
+function headJson(run: Run, scenario: Scenario, { resolution, hinges }: Beside): object {
   const { program, question, stage, searched } = run;
   const [rules] = [...question.rules.values()];
   return {
@@ -78,21 +79,19 @@ function headJson(run: Run, scenario: Scenario, resolution: Resolution | null): 
       .filter(([key]) => key !== 'policy')
       .map(([fact, values]) => ({ fact, values: values.map((v) => factWord(v)) })),
     verdict: resolution === null ? null : verdictJson(resolution),
+    contested: hinges,
     cost: costJson(run),
     exitCode: exitCodeOfRun(run),
   };
 }
 
 /** A run as a plain object, field order fixed. The schema is printed by `memtype schema run`. */
-export function runJson(run: Run, scenario: Scenario, resolution: Resolution | null): object {
-  return { ...headJson(run, scenario, resolution), events: run.events.map(eventJson) };
+export function runJson(run: Run, scenario: Scenario, beside: Beside): object {
+  return { ...headJson(run, scenario, beside), events: run.events.map(eventJson) };
 }
 
 /** A run as lines of JSON: its head, then its events. */
-export function runJsonLines(run: Run, scenario: Scenario, resolution: Resolution | null): string {
-  const lines = [
-    { ...headJson(run, scenario, resolution), kind: 'run' },
-    ...run.events.map(eventJson),
-  ];
+export function runJsonLines(run: Run, scenario: Scenario, beside: Beside): string {
+  const lines = [{ ...headJson(run, scenario, beside), kind: 'run' }, ...run.events.map(eventJson)];
   return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 }

@@ -1,9 +1,9 @@
-import type { Resolution } from '../../resolve/resolution.ts';
 import type { MachineEvent, StageEvent } from '../../scenario/happening.ts';
 import type { Run } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import { labelled, table, wrap } from '../wrap.ts';
+import { type Beside, hingeWords, reconciled, shownEvents } from './beside.ts';
 import {
   COST_HEAD,
   castOf,
@@ -66,9 +66,7 @@ function machineLines(event: MachineEvent, n: number, named: boolean): readonly 
 
 function program(run: Run): readonly string[] {
   const lines = run.program.memory.blob.length + run.program.memory.ram.length;
-  const shown = run.events.filter(
-    (e) => e.kind === 'machine' || e.step === null || e.step === LAST_STEP,
-  );
+  const shown = shownEvents(run);
   if (run.searched === null) return [];
   const which = run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
   const wrong = run.violations.some((v) => v.kind === 'never' || v.kind === 'stuck');
@@ -90,17 +88,9 @@ function seen(run: Run): readonly string[] {
   return ['', `WHAT ${who} SAW`, ...all.flatMap((s) => labelled('  ', s, WIDTH))];
 }
 
-/** Verdicts of wrong data. */
-const WRONG_DATA = ['MT101', 'MT102', 'MT103', 'MT401', 'MT240', 'MT241'];
-
-/** The resolver knows the facts, not what a program does on them. */
-function besides({ violations }: Run, { verdicts }: Resolution): readonly string[] {
-  const said = verdicts.some((v) => WRONG_DATA.includes(v.code));
-  if (said || violations.length === 0) return [];
-  return ['  It is about the types at the first touch: what fails here is in the program.'];
-}
-
-function verdict(run: Run, resolution: Resolution): readonly string[] {
+function verdict(run: Run, { resolution, hinges }: Beside): readonly string[] {
+  const contested = hingeWords(run, hinges).flatMap((w) => ['', ...wrap(w, WIDTH)]);
+  if (resolution === null) return contested;
   const types = resolution.types.join(' or ');
   const findings = resolution.verdicts.filter((v) => v.severity !== 'info');
   const words = findings.map(
@@ -110,7 +100,8 @@ function verdict(run: Run, resolution: Resolution): readonly string[] {
     '',
     `VERDICT of memtype explain on these facts: ${types}`,
     ...(words.length === 0 ? ['  nothing wrong'] : words.flatMap((w) => labelled('  ', w, WIDTH))),
-    ...besides(run, resolution),
+    ...reconciled(run, resolution).flatMap((w) => labelled('  ', w, WIDTH)),
+    ...contested,
   ];
 }
 
@@ -139,14 +130,14 @@ function legend(run: Run): readonly string[] {
   ];
 }
 
-/** A run as text, 80 columns. @param resolution what the resolver says of the same facts; null: it could not */
-export function runText(run: Run, scenario: Scenario, resolution: Resolution | null): string {
+/** A run as text, 80 columns. */
+export function runText(run: Run, scenario: Scenario, beside: Beside): string {
   return [
     ...heading(run, scenario),
     ...stage(run),
     ...program(run),
     ...seen(run),
-    ...(resolution === null ? [] : verdict(run, resolution)),
+    ...verdict(run, beside),
     ...costs(run),
     ...legend(run),
     '',

@@ -2,6 +2,7 @@ import type { SourceId } from '../../cite/sources.ts';
 import type { MapInfo } from '../../facts/facts.ts';
 import { spteDigits } from '../../kvm/spte-reading.ts';
 import type { AccessType } from '../../machine/types.ts';
+import type { EffectiveType } from '../../x86/types.ts';
 import type { Accessor, Backdrop, Region, StageAccess } from '../compile.ts';
 import type { Actor, StageEvent } from '../happening.ts';
 import type { StageInstruction } from '../instruction.ts';
@@ -33,6 +34,8 @@ export interface Stage {
   readonly page: HostPage;
   /** What KVM installed for the blob at its first touch; null: it was not touched. */
   readonly leaf: string | null;
+  /** The guest's type at that touch. */
+  readonly touched: EffectiveType | null;
   /** What happened before the program. */
   readonly events: readonly StageEvent[];
   /** What was not said, and taken at its initial state. */
@@ -82,6 +85,7 @@ class Staging {
   readonly page: HostPage;
   mapping: GuestMapping | null = null;
   leaf: string | null = null;
+  touched: EffectiveType | null = null;
 
   constructor(known: Known, program: Program) {
     this.known = known;
@@ -118,7 +122,7 @@ class Staging {
       script.tell(8, 'guest', 'sets CR0.CD', 'sdm/ept-types');
       machine.setCd(true);
     }
-    this.#touch(machine, 8, 'blob', false);
+    this.touched = effectiveOf(this.#touch(machine, 8, 'blob', false).type);
     if (this.program.memory.ram.length > 0) this.#touch(machine, 8, 'ram', false);
     return this.#backdrop(machine);
   }
@@ -290,12 +294,13 @@ export function setStage(known: Known, program: Program): Stage {
   const { page, script } = staging;
   try {
     const backdrop = staging.set();
-    const { mapping, leaf } = staging;
+    const { mapping, leaf, touched } = staging;
     const events = [...script.events];
-    return { backdrop, refused: null, mapping, page, leaf, events, assumed: known.assumed };
+    const { assumed } = known;
+    return { backdrop, refused: null, mapping, page, leaf, touched, events, assumed };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const { mapping, leaf } = staging;
+    const { mapping, leaf, touched } = staging;
     const refused = error.message;
     return {
       backdrop: null,
@@ -303,6 +308,7 @@ export function setStage(known: Known, program: Program): Stage {
       mapping,
       page,
       leaf,
+      touched,
       events: script.events,
       assumed: known.assumed,
     };
