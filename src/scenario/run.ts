@@ -160,6 +160,12 @@ function typeViolations(
   return found;
 }
 
+/** The costs that were measured are of RAM on Intel: not of this run otherwise, and why not. */
+export function unmeasured({ compiled, stage }: Run): 'AMD' | 'device memory' | null {
+  if (compiled?.config.vendor === 'amd') return 'AMD';
+  return stage.page.device ? 'device memory' : null;
+}
+
 function resultOf(violations: readonly Violation[], types: readonly EffectiveType[]): Result {
   if (violations.length > 0) return 'x';
   return types.every(storesFast) ? 'ok' : 'slow';

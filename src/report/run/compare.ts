@@ -1,7 +1,7 @@
 import type { Run } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
-import { storeNs } from '../../x86/cost.ts';
 import { table, wrap } from '../wrap.ts';
+import { storeCost } from './words.ts';
 
 const WIDTH = 80;
 
@@ -28,7 +28,8 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
   const [first = []] = all;
   const store = (run: Run): string => {
     const [type] = run.types;
-    return type === undefined ? '-' : storeNs(type, 'Sapphire Rapids').toFixed(1);
+    if (type === undefined) return '-';
+    return storeCost(run, type, 'Sapphire Rapids')?.toFixed(1) ?? 'not measured';
   };
   const rows = [
     ['', ...first.map(subjectOf)],

@@ -1,10 +1,12 @@
 import { factWord } from '../../facts/facts.ts';
 import { exitCodeOf, type Resolution } from '../../resolve/resolution.ts';
-import type { Run, RunEvent } from '../../scenario/run.ts';
+import { type Run, type RunEvent, unmeasured } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
-import { COST_CPUS, loadsCached, storeFactor, storeNs } from '../../x86/cost.ts';
+import { COST_CPUS, type CostCpu, loadsCached, storeFactor, storesFast } from '../../x86/cost.ts';
+import type { EffectiveType } from '../../x86/types.ts';
 import type { Beside } from './beside.ts';
+import { storeCost } from './words.ts';
 
 /** Version of the JSON that `run` prints; it grows when a field changes its meaning or goes. */
 export const RUN_SCHEMA_VERSION = 1;
@@ -27,13 +29,17 @@ export function eventJson(event: RunEvent, n: number): object {
   return { n, kind: event.kind, who, what, byte, line, type, read, copies, rule, sources };
 }
 
-function costJson({ types }: Run): object {
+function costJson(run: Run): object {
+  const { types } = run;
+  const times = (type: EffectiveType, cpu: CostCpu): number | null => {
+    const factor = unmeasured(run) === null ? storeFactor('WB', type, cpu) : null;
+    return factor === null ? null : Math.round(factor * 100) / 100;
+  };
   return types.map((type) => ({
     type,
-    storeNs: Object.fromEntries(COST_CPUS.map((cpu) => [cpu, storeNs(type, cpu)])),
-    timesWb: Object.fromEntries(
-      COST_CPUS.map((cpu) => [cpu, Math.round(storeFactor('WB', type, cpu) * 100) / 100]),
-    ),
+    storeNs: Object.fromEntries(COST_CPUS.map((cpu) => [cpu, storeCost(run, type, cpu)])),
+    timesWb: Object.fromEntries(COST_CPUS.map((cpu) => [cpu, times(type, cpu)])),
+    storesFast: storesFast(type),
     loadsCached: loadsCached(type),
     source: 'perf/yan-2024-09-05',
   }));

@@ -5,10 +5,10 @@ import { effectiveOf } from '../../scenario/stage/effective.ts';
 import { labelled, table, wrap } from '../wrap.ts';
 import { type Beside, hingeWords, reconciled, shownEvents } from './beside.ts';
 import {
-  COST_HEAD,
+  bulkWords,
   castOf,
   copiesWords,
-  copyCostWords,
+  costHead,
   costRows,
   readWords,
   resultWords,
@@ -109,9 +109,9 @@ function costs(run: Run): readonly string[] {
   if (run.types.length === 0) return [];
   return [
     '',
-    "COST of the guest's accesses: ns a store, on RAM (memtype rule x86/cost)",
-    ...table([[...COST_HEAD], ...costRows(run.types)]).map((l) => `  ${l}`),
-    ...copyCostWords(run.types).flatMap((w) => labelled('  ', w, WIDTH)),
+    `COST of the guest's accesses: ${costHead(run)}`,
+    ...table(costRows(run)).map((l) => `  ${l}`),
+    ...bulkWords(run).flatMap((w) => labelled('  ', w, WIDTH)),
   ];
 }
 

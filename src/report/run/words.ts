@@ -1,7 +1,15 @@
 import type { Copy, MachineEvent } from '../../scenario/happening.ts';
 import { ACTORS, type Actor } from '../../scenario/happening.ts';
-import type { Run, RunEvent, Violation } from '../../scenario/run.ts';
-import { COST_CPUS, loadsCached, storeFactor, storeNs } from '../../x86/cost.ts';
+import { type Run, type RunEvent, unmeasured, type Violation } from '../../scenario/run.ts';
+import {
+  BULK_COSTS,
+  COST_CPUS,
+  type CostCpu,
+  loadsCached,
+  storeFactor,
+  storeNs,
+  storesFast,
+} from '../../x86/cost.ts';
 import type { EffectiveType } from '../../x86/types.ts';
 
 const SHORT: readonly (readonly [RegExp, string])[] = [
@@ -94,30 +102,44 @@ export function sightings(run: Run): readonly string[] {
   return [...lostWords(run), ...seen];
 }
 
+/** What a store costs; null: it was not measured. */
+export function storeCost(run: Run, type: EffectiveType, cpu: CostCpu): number | null {
+  return unmeasured(run) === null ? storeNs(type, cpu) : null;
+}
+
+function costCell(run: Run, type: EffectiveType, cpu: CostCpu): string {
+  const ns = storeCost(run, type, cpu);
+  const factor = storeFactor('WB', type, cpu);
+  if (ns === null || factor === null) return 'not measured';
+  const times = factor < 1.2 ? '' : ` (${factor.toFixed(factor < 10 ? 1 : 0)} x WB)`;
+  return `${ns.toFixed(1)}${times}`;
+}
+
 /** The guest's types, and what stores and loads of them cost. */
-export function costRows(types: readonly EffectiveType[]): readonly (readonly string[])[] {
-  return types.map((type) => [
-    type,
-    ...COST_CPUS.map((cpu) => {
-      const factor = storeFactor('WB', type, cpu);
-      const times = factor < 1.2 ? '' : ` (${factor.toFixed(factor < 10 ? 1 : 0)} x WB)`;
-      return `${storeNs(type, cpu).toFixed(1)}${times}`;
-    }),
-    loadsCached(type) ? 'cached' : 'one by one',
-  ]);
-}
-
-/** What a buffer of 4,096,000 bytes takes in stores of 8, by the figures for one store. */
-export function copyCostWords(types: readonly EffectiveType[]): readonly string[] {
-  return types.map((type) => {
-    const times = COST_CPUS.map(
-      (cpu) => `${((storeNs(type, cpu) * 512_000) / 1e6).toFixed(1)} ms on ${cpu}`,
-    );
-    return `4,096,000 bytes in ${type} stores of 8: ${times.join(', ')} (computed)`;
+export function costRows(run: Run): readonly (readonly string[])[] {
+  const measured = unmeasured(run) === null;
+  const head = measured ? COST_CPUS : ['stores'];
+  const rows = run.types.map((type) => {
+    const alone = storesFast(type) ? 'buffered or cached' : 'one by one';
+    const stores = measured ? COST_CPUS.map((cpu) => costCell(run, type, cpu)) : [alone];
+    return [type, ...stores, loadsCached(type) ? 'cached' : 'one by one'];
   });
+  return [['type', ...head, 'loads'], ...rows];
 }
 
-export const COST_HEAD = ['type', ...COST_CPUS, 'loads'] as const;
+export function costHead(run: Run): string {
+  const why = unmeasured(run);
+  return why === null
+    ? 'ns a store, on RAM (memtype rule x86/cost)'
+    : `not measured on ${why} (memtype rule x86/cost)`;
+}
+
+/** Published measurements of more than one store, of these types. */
+export function bulkWords(run: Run): readonly string[] {
+  if (unmeasured(run) !== null) return [];
+  const found = BULK_COSTS.filter((b) => b.types.some((t) => run.types.includes(t)));
+  return found.map((b) => `Measured: ${b.text}`);
+}
 
 /** Where the run holds, how many states say so. */
 export function searchWords({ searched, holds }: Run): string {
