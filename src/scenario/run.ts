@@ -27,6 +27,11 @@ export interface Violation {
   readonly text: string;
 }
 
+/** What went wrong is what happened, and not that the types are others than the program says. */
+export function isOfData({ kind }: Violation): boolean {
+  return kind !== 'granted' && kind !== 'effective';
+}
+
 /** What is shown of one event: of the deciders, or of the machine. */
 export type RunEvent =
   | ({ readonly kind: 'stage' } & StageEvent)
@@ -152,11 +157,16 @@ function typeViolations(
 ): readonly Violation[] {
   const found: Violation[] = [];
   if (program.granted !== null && granted !== null && !program.granted.includes(granted)) {
-    found.push({ kind: 'granted', text: `the guest kernel grants ${granted}` });
+    found.push({
+      kind: 'granted',
+      text: `the guest kernel grants ${granted}, not ${program.granted.join(' or ')}`,
+    });
   }
   const other = types.find((t) => program.effective?.includes(t) === false);
-  if (other !== undefined)
-    found.push({ kind: 'effective', text: `the guest's accesses are ${other}` });
+  if (other !== undefined) {
+    const said = program.effective?.join(' or ') ?? '';
+    found.push({ kind: 'effective', text: `the guest's accesses are ${other}, not ${said}` });
+  }
   return found;
 }
 
@@ -167,7 +177,8 @@ export function unmeasured({ compiled, stage }: Run): 'AMD' | 'device memory' | 
 }
 
 function resultOf(violations: readonly Violation[], types: readonly EffectiveType[]): Result {
-  if (violations.length > 0) return 'x';
+  if (violations.some(isOfData)) return 'x';
+  if (violations.length > 0) return 'n/a';
   return types.every(storesFast) ? 'ok' : 'slow';
 }
 

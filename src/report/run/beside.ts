@@ -1,6 +1,6 @@
 import type { Resolution } from '../../resolve/resolution.ts';
 import type { Hinge } from '../../scenario/hinges.ts';
-import type { Run, RunEvent } from '../../scenario/run.ts';
+import { isOfData, type Run, type RunEvent } from '../../scenario/run.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import type { EffectiveType } from '../../x86/types.ts';
 
@@ -72,7 +72,7 @@ function violatedWords(run: Run): readonly string[] {
 /** How the verdict and the run go together. The resolver knows the facts, not what a program does on them. */
 export function reconciled(run: Run, { verdicts }: Resolution): readonly string[] {
   const codes = verdicts.filter((v) => WRONG_DATA.includes(v.code)).map((v) => v.code);
-  const isWrong = run.violations.some((v) => v.kind !== 'granted' && v.kind !== 'effective');
+  const isWrong = run.violations.some(isOfData);
   if (isWrong) return codes.length > 0 ? changeWords(run) : violatedWords(run);
   if (codes.length === 0 || run.searched === null) return changeWords(run);
   const which = codes.join(' and ');
@@ -85,7 +85,9 @@ export function reconciled(run: Run, { verdicts }: Resolution): readonly string[
 export function hingeWords(run: Run, all: Beside['hinges']): readonly string[] {
   if (all === null)
     return ['Contested switches of the machine were not tried: there are too many states.'];
-  const other = run.violations.length > 0 ? 'no schedule violates it' : 'some schedule violates it';
+  const other = run.violations.some(isOfData)
+    ? 'no schedule violates it'
+    : 'some schedule violates it';
   return all.map(
     ({ name, on }) =>
       `Contested: with the switch ${name} ${on ? 'off' : 'on'} (here ${on ? 'on' : 'off'}) ${other} (memtype rule machine/switch/${name}).`,

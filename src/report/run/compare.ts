@@ -15,8 +15,7 @@ function subjectOf({ question }: Run): string {
 
 function seenWords(run: Run): string {
   if (run.result === 'refused') return 'refused';
-  const wrong = run.violations.length > 0 ? 'x' : run.result;
-  return run.holds === null ? `${wrong}?` : wrong;
+  return run.holds === null ? `${run.result}?` : run.result;
 }
 
 function row(name: string, runs: ProgramRuns, cell: (run: Run) => string): readonly string[] {
@@ -44,7 +43,7 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
   ];
   const legend =
     'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it. ' +
-    'refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
+    'n/a: none does, and the types are not those that the program is about. refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
   return [...wrap(title, WIDTH), '', ...table(rows, WIDTH), '', ...wrap(legend, WIDTH), ''].join(
     '\n',
   );

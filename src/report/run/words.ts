@@ -1,6 +1,12 @@
 import type { Copy, MachineEvent } from '../../scenario/happening.ts';
 import { ACTORS, type Actor } from '../../scenario/happening.ts';
-import { type Run, type RunEvent, unmeasured, type Violation } from '../../scenario/run.ts';
+import {
+  isOfData,
+  type Run,
+  type RunEvent,
+  unmeasured,
+  type Violation,
+} from '../../scenario/run.ts';
 import {
   BULK_COSTS,
   COST_CPUS,
@@ -46,8 +52,8 @@ const KIND_WORDS: Readonly<Record<Violation['kind'], string>> = {
   never: 'this must never be, and some schedule ends with it',
   sometimes: 'no schedule ends with this, and some should',
   stuck: 'some schedule does not come to an end',
-  granted: 'the guest kernel must not grant this',
-  effective: 'this must not be the type',
+  granted: 'the program is about that',
+  effective: 'the program is about that',
   refused: 'there is no run',
 };
 
@@ -142,16 +148,22 @@ export function bulkWords(run: Run): readonly string[] {
 }
 
 /** Where the run holds, how many states say so. */
-export function searchWords({ searched, holds }: Run): string {
+export function searchWords({ searched, violations }: Run): string {
   if (searched === null) return 'nothing ran';
   const { states, steps, isComplete } = searched;
   const size = `${states} states, ${steps} steps`;
   if (isComplete)
-    return holds === true ? `every schedule holds: ${size}` : `all schedules: ${size}`;
+    return violations.some(isOfData) ? `all schedules: ${size}` : `every schedule holds: ${size}`;
   return `the first ${size}: not all of them`;
 }
 
 export function resultWords({ result, holds }: Run): string {
   if (holds === null) return 'UNDETERMINED';
-  return { ok: 'HOLDS', slow: 'HOLDS, BUT SLOW', x: 'VIOLATED', refused: 'REFUSED' }[result];
+  return {
+    ok: 'HOLDS',
+    slow: 'HOLDS, BUT SLOW',
+    x: 'VIOLATED',
+    'n/a': 'NOT APPLICABLE',
+    refused: 'REFUSED',
+  }[result];
 }

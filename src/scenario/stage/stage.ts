@@ -9,7 +9,7 @@ import type { StageInstruction } from '../instruction.ts';
 import type { Program } from '../scenario.ts';
 import { effectiveOf } from './effective.ts';
 import { type MtrrPlanned, programMtrrs } from './firmware.ts';
-import { type GuestMapping, guestPat, mapBlob } from './guest-kernel.ts';
+import { type GuestMapping, guestPat, mapBlob, softwareMtrr } from './guest-kernel.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type HostPage, hostPage } from './host.ts';
 import { type Assumed, type Known, Undetermined } from './known.ts';
@@ -105,6 +105,8 @@ class Staging {
     const quirks = hostQuirks(known, rules);
     const vmm = vmmOf(known);
     script.tell(1, 'FW', planned.words, 'sdm/mtrr-precedence');
+    const seen = softwareMtrr(known, planned);
+    if (seen !== null) script.tell(1, 'GK', seen, 'linux/guest_force_mtrr_state');
     const pat = guestPat(known);
     script.tell(1, 'GK', `PAT ${pat.join(' ')}`, 'linux/pat_bp_init');
     const request = askForGuestPat(known, quirks);
