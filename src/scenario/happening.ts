@@ -48,6 +48,8 @@ export interface MachineEvent {
   readonly line: string | null;
   /** Effective type of an access by a CPU. */
   readonly type: AccessType | null;
+  /** That a load goes to. */
+  readonly register: string | null;
   /** What a load read. */
   readonly value: number | null;
   /** The copy that a load read. */
@@ -223,6 +225,7 @@ export function tell(
     byte,
     line: at?.line ?? null,
     type: origin?.type ?? null,
+    register: i !== null && 'register' in i ? i.register : null,
     value: read?.value ?? null,
     from: read?.from ?? null,
     missed: read?.missed ?? [],

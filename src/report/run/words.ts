@@ -90,6 +90,30 @@ function lostWords(run: Run): readonly string[] {
   });
 }
 
+/** The loads that make the schedule shown a violation: of a register that stands in a condition which it meets. */
+export function wrongLoads(run: Run): ReadonlySet<RunEvent> {
+  const named = new Set<string>();
+  for (const { any } of run.program.never) {
+    for (const all of any) {
+      const isMet = all.every(({ owner, name, equal, value }) => {
+        const got = owner === 'memory' ? memoryOf(run, name) : run.outcome[owner]?.[name];
+        return ((got ?? 0) === value) === equal;
+      });
+      if (run.final !== null && isMet) for (const c of all) named.add(`${c.owner}.${c.name}`);
+    }
+  }
+  const last = new Map<string, RunEvent>();
+  for (const e of run.events)
+    if (e.kind === 'machine' && e.register !== null)
+      last.set(`${e.who === 'vmm' ? 'guest' : e.who}.${e.register}`, e);
+  return new Set([...last].filter(([cell]) => named.has(cell)).map(([, e]) => e));
+}
+
+function memoryOf({ program: { memory }, final }: Run, byte: string): number | undefined {
+  const line = [...memory.blob, ...memory.ram].find((l) => l.includes(byte)) ?? [];
+  return final?.memory[line.join('')]?.[line.indexOf(byte)];
+}
+
 function byteAt({ program: { memory } }: Run, line: string, cell: number): string {
   const bytes = [...memory.blob, ...memory.ram].find((l) => l.join('') === line);
   return bytes?.[cell] ?? line;
