@@ -12,7 +12,7 @@ import { type Resolution, resolve, TooManyWorlds } from '../../resolve/resolutio
 import { MappingRefused } from '../../resolve/world.ts';
 import { hinges } from '../../scenario/hinges.ts';
 import { checkOutcomes } from '../../scenario/outcomes.ts';
-import { overlaid, readScenario } from '../../scenario/read.ts';
+import { overlaid, readScenario, replacedKernel } from '../../scenario/read.ts';
 import { type Run, run } from '../../scenario/run.ts';
 import type { Program, Scenario } from '../../scenario/scenario.ts';
 import { Undetermined } from '../../scenario/stage/known.ts';
@@ -111,7 +111,12 @@ function runAll(
 ): readonly ProgramRuns[] {
   return programs.map((program) => {
     const entries = overlaid(scenario.facts, program.facts, flags);
-    return composeQuestions(entries).map((question) => run(question, program, { seed }));
+    const file = overlaid(scenario.facts, program.facts);
+    return composeQuestions(entries).map((question) => {
+      const note = replacedKernel(file, flags, question.kernel?.text ?? null);
+      const notes = note === null ? question.notes : [...question.notes, note];
+      return run({ ...question, notes }, program, { seed });
+    });
   });
 }
 

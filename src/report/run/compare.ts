@@ -1,6 +1,6 @@
 import type { Run } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
-import { table, wrap } from '../wrap.ts';
+import { labelled, table, wrap } from '../wrap.ts';
 import { storeCost } from './words.ts';
 
 const WIDTH = 80;
@@ -44,7 +44,14 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
   const legend =
     'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it. ' +
     'n/a: none does, and the types are not those that the program is about. refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
-  return [...wrap(title, WIDTH), '', ...table(rows, WIDTH), '', ...wrap(legend, WIDTH), ''].join(
-    '\n',
-  );
+  const notes = [...new Set(all.flat().flatMap((r) => r.question.notes))];
+  return [
+    ...wrap(title, WIDTH),
+    ...notes.flatMap((note) => labelled('note: ', note, WIDTH)),
+    '',
+    ...table(rows, WIDTH),
+    '',
+    ...wrap(legend, WIDTH),
+    '',
+  ].join('\n');
 }

@@ -67,6 +67,7 @@ function headJson(run: Run, scenario: Scenario, { resolution, hinges }: Beside):
     scenario: scenario.title,
     program: program.name,
     subject: rules === undefined ? null : question.subject(rules),
+    notes: question.notes,
     seed: run.seed,
     result: run.result,
     holds: run.holds,

@@ -133,6 +133,7 @@ function runObject(): Json {
     scenario: STRING,
     program: STRING,
     subject: nullable('string'),
+    notes: STRINGS,
     seed: COUNT,
     result: { enum: RESULTS },
     holds: { ...nullable('boolean'), description: 'null: not all schedules were looked at' },

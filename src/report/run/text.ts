@@ -34,6 +34,7 @@ function heading(run: Run, { title }: Scenario): readonly string[] {
     '',
     ...labelled(`${resultWords(run)}  `, searchWords(run), WIDTH),
     ...run.violations.flatMap((v) => labelled('  ', violationWords(v), WIDTH)),
+    ...question.notes.flatMap((note) => labelled('  note: ', note, WIDTH)),
   ];
 }
 
@@ -92,8 +93,7 @@ function verdict(run: Run, { resolution, hinges }: Beside): readonly string[] {
   const contested = hingeWords(run, hinges).flatMap((w) => ['', ...wrap(w, WIDTH)]);
   if (resolution === null) return contested;
   const types = resolution.types.join(' or ');
-  const findings = resolution.verdicts.filter((v) => v.severity !== 'info');
-  const words = findings.map(
+  const words = resolution.verdicts.map(
     (v) => `${v.severity} ${v.code}${v.certain ? '' : ' (perhaps)'}: ${v.title}`,
   );
   return [
@@ -102,6 +102,16 @@ function verdict(run: Run, { resolution, hinges }: Beside): readonly string[] {
     ...(words.length === 0 ? ['  nothing wrong'] : words.flatMap((w) => labelled('  ', w, WIDTH))),
     ...reconciled(run, resolution).flatMap((w) => labelled('  ', w, WIDTH)),
     ...contested,
+  ];
+}
+
+function assumed({ stage }: Run): readonly string[] {
+  if (stage.assumed.length === 0) return [];
+  const words = stage.assumed.map(({ key, value }) => `${key} ${value}`).join(', ');
+  return [
+    '',
+    'ASSUMED, because nothing was said (--format json says why)',
+    ...labelled('  ', words, WIDTH),
   ];
 }
 
@@ -138,6 +148,7 @@ export function runText(run: Run, scenario: Scenario, beside: Beside): string {
     ...program(run),
     ...seen(run),
     ...verdict(run, beside),
+    ...assumed(run),
     ...costs(run),
     ...legend(run),
     '',
