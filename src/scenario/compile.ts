@@ -11,7 +11,7 @@ import type { Switches } from '../machine/switches.ts';
 import type { AccessType } from '../machine/types.ts';
 import type { Vendor } from '../x86/types.ts';
 import type { StageEvent } from './happening.ts';
-import type { Instruction, StageInstruction } from './instruction.ts';
+import { type Instruction, isWrite, type StageInstruction } from './instruction.ts';
 import type { AgentName, Line, Part, Program } from './scenario.ts';
 
 /** Who reaches memory through a mapping. The VMM is one process: `host` is another thread of it. */
@@ -93,8 +93,6 @@ function bytesOf({ memory }: Program): ReadonlyMap<string, ByteAt> {
   }
   return bytes;
 }
-
-const IS_WRITE: ReadonlySet<string> = new Set(['store', 'movnti', 'xchg', 'add']);
 
 /** The view of an access: a name for each accessor, byte and type. */
 class Views {
@@ -182,7 +180,7 @@ function corePart(
     if (!('byte' in i)) continue;
     const { region } = must(bytes.get(i.byte), `no byte ${i.byte}`);
     const accessor = by === 'guest' ? 'guest' : 'vmm';
-    const { type, faulted, events } = backdrop.access(accessor, region, IS_WRITE.has(i.op));
+    const { type, faulted, events } = backdrop.access(accessor, region, isWrite(i));
     if (faulted) emit({ op: 'vmexit' }, { ...EXIT, by, events });
     const view = views.of(by, i.byte, type);
     emit(accessOf(i, view), { instruction: i, by, type, events: [] });

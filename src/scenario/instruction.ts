@@ -38,6 +38,13 @@ export type StageInstruction =
 
 export type Op = Instruction['op'];
 
+const WRITES: ReadonlySet<Op> = new Set<Op>(['store', 'movnti', 'xchg', 'add']);
+
+/** It writes memory, so that a page has to be writable. */
+export function isWrite({ op }: Pick<Instruction, 'op'>): boolean {
+  return WRITES.has(op);
+}
+
 interface Notation {
   readonly op: Op;
   /** What follows the name, in words, for help. */

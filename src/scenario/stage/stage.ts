@@ -6,6 +6,7 @@ import type { EffectiveType } from '../../x86/types.ts';
 import type { Accessor, Backdrop, Region, StageAccess } from '../compile.ts';
 import type { Actor, StageEvent } from '../happening.ts';
 import type { StageInstruction } from '../instruction.ts';
+import { isWrite } from '../instruction.ts';
 import type { Program } from '../scenario.ts';
 import { effectiveOf } from './effective.ts';
 import { type MtrrPlanned, programMtrrs } from './firmware.ts';
@@ -124,8 +125,8 @@ class Staging {
       script.tell(8, 'guest', 'sets CR0.CD', 'sdm/ept-types');
       machine.setCd(true);
     }
-    this.touched = effectiveOf(this.#touch(machine, 8, 'blob', false).type);
-    if (this.program.memory.ram.length > 0) this.#touch(machine, 8, 'ram', false);
+    this.touched = effectiveOf(this.#firstTouch(machine, 'blob').type);
+    if (this.program.memory.ram.length > 0) this.#firstTouch(machine, 'ram');
     return this.#backdrop(machine);
   }
 
@@ -192,6 +193,16 @@ class Staging {
     this.script.tell(step, 'KVM', what, source, { trace });
   }
 
+  /** The guest's first access to a region, as its program makes it; a load where it makes none. */
+  #firstTouch(machine: GuestMachine, region: Region): StageAccess {
+    const bytes = this.program.memory[region].flat();
+    const first = this.program.parts
+      .filter((p) => p.agent === 'guest')
+      .flatMap((p) => p.instructions)
+      .find((i) => !i.vmm && 'byte' in i && bytes.includes(i.byte));
+    return this.#touch(machine, 8, region, first !== undefined && isWrite(first));
+  }
+
   /** An access of the guest, with the fault and the mapping that it takes. */
   #touch(machine: GuestMachine, step: number | null, region: Region, write: boolean): StageAccess {
     const { script } = this;
@@ -201,8 +212,14 @@ class Staging {
       if (step === null) throw new Refusal(touched.failed);
       script.refuse(step, 'KVM', touched.failed, 'kvm/make_spte');
     }
-    const { type, typed, spte, trace, faulted } = touched;
-    if (faulted) {
+    const { type, typed, spte, faults, faulted } = touched;
+    for (const { ofPage, lines: trace } of faults) {
+      if (!ofPage) {
+        script.tell(step, 'KVM', "maps the guest's page tables and code", 'kvm/make_spte', {
+          trace,
+        });
+        continue;
+      }
       const name = region === 'blob' ? 'the blob' : 'RAM';
       if (region === 'blob' && this.leaf === null) this.leaf = typed.leaf;
       const entry = `${typed.leaf} (SPTE ${spteDigits(spte)})`;
