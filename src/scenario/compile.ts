@@ -165,6 +165,7 @@ function corePart(
     if (isStage(i)) {
       // The vCPU is stopped while KVM acts: what it had on the way has arrived.
       emit({ op: 'vmexit' }, { instruction: i, by, type: null, events: backdrop.act(i) });
+      inGuest = by === 'guest';
       continue;
     }
     if (inGuest && i.vmm) emit({ op: 'vmexit' }, { ...EXIT, by });

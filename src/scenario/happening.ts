@@ -203,6 +203,12 @@ function plain(text: string, bytes: Telling['bytes']): string {
   return words;
 }
 
+/** A VM exit says why: a fault, with which KVM maps something. */
+function exitOr(origin: Origin | null, text: string, bytes: Telling['bytes']): string {
+  const faults = text === 'vmexit' && (origin?.events.length ?? 0) > 0;
+  return faults ? 'VM exit: the access faults' : plain(text, bytes);
+}
+
 /** A step as an event; null: the GPU flushes an empty cache. */
 export function tell(
   step: Step,
@@ -221,7 +227,7 @@ export function tell(
   if (origin?.by === 'gpu' && i === null && lines.length === 0) return null;
   return {
     who: actorOf(origin?.by) ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
-    what: i === null ? plain(step.text, telling.bytes) : i.word.text,
+    what: i === null ? exitOr(origin ?? null, step.text, telling.bytes) : i.word.text,
     byte,
     line: at?.line ?? null,
     type: origin?.type ?? null,

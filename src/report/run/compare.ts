@@ -22,6 +22,24 @@ function row(name: string, runs: ProgramRuns, cell: (run: Run) => string): reado
   return [name, ...runs.map(cell)];
 }
 
+/** As many columns side by side as fit, and the others below them under the same names of rows. */
+function tables(rows: readonly (readonly string[])[]): readonly string[] {
+  const columns = (rows[0]?.length ?? 1) - 1;
+  const part = (from: number, count: number): readonly string[] =>
+    table(
+      rows.map(([name = '', ...cells]) => [name, ...cells.slice(from, from + count)]),
+      WIDTH,
+    );
+  const inParts = (count: number): readonly (readonly string[])[] =>
+    Array.from({ length: Math.ceil(columns / count) }, (_, i) => part(i * count, count));
+  for (let count = columns; count > 1; count--) {
+    const parts = inParts(count);
+    if (parts.flat().every((line) => line.length <= WIDTH))
+      return parts.flatMap((lines, i) => (i === 0 ? lines : ['', ...lines]));
+  }
+  return inParts(1).flatMap((lines, i) => (i === 0 ? lines : ['', ...lines]));
+}
+
 /** Programs below, kernels and policies across: what each ends with. */
 export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario): string {
   const [first = []] = all;
@@ -49,7 +67,7 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
     ...wrap(title, WIDTH),
     ...notes.flatMap((note) => labelled('note: ', note, WIDTH)),
     '',
-    ...table(rows, WIDTH),
+    ...tables(rows),
     '',
     ...wrap(legend, WIDTH),
     '',

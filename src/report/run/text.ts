@@ -1,6 +1,6 @@
 import type { MachineEvent, StageEvent } from '../../scenario/happening.ts';
 import type { Run } from '../../scenario/run.ts';
-import type { Scenario } from '../../scenario/scenario.ts';
+import type { Program, Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import { labelled, table, wrap } from '../wrap.ts';
 import { type Beside, hingeWords, reconciled, shownEvents } from './beside.ts';
@@ -21,6 +21,11 @@ const WIDTH = 80;
 /** The blob goes, after the program. */
 const LAST_STEP = 10;
 
+/** A program without conditions holds whatever happens. */
+function requiresNothing({ never, sometimes, granted, effective }: Program): boolean {
+  return never.length + sometimes.length === 0 && granted === null && effective === null;
+}
+
 function heading(run: Run, { title }: Scenario): readonly string[] {
   const { program, question } = run;
   const name = [program.title, program.about].filter((t) => t !== '').join(': ');
@@ -34,6 +39,11 @@ function heading(run: Run, { title }: Scenario): readonly string[] {
     '',
     ...labelled(`${resultWords(run)}  `, searchWords(run), WIDTH),
     ...run.violations.flatMap((v) => labelled('  ', violationWords(v), WIDTH)),
+    ...(requiresNothing(program)
+      ? wrap('note: the program says nothing of what must or must not be', WIDTH - 2).map(
+          (l) => `  ${l}`,
+        )
+      : []),
     ...question.notes.flatMap((note) => labelled('  note: ', note, WIDTH)),
   ];
 }
@@ -51,18 +61,26 @@ function stage(run: Run): readonly string[] {
 }
 
 const WHAT_WIDTH = 21;
-const READ_WIDTH = 17;
+const READ_WIDTH = 19;
 /** Of all that stands between who acts and the copies. */
 const MIDDLE = WHAT_WIDTH + READ_WIDTH + 6;
 
 function machineLines(event: MachineEvent, n: number, named: boolean): readonly string[] {
   const type = event.type === null ? '' : effectiveOf(event.type);
   const isAccess = event.type !== null || event.value !== null;
+  const [what = '', ...more] = wrap(event.what, isAccess ? WHAT_WIDTH : MIDDLE, '  ');
   const middle = isAccess
-    ? [event.what.padEnd(WHAT_WIDTH), type.padEnd(4), readWords(event).padEnd(READ_WIDTH)].join(' ')
-    : event.what.padEnd(MIDDLE);
+    ? [what.padEnd(WHAT_WIDTH), type.padEnd(4), readWords(event).padEnd(READ_WIDTH)].join(' ')
+    : what.padEnd(MIDDLE);
   const lead = `${String(n).padStart(3)} ${event.who.padEnd(6)}`;
-  return labelled(`${lead}${middle} `, copiesWords(event, named), WIDTH).map((l) => l.trimEnd());
+  const [first = '', ...rest] = labelled(`${lead}${middle} `, copiesWords(event, named), WIDTH);
+  const below = more.map((words) => ' '.repeat(lead.length) + words);
+  // What is left of both stands side by side below.
+  const lines = Array.from({ length: Math.max(rest.length, below.length) }, (_, i) => {
+    const words = (below[i] ?? '').padEnd(lead.length + middle.length + 1);
+    return words + (rest[i] ?? '').trimStart();
+  });
+  return [first, ...lines].map((l) => l.trimEnd());
 }
 
 function program(run: Run): readonly string[] {
@@ -85,7 +103,8 @@ function program(run: Run): readonly string[] {
 function seen(run: Run): readonly string[] {
   const all = sightings(run);
   if (all.length === 0) return [];
-  const who = run.program.parts.some((p) => p.agent === 'gpu') ? 'THE GPU' : 'THE CPUS';
+  const isGpu = (words: string): boolean => words.startsWith('gpu ');
+  const who = all.every(isGpu) ? 'THE GPU' : all.some(isGpu) ? 'THE AGENTS' : 'THE CPUS';
   return ['', `WHAT ${who} SAW`, ...all.flatMap((s) => labelled('  ', s, WIDTH))];
 }
 
@@ -134,7 +153,7 @@ function legend(run: Run): readonly string[] {
     'LEGEND',
     ...cast,
     ...wrap(
-      'Copies of the line, a digit a byte: mem memory, cpu0 and gpu their caches, wc a write-combining buffer; * it has to be written back. Stores wait in a store buffer until the hardware moves them on.',
+      'Copies of the line, a digit a byte: mem memory, cpu0 and gpu their caches, cpu0.wc a write-combining buffer of CPU 0; * it has to be written back. Stores wait in a store buffer until the hardware moves them on.',
       WIDTH - 2,
     ).map((l) => `  ${l}`),
   ];

@@ -21,7 +21,7 @@ import type { EffectiveType } from '../../x86/types.ts';
 const SHORT: readonly (readonly [RegExp, string])[] = [
   [/^memory$/, 'mem'],
   [/ cache$/, ''],
-  [/ WC buffer$/, ' wc'],
+  [/ WC buffer$/, '.wc'],
 ];
 
 /** A copy in short: values of the bytes of a line, `.` where there is none, `*` where it has to be written back. */
@@ -30,10 +30,10 @@ export function copyWords({ at, values, isDirty }: Copy): string {
   return `${place} ${values.map((v) => v ?? '.').join('')}${isDirty ? '*' : ''}`;
 }
 
-/** "mem 0 cpu0 1*", of each line concerned; lines are named where there are several. */
+/** "mem 0, cpu0 1*", of each line concerned; lines are named where there are several. */
 export function copiesWords({ copies }: MachineEvent, named: boolean): string {
   return copies
-    .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(' ')}`)
+    .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(', ')}`)
     .join('; ');
 }
 

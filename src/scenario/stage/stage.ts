@@ -22,7 +22,6 @@ import {
   mapInfoOf,
   possibleMapInfo,
   vendorOf,
-  vmmOf,
 } from './vmm.ts';
 
 /** Everything in front of which a program runs. */
@@ -104,7 +103,6 @@ class Staging {
     const { known, script, planned, page } = this;
     const rules = known.rules();
     const quirks = hostQuirks(known, rules);
-    const vmm = vmmOf(known);
     script.tell(1, 'FW', planned.words, 'sdm/mtrr-precedence');
     const seen = softwareMtrr(known, planned);
     if (seen !== null) script.tell(1, 'GK', seen, 'linux/guest_force_mtrr_state');
@@ -113,7 +111,7 @@ class Staging {
     const request = askForGuestPat(known, quirks);
     if (request.refuses) script.refuse(2, 'VM', request.words, request.source);
     const machine = new GuestMachine(known, rules, quirks, page, planned);
-    script.tell(2, 'VM', `${vmm?.title ?? 'a VMM'}: ${request.words}`, request.source);
+    script.tell(2, 'VM', `${request.who}: ${request.words}`, request.source);
     if (request.asks) this.#disableQuirk(machine, 2);
     if (known.ask('noncoherent-dma')) {
       this.#change(machine, 3, JOINS, 'kvm/vfio.c', () => machine.attach());
