@@ -51,8 +51,8 @@ export interface Program {
 
 /**
  * How a run ends: it holds; it holds, with stores or loads of the guest that cost a multiple; some schedule
- * violates it; no schedule does, but the types are not those that the program is about; somebody refuses, so that
- * there is no run.
+ * violates it; no schedule does, but the guest kernel granted another type than the program is about; somebody
+ * refuses, so that there is no run.
  */
 export const RESULTS = ['ok', 'slow', 'x', 'n/a', 'refused'] as const;
 export type Result = (typeof RESULTS)[number];

@@ -1,6 +1,6 @@
 import type { Resolution } from '../../resolve/resolution.ts';
 import type { Hinge } from '../../scenario/hinges.ts';
-import { isOfData, type Run, type RunEvent } from '../../scenario/run.ts';
+import { isOfRun, type Run, type RunEvent } from '../../scenario/run.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import type { EffectiveType } from '../../x86/types.ts';
 
@@ -72,7 +72,7 @@ function violatedWords(run: Run): readonly string[] {
 /** How the verdict and the run go together. The resolver knows the facts, not what a program does on them. */
 export function reconciled(run: Run, { verdicts }: Resolution): readonly string[] {
   const codes = verdicts.filter((v) => WRONG_DATA.includes(v.code)).map((v) => v.code);
-  const isWrong = run.violations.some(isOfData);
+  const isWrong = run.violations.some(isOfRun);
   if (isWrong) return codes.length > 0 ? changeWords(run) : violatedWords(run);
   if (codes.length === 0 || run.searched === null) return changeWords(run);
   const which = codes.join(' and ');
@@ -85,7 +85,7 @@ export function reconciled(run: Run, { verdicts }: Resolution): readonly string[
 export function hingeWords(run: Run, all: Beside['hinges']): readonly string[] {
   if (all === null)
     return ['Contested switches of the machine were not tried: there are too many states.'];
-  const other = run.violations.some(isOfData)
+  const other = run.violations.some(isOfRun)
     ? 'no schedule violates it'
     : 'some schedule violates it';
   return all.map(

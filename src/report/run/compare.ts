@@ -60,8 +60,8 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
     }),
   ];
   const legend =
-    'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it. ' +
-    'n/a: none does, and the types are not those that the program is about. refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
+    'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it, or the type does. ' +
+    'n/a: none does, and the guest kernel granted another type than the program is about. refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
   const notes = [...new Set(all.flat().flatMap((r) => r.question.notes))];
   return [
     ...wrap(title, WIDTH),

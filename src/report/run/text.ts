@@ -138,7 +138,7 @@ function costs(run: Run): readonly string[] {
   if (run.types.length === 0) return [];
   return [
     '',
-    `COST of the guest's accesses: ${costHead(run)}`,
+    ...wrap(`COST of the guest's accesses: ${costHead(run)}`, WIDTH),
     ...table(costRows(run)).map((l) => `  ${l}`),
     ...bulkWords(run).flatMap((w) => labelled('  ', w, WIDTH)),
   ];

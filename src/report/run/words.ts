@@ -1,7 +1,7 @@
 import type { Copy, MachineEvent } from '../../scenario/happening.ts';
 import { ACTORS, type Actor } from '../../scenario/happening.ts';
 import {
-  isOfData,
+  isOfRun,
   type Run,
   type RunEvent,
   unmeasured,
@@ -53,7 +53,7 @@ const KIND_WORDS: Readonly<Record<Violation['kind'], string>> = {
   sometimes: 'no schedule ends with this, and some should',
   stuck: 'some schedule does not come to an end',
   granted: 'the program is about that',
-  effective: 'the program is about that',
+  effective: 'this must not be the type',
   refused: 'there is no run',
 };
 
@@ -177,7 +177,7 @@ export function searchWords({ searched, violations }: Run): string {
   const { states, steps, isComplete } = searched;
   const size = `${states} states, ${steps} steps`;
   if (isComplete)
-    return violations.some(isOfData) ? `all schedules: ${size}` : `every schedule holds: ${size}`;
+    return violations.some(isOfRun) ? `all schedules: ${size}` : `every schedule holds: ${size}`;
   return `the first ${size}: not all of them`;
 }
 
