@@ -18,6 +18,7 @@ import './kvm/other-rules.ts';
 import './kvm/quirks.ts';
 import './kvm/spte.ts';
 import './kvm/spte-editions.ts';
+import './kvm/wbinvd.ts';
 import './kvm/zap.ts';
 import './linux/backing.ts';
 import './linux/e820.ts';

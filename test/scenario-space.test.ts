@@ -221,6 +221,7 @@ function violations(
           snoop: blob[1] === 'snoop',
           access: (by) => ({ type: by === 'guest' ? guest : vmm, faulted: false, events: [] }),
           act: () => [],
+          flush: () => ({ flushes: false, events: [] }),
           end: () => [],
         },
         'visible',

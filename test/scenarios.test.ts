@@ -16,6 +16,7 @@ import { runSvg } from '../src/report/run/svg.ts';
 import { runText } from '../src/report/run/text.ts';
 import { composeQuestions } from '../src/resolve/compose.ts';
 import { resolve } from '../src/resolve/resolution.ts';
+import { hinges } from '../src/scenario/hinges.ts';
 import { checkOutcomes } from '../src/scenario/outcomes.ts';
 import { overlaid, readScenario } from '../src/scenario/read.ts';
 import { type Run, run } from '../src/scenario/run.ts';
@@ -93,9 +94,11 @@ describe.each(FILES)('scenarios/%s', (file) => {
     first.forEach((one, i) => {
       const again = second[i];
       if (again === undefined) throw new Error('a run is missing');
-      const verdict = resolve(one.question);
+      const verdict = { resolution: resolve(one.question), hinges: hinges(one) };
       const shown = runText(one, scenario, verdict);
-      expect(runText(again, scenario, resolve(again.question))).toBe(shown);
+      expect(runText(again, scenario, { ...verdict, resolution: resolve(again.question) })).toBe(
+        shown,
+      );
       expect(shown.split('\n').filter((l) => l.length > 80 || l !== l.trimEnd())).toEqual([]);
       const json = runJson(one, scenario, verdict);
       isRun(JSON.parse(JSON.stringify(json)));
@@ -134,7 +137,9 @@ describe('the founding bug', () => {
   test('says what the GPU saw, and why', () => {
     const [upload, fence, clobber] = runsOf(scenario, 0);
     const shown = (one: Run | undefined): string =>
-      one === undefined ? '' : runText(one, scenario, resolve(one.question));
+      one === undefined
+        ? ''
+        : runText(one, scenario, { resolution: resolve(one.question), hinges: [] });
     expect(shown(upload)).toContain('gpu read x = 0 from memory while cpu0 cache held 1');
     expect(shown(fence)).toContain('guest read f = 0 from cache while memory held 1');
     expect(shown(clobber)).toContain('memory lost y = 1');
@@ -186,7 +191,7 @@ describe('any facts', () => {
             const one = run(q, program, { seed: 1 });
             count(one.result);
             const verdict = resolve(q);
-            runText(one, scenario, verdict);
+            runText(one, scenario, { resolution: verdict, hinges: [] });
             // Acts of the VMM change the facts on the way.
             const hasActs = one.program.parts.some((p) =>
               p.instructions.some((i) => i.op === 'attach'),

@@ -120,11 +120,11 @@ function times(factor: number): string {
 }
 
 function storeText(before: EffectiveType, after: EffectiveType, word: string): string {
-  const isAmd = [before, after].some((t) => t === 'CD' || t === 'WC+');
-  const factors = COST_CPUS.map((cpu) => {
+  const factors = COST_CPUS.flatMap((cpu) => {
     const factor = storeFactor(before, after, cpu);
-    return `${times(Math.max(factor, 1 / factor))} times (${cpu}${isAmd ? '; AMD not measured' : ''})`;
+    return factor === null ? [] : [`${times(Math.max(factor, 1 / factor))} times (${cpu})`];
   });
+  if (factors.length === 0) return `stores ${word}, by how much was not measured`;
   return `stores ${word}: ${factors.join(', ')}`;
 }
 

@@ -7,7 +7,7 @@ import { BACKING_ALIASES, BACKINGS, backingClass } from '../linux/backing.ts';
 import { MTRR_TYPES, type MtrrType } from '../x86/types.ts';
 import { columnsOf, offerOf } from './columns.ts';
 import { at, complain, type Entry, single, type Word, words } from './entries.ts';
-import { type CpuModel, type Question, question } from './question.ts';
+import { Conflict, type CpuModel, type Question, question } from './question.ts';
 
 export type { Entry, Word } from './entries.ts';
 
@@ -301,6 +301,21 @@ export function composeQuestions(said: readonly Entry[]): readonly Question[] {
   const quirks2 = quirks2Of(entries);
   const quirkOffered = quirks2 === null ? null : (quirks2 & QUIRK.IGNORE_GUEST_PAT) !== 0;
   return columnsOf(entries, offerOf(facts, quirks2)).map((column) =>
-    question({ facts, ...column, ...layouts, cpuModel: cpu?.model ?? null, quirkOffered }),
+    atItsPlace(entries, () =>
+      question({ facts, ...column, ...layouts, cpuModel: cpu?.model ?? null, quirkOffered }),
+    ),
   );
+}
+
+/** A fact that does not go with others is complained about where it was said, if that is in a file. */
+function atItsPlace<T>(entries: readonly Entry[], ask: () => T): T {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof Conflict)) throw error;
+    const word = entries.find((e) => e.key === error.key)?.words[0];
+    const [diagnostic] = error.diagnostics;
+    if (word === undefined || diagnostic === undefined) throw error;
+    return complain(word, diagnostic.message);
+  }
 }

@@ -1,5 +1,5 @@
 import { must } from '../base/assert.ts';
-import { refuse } from '../base/diagnostic.ts';
+import { InputError, refuse } from '../base/diagnostic.ts';
 import type { FactKey, Facts, FactValues, Paging } from '../facts/facts.ts';
 import type { MtrrLayout } from '../facts/layout.ts';
 import type { KvmRules } from '../kvm/rules.ts';
@@ -50,6 +50,16 @@ const PAGING_OF: Readonly<Record<FactValues['cpu'], readonly Paging[]>> = {
   amd: ['npt', 'shadow'],
 };
 
+/** A fact that does not go with another. */
+export class Conflict extends InputError {
+  readonly key: FactKey;
+
+  constructor(key: FactKey, message: string) {
+    super([{ severity: 'error', message }]);
+    this.key = key;
+  }
+}
+
 function meet<K extends FactKey>(
   facts: Facts,
   key: K,
@@ -58,7 +68,9 @@ function meet<K extends FactKey>(
 ): readonly FactValues[K][] {
   const given = facts[key] ?? allowed;
   const left = given.filter((value) => allowed.includes(value));
-  if (left.length < given.length) refuse(`--${key} ${given.join(',')} does not go with ${why}`);
+  if (left.length < given.length) {
+    throw new Conflict(key, `--${key} ${given.join(',')} does not go with ${why}`);
+  }
   return left;
 }
 

@@ -11,7 +11,7 @@ import type { Switches } from '../machine/switches.ts';
 import type { AccessType } from '../machine/types.ts';
 import type { Vendor } from '../x86/types.ts';
 import type { StageEvent } from './happening.ts';
-import type { Instruction, StageInstruction } from './instruction.ts';
+import { type Instruction, isWrite, type StageInstruction } from './instruction.ts';
 import type { AgentName, Line, Part, Program } from './scenario.ts';
 
 /** Who reaches memory through a mapping. The VMM is one process: `host` is another thread of it. */
@@ -38,13 +38,18 @@ export interface Backdrop {
   readonly end: () => readonly StageEvent[];
   /** Carries out an act of the VMM or of the guest. */
   readonly act: (act: StageInstruction) => readonly StageEvent[];
+  /** WBINVD or INVD of the guest, which exits: whether KVM flushes the cache of its CPU. */
+  readonly flush: (op: 'wbinvd' | 'invd') => {
+    readonly flushes: boolean;
+    readonly events: readonly StageEvent[];
+  };
 }
 
 /** What an instruction of the machine was made of. */
 export interface Origin {
   /** Null: a VM exit, with which an act of the VMM or a fault begins; of the GPU a flush of its cache. */
   readonly instruction: Instruction | null;
-  readonly by: 'guest' | 'vmm' | 'host' | 'gpu';
+  readonly by: 'guest' | 'vmm' | 'kvm' | 'host' | 'gpu';
   /** What happened on the stage meanwhile. */
   readonly events: readonly StageEvent[];
   /** Of an access by a CPU. */
@@ -88,8 +93,6 @@ function bytesOf({ memory }: Program): ReadonlyMap<string, ByteAt> {
   }
   return bytes;
 }
-
-const IS_WRITE: ReadonlySet<string> = new Set(['store', 'movnti', 'xchg', 'add']);
 
 /** The view of an access: a name for each accessor, byte and type. */
 class Views {
@@ -140,6 +143,8 @@ interface CompiledPart {
   readonly origins: readonly Origin[];
 }
 
+/** KVM acts on CPU 0, before the guest goes on. */
+const EXIT_KVM = { instruction: null, by: 'kvm', type: null, events: [] } as const;
 const EXIT = { instruction: null, type: null, events: [] } as const;
 
 function corePart(
@@ -160,16 +165,23 @@ function corePart(
     if (isStage(i)) {
       // The vCPU is stopped while KVM acts: what it had on the way has arrived.
       emit({ op: 'vmexit' }, { instruction: i, by, type: null, events: backdrop.act(i) });
+      inGuest = by === 'guest';
       continue;
     }
     if (inGuest && i.vmm) emit({ op: 'vmexit' }, { ...EXIT, by });
     inGuest = by === 'guest';
+    if (by === 'guest' && (i.op === 'wbinvd' || i.op === 'invd')) {
+      const { flushes, events } = backdrop.flush(i.op);
+      emit({ op: 'vmexit' }, { instruction: i, by, type: null, events });
+      if (flushes) emit({ op: 'wbinvd' }, EXIT_KVM);
+      continue;
+    }
     const plain = plainOf(i);
     if (plain !== null) emit(plain, { instruction: i, by, type: null, events: [] });
     if (!('byte' in i)) continue;
     const { region } = must(bytes.get(i.byte), `no byte ${i.byte}`);
     const accessor = by === 'guest' ? 'guest' : 'vmm';
-    const { type, faulted, events } = backdrop.access(accessor, region, IS_WRITE.has(i.op));
+    const { type, faulted, events } = backdrop.access(accessor, region, isWrite(i));
     if (faulted) emit({ op: 'vmexit' }, { ...EXIT, by, events });
     const view = views.of(by, i.byte, type);
     emit(accessOf(i, view), { instruction: i, by, type, events: [] });

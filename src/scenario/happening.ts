@@ -48,6 +48,8 @@ export interface MachineEvent {
   readonly line: string | null;
   /** Effective type of an access by a CPU. */
   readonly type: AccessType | null;
+  /** That a load goes to. */
+  readonly register: string | null;
   /** What a load read. */
   readonly value: number | null;
   /** The copy that a load read. */
@@ -138,6 +140,10 @@ const ACTOR_OF_HARDWARE: Readonly<Record<string, Actor>> = {
   gpu: 'gpu',
 };
 
+function actorOf(by: Origin['by'] | undefined): Actor | undefined {
+  return by === 'kvm' ? 'KVM' : by;
+}
+
 interface Read {
   readonly value: number;
   readonly from: string;
@@ -197,6 +203,12 @@ function plain(text: string, bytes: Telling['bytes']): string {
   return words;
 }
 
+/** A VM exit says why: a fault, with which KVM maps something. */
+function exitOr(origin: Origin | null, text: string, bytes: Telling['bytes']): string {
+  const faults = text === 'vmexit' && (origin?.events.length ?? 0) > 0;
+  return faults ? 'VM exit: the access faults' : plain(text, bytes);
+}
+
 /** A step as an event; null: the GPU flushes an empty cache. */
 export function tell(
   step: Step,
@@ -214,11 +226,12 @@ export function tell(
   );
   if (origin?.by === 'gpu' && i === null && lines.length === 0) return null;
   return {
-    who: origin?.by ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
-    what: i === null ? plain(step.text, telling.bytes) : i.word.text,
+    who: actorOf(origin?.by) ?? ACTOR_OF_HARDWARE[step.agent] ?? 'cpu0',
+    what: i === null ? exitOr(origin ?? null, step.text, telling.bytes) : i.word.text,
     byte,
     line: at?.line ?? null,
     type: origin?.type ?? null,
+    register: i !== null && 'register' in i ? i.register : null,
     value: read?.value ?? null,
     from: read?.from ?? null,
     missed: read?.missed ?? [],

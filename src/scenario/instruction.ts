@@ -38,6 +38,13 @@ export type StageInstruction =
 
 export type Op = Instruction['op'];
 
+const WRITES: ReadonlySet<Op> = new Set<Op>(['store', 'movnti', 'xchg', 'add']);
+
+/** It writes memory, so that a page has to be writable. */
+export function isWrite({ op }: Pick<Instruction, 'op'>): boolean {
+  return WRITES.has(op);
+}
+
 interface Notation {
   readonly op: Op;
   /** What follows the name, in words, for help. */
@@ -89,8 +96,22 @@ const ROWS: readonly Row[] = [
   ['clflush', 'BYTE', CPUS, 'may', byte, 'flush of the line from every cache'],
   ['clflushopt', 'BYTE', CPUS, 'may', byte, 'the same, ordered by fences only'],
   ['clwb', 'BYTE', CPUS, 'may', byte, 'write-back of the line'],
-  ['wbinvd', '', CPUS, 'may', nothing, 'write-back and loss of all lines of the own cache'],
-  ['invd', '', CPUS, 'no', nothing, 'loss of all lines of the own cache'],
+  [
+    'wbinvd',
+    '',
+    CPUS,
+    'may',
+    nothing,
+    'write-back and loss of all lines of the own cache; of a guest as KVM does it',
+  ],
+  [
+    'invd',
+    '',
+    CPUS,
+    'no',
+    nothing,
+    'loss of all lines of the own cache; KVM skips that of a guest',
+  ],
   [
     'ring',
     'FLAG',

@@ -310,3 +310,20 @@ export function overlaid(...layers: readonly (readonly Entry[])[]): readonly Ent
     return [...below.filter((e) => !keys.has(e.key) && !(rules && IS_RULES(e.key))), ...above];
   }, []);
 }
+
+/** What a kernel of the file is when flags name a policy without one, in words; null: it counts, or none is said. */
+export function replacedKernel(
+  file: readonly Entry[],
+  said: readonly Entry[],
+  base: string | null,
+): string | null {
+  const words = (entries: readonly Entry[], key: string): string =>
+    entries
+      .filter((e) => e.key === key)
+      .flatMap((e) => e.words.map((w) => w.text))
+      .join(', ');
+  const [kernel, policy] = [words(file, 'kernel'), words(said, 'policy')];
+  if (kernel === '' || policy === '' || words(said, 'kernel') !== '') return null;
+  const on = base === null ? '' : `, on ${base}`;
+  return `${policy} stands in place of the kernel ${kernel} of the file${on}; name a kernel beside it for another base`;
+}

@@ -27,6 +27,11 @@ export interface Violation {
   readonly text: string;
 }
 
+/** What went wrong is what the guest got, and not that its kernel granted what the program is not about. */
+export function isOfRun({ kind }: Violation): boolean {
+  return kind !== 'granted';
+}
+
 /** What is shown of one event: of the deciders, or of the machine. */
 export type RunEvent =
   | ({ readonly kind: 'stage' } & StageEvent)
@@ -55,6 +60,8 @@ export interface Run {
   } | null;
   /** The machine at the end; null: nothing ran. */
   readonly final: StateView | null;
+  /** What ran; null: nothing. */
+  readonly compiled: Compiled | null;
 }
 
 export interface RunOptions {
@@ -86,7 +93,7 @@ function endsWith(graph: StateGraph, compiled: Compiled, condition: Condition): 
   );
 }
 
-interface Judged {
+export interface Judged {
   readonly violations: readonly Violation[];
   /** Final states that show what is wrong, or, where nothing is, any. */
   readonly goals: readonly number[];
@@ -94,7 +101,8 @@ interface Judged {
   readonly isSettled: boolean;
 }
 
-function judge(program: Program, compiled: Compiled, graph: StateGraph): Judged {
+/** What of a program's conditions the states violate. */
+export function judge(program: Program, compiled: Compiled, graph: StateGraph): Judged {
   const violations: Violation[] = [];
   const goals: number[] = [];
   for (const condition of program.never) {
@@ -149,16 +157,28 @@ function typeViolations(
 ): readonly Violation[] {
   const found: Violation[] = [];
   if (program.granted !== null && granted !== null && !program.granted.includes(granted)) {
-    found.push({ kind: 'granted', text: `the guest kernel grants ${granted}` });
+    found.push({
+      kind: 'granted',
+      text: `the guest kernel grants ${granted}, not ${program.granted.join(' or ')}`,
+    });
   }
   const other = types.find((t) => program.effective?.includes(t) === false);
-  if (other !== undefined)
-    found.push({ kind: 'effective', text: `the guest's accesses are ${other}` });
+  if (other !== undefined) {
+    const said = program.effective?.join(' or ') ?? '';
+    found.push({ kind: 'effective', text: `the guest's accesses are ${other}, not ${said}` });
+  }
   return found;
 }
 
+/** The costs that were measured are of RAM on Intel: not of this run otherwise, and why not. */
+export function unmeasured({ compiled, stage }: Run): 'AMD' | 'device memory' | null {
+  if (compiled?.config.vendor === 'amd') return 'AMD';
+  return stage.page.device ? 'device memory' : null;
+}
+
 function resultOf(violations: readonly Violation[], types: readonly EffectiveType[]): Result {
-  if (violations.length > 0) return 'x';
+  if (violations.some(isOfRun)) return 'x';
+  if (violations.length > 0) return 'n/a';
   return types.every(storesFast) ? 'ok' : 'slow';
 }
 
@@ -183,6 +203,7 @@ function refusedRun(
     types: [],
     searched: null,
     final: null,
+    compiled: null,
   };
 }
 
@@ -234,6 +255,7 @@ export function run(question: Question, program: Program, options: RunOptions): 
     types,
     searched: { states: graph.count, steps: graph.steps, isComplete: graph.isComplete },
     final: told.final,
+    compiled,
   };
 }
 

@@ -51,9 +51,10 @@ export interface Program {
 
 /**
  * How a run ends: it holds; it holds, with stores or loads of the guest that cost a multiple; some schedule
- * violates it; somebody refuses, so that there is no run.
+ * violates it; no schedule does, but the guest kernel granted another type than the program is about; somebody
+ * refuses, so that there is no run.
  */
-export const RESULTS = ['ok', 'slow', 'x', 'refused'] as const;
+export const RESULTS = ['ok', 'slow', 'x', 'n/a', 'refused'] as const;
 export type Result = (typeof RESULTS)[number];
 
 /** A row of expectations: with these facts, these programs end so. */

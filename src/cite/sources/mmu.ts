@@ -54,4 +54,33 @@ export const MMU_SOURCES = {
     evidence: 'recalled',
     note: 'the parts that recorded runs show were seen to be so',
   },
+  'kvm/f5f48ee15c2e': {
+    kind: 'commit',
+    hash: 'f5f48ee15c2e',
+    subject: 'KVM: VMX: Execute WBINVD to keep data consistency with assigned devices',
+    first: '2.6.36',
+    evidence: 'archive',
+  },
+  'kvm/2eec73437487': {
+    kind: 'commit',
+    hash: '2eec73437487',
+    subject: 'KVM: x86: Avoid issuing wbinvd twice',
+    first: '2.6.38',
+    evidence: 'inferred',
+    note: 'the first tree read that has it',
+  },
+  'kvm/c2162e13d6e2': {
+    kind: 'commit',
+    hash: 'c2162e13d6e2',
+    subject: 'KVM: X86: Fix missing local pCPU when executing wbinvd on all dirty pCPUs',
+    first: '5.12-rc5',
+    evidence: 'archive',
+  },
+  'kvm/emulate_wbinvd': {
+    kind: 'code',
+    tree: 'Linux 2.6.38, 3.18.20, 4.14, 5.4.195, 5.12.9, 6.11.11, 6.16.1',
+    file: 'arch/x86/kvm/x86.c',
+    symbol: 'kvm_emulate_wbinvd_noskip, need_emulate_wbinvd, kvm_emulate_invd',
+    evidence: 'read',
+  },
 } as const satisfies Record<string, Source>;

@@ -1,6 +1,7 @@
 import '../../rules.ts';
 import { InputError, refuse } from '../../base/diagnostic.ts';
 import { didYouMean } from '../../facts/words.ts';
+import type { Beside } from '../../report/run/beside.ts';
 import { compareRunsText, type ProgramRuns } from '../../report/run/compare.ts';
 import { exitCodeOfRun, RUN_SCHEMA_VERSION, runJson, runJsonLines } from '../../report/run/json.ts';
 import { outcomesText } from '../../report/run/outcomes.ts';
@@ -9,8 +10,9 @@ import { composeQuestions, type Entry } from '../../resolve/compose.ts';
 import type { Question } from '../../resolve/question.ts';
 import { type Resolution, resolve, TooManyWorlds } from '../../resolve/resolution.ts';
 import { MappingRefused } from '../../resolve/world.ts';
+import { hinges } from '../../scenario/hinges.ts';
 import { checkOutcomes } from '../../scenario/outcomes.ts';
-import { overlaid, readScenario } from '../../scenario/read.ts';
+import { overlaid, readScenario, replacedKernel } from '../../scenario/read.ts';
 import { type Run, run } from '../../scenario/run.ts';
 import type { Program, Scenario } from '../../scenario/scenario.ts';
 import { Undetermined } from '../../scenario/stage/known.ts';
@@ -57,15 +59,18 @@ function resolution(question: Question): Resolution | null {
   }
 }
 
+function beside(one: Run): Beside {
+  return { resolution: resolution(one.question), hinges: hinges(one) };
+}
+
 async function renderOne(one: Run, scenario: Scenario, format: RunFormat): Promise<string> {
-  const verdict = resolution(one.question);
   switch (format) {
     case 'text':
-      return runText(one, scenario, verdict);
+      return runText(one, scenario, beside(one));
     case 'json':
-      return `${JSON.stringify(runJson(one, scenario, verdict), null, 2)}\n`;
+      return `${JSON.stringify(runJson(one, scenario, beside(one)), null, 2)}\n`;
     case 'jsonl':
-      return runJsonLines(one, scenario, verdict);
+      return runJsonLines(one, scenario, beside(one));
     case 'svg': {
       const { runSvg } = await import('../../report/run/svg.ts');
       return runSvg(one, scenario);
@@ -89,11 +94,11 @@ async function render(
   const runs = all.flat();
   if (format === 'text') return compareRunsText(all, scenario);
   if (format === 'json') {
-    const list = runs.map((r) => runJson(r, scenario, resolution(r.question)));
+    const list = runs.map((r) => runJson(r, scenario, beside(r)));
     return `${JSON.stringify({ schemaVersion: RUN_SCHEMA_VERSION, runs: list }, null, 2)}\n`;
   }
   if (format === 'jsonl') {
-    return runs.map((r) => runJsonLines(r, scenario, resolution(r.question))).join('');
+    return runs.map((r) => runJsonLines(r, scenario, beside(r))).join('');
   }
   return refuse(`--format ${format} shows one run`, 'name one program, and one kernel or policy');
 }
@@ -106,7 +111,12 @@ function runAll(
 ): readonly ProgramRuns[] {
   return programs.map((program) => {
     const entries = overlaid(scenario.facts, program.facts, flags);
-    return composeQuestions(entries).map((question) => run(question, program, { seed }));
+    const file = overlaid(scenario.facts, program.facts);
+    return composeQuestions(entries).map((question) => {
+      const note = replacedKernel(file, flags, question.kernel?.text ?? null);
+      const notes = note === null ? question.notes : [...question.notes, note];
+      return run({ ...question, notes }, program, { seed });
+    });
   });
 }
 

@@ -1,7 +1,7 @@
 import type { Run } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
-import { storeNs } from '../../x86/cost.ts';
-import { table, wrap } from '../wrap.ts';
+import { labelled, table, wrap } from '../wrap.ts';
+import { storeCost } from './words.ts';
 
 const WIDTH = 80;
 
@@ -15,12 +15,29 @@ function subjectOf({ question }: Run): string {
 
 function seenWords(run: Run): string {
   if (run.result === 'refused') return 'refused';
-  const wrong = run.violations.length > 0 ? 'x' : run.result;
-  return run.holds === null ? `${wrong}?` : wrong;
+  return run.holds === null ? `${run.result}?` : run.result;
 }
 
 function row(name: string, runs: ProgramRuns, cell: (run: Run) => string): readonly string[] {
   return [name, ...runs.map(cell)];
+}
+
+/** As many columns side by side as fit, and the others below them under the same names of rows. */
+function tables(rows: readonly (readonly string[])[]): readonly string[] {
+  const columns = (rows[0]?.length ?? 1) - 1;
+  const part = (from: number, count: number): readonly string[] =>
+    table(
+      rows.map(([name = '', ...cells]) => [name, ...cells.slice(from, from + count)]),
+      WIDTH,
+    );
+  const inParts = (count: number): readonly (readonly string[])[] =>
+    Array.from({ length: Math.ceil(columns / count) }, (_, i) => part(i * count, count));
+  for (let count = columns; count > 1; count--) {
+    const parts = inParts(count);
+    if (parts.flat().every((line) => line.length <= WIDTH))
+      return parts.flatMap((lines, i) => (i === 0 ? lines : ['', ...lines]));
+  }
+  return inParts(1).flatMap((lines, i) => (i === 0 ? lines : ['', ...lines]));
 }
 
 /** Programs below, kernels and policies across: what each ends with. */
@@ -28,7 +45,8 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
   const [first = []] = all;
   const store = (run: Run): string => {
     const [type] = run.types;
-    return type === undefined ? '-' : storeNs(type, 'Sapphire Rapids').toFixed(1);
+    if (type === undefined) return '-';
+    return storeCost(run, type, 'Sapphire Rapids')?.toFixed(1) ?? 'not measured';
   };
   const rows = [
     ['', ...first.map(subjectOf)],
@@ -42,9 +60,16 @@ export function compareRunsText(all: readonly ProgramRuns[], { title }: Scenario
     }),
   ];
   const legend =
-    'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it. ' +
-    'refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
-  return [...wrap(title, WIDTH), '', ...table(rows, WIDTH), '', ...wrap(legend, WIDTH), ''].join(
-    '\n',
-  );
+    'ok: holds on every schedule. slow: holds, and stores go out one by one. x: some schedule violates it, or the type does. ' +
+    'n/a: none does, and the guest kernel granted another type than the program is about. refused: there is no run. The rows above the programs are those of the first program; a store on Sapphire Rapids.';
+  const notes = [...new Set(all.flat().flatMap((r) => r.question.notes))];
+  return [
+    ...wrap(title, WIDTH),
+    ...notes.flatMap((note) => labelled('note: ', note, WIDTH)),
+    '',
+    ...tables(rows),
+    '',
+    ...wrap(legend, WIDTH),
+    '',
+  ].join('\n');
 }

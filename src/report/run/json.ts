@@ -1,9 +1,12 @@
 import { factWord } from '../../facts/facts.ts';
 import { exitCodeOf, type Resolution } from '../../resolve/resolution.ts';
-import type { Run, RunEvent } from '../../scenario/run.ts';
+import { type Run, type RunEvent, unmeasured } from '../../scenario/run.ts';
 import type { Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
-import { COST_CPUS, loadsCached, storeFactor, storeNs } from '../../x86/cost.ts';
+import { COST_CPUS, type CostCpu, loadsCached, storeFactor, storesFast } from '../../x86/cost.ts';
+import type { EffectiveType } from '../../x86/types.ts';
+import type { Beside } from './beside.ts';
+import { storeCost } from './words.ts';
 
 /** Version of the JSON that `run` prints; it grows when a field changes its meaning or goes. */
 export const RUN_SCHEMA_VERSION = 1;
@@ -26,13 +29,17 @@ export function eventJson(event: RunEvent, n: number): object {
   return { n, kind: event.kind, who, what, byte, line, type, read, copies, rule, sources };
 }
 
-function costJson({ types }: Run): object {
+function costJson(run: Run): object {
+  const { types } = run;
+  const times = (type: EffectiveType, cpu: CostCpu): number | null => {
+    const factor = unmeasured(run) === null ? storeFactor('WB', type, cpu) : null;
+    return factor === null ? null : Math.round(factor * 100) / 100;
+  };
   return types.map((type) => ({
     type,
-    storeNs: Object.fromEntries(COST_CPUS.map((cpu) => [cpu, storeNs(type, cpu)])),
-    timesWb: Object.fromEntries(
-      COST_CPUS.map((cpu) => [cpu, Math.round(storeFactor('WB', type, cpu) * 100) / 100]),
-    ),
+    storeNs: Object.fromEntries(COST_CPUS.map((cpu) => [cpu, storeCost(run, type, cpu)])),
+    timesWb: Object.fromEntries(COST_CPUS.map((cpu) => [cpu, times(type, cpu)])),
+    storesFast: storesFast(type),
     loadsCached: loadsCached(type),
     source: 'perf/yan-2024-09-05',
   }));
@@ -52,7 +59,7 @@ function verdictJson(r: Resolution): object {
 }
 
 /** The head of a run: everything but its events. */
-function headJson(run: Run, scenario: Scenario, resolution: Resolution | null): object {
+function headJson(run: Run, scenario: Scenario, { resolution, hinges }: Beside): object {
   const { program, question, stage, searched } = run;
   const [rules] = [...question.rules.values()];
   return {
@@ -60,6 +67,7 @@ function headJson(run: Run, scenario: Scenario, resolution: Resolution | null): 
     scenario: scenario.title,
     program: program.name,
     subject: rules === undefined ? null : question.subject(rules),
+    notes: question.notes,
     seed: run.seed,
     result: run.result,
     holds: run.holds,
@@ -78,21 +86,19 @@ function headJson(run: Run, scenario: Scenario, resolution: Resolution | null): 
       .filter(([key]) => key !== 'policy')
       .map(([fact, values]) => ({ fact, values: values.map((v) => factWord(v)) })),
     verdict: resolution === null ? null : verdictJson(resolution),
+    contested: hinges,
     cost: costJson(run),
     exitCode: exitCodeOfRun(run),
   };
 }
 
 /** A run as a plain object, field order fixed. The schema is printed by `memtype schema run`. */
-export function runJson(run: Run, scenario: Scenario, resolution: Resolution | null): object {
-  return { ...headJson(run, scenario, resolution), events: run.events.map(eventJson) };
+export function runJson(run: Run, scenario: Scenario, beside: Beside): object {
+  return { ...headJson(run, scenario, beside), events: run.events.map(eventJson) };
 }
 
 /** A run as lines of JSON: its head, then its events. */
-export function runJsonLines(run: Run, scenario: Scenario, resolution: Resolution | null): string {
-  const lines = [
-    { ...headJson(run, scenario, resolution), kind: 'run' },
-    ...run.events.map(eventJson),
-  ];
+export function runJsonLines(run: Run, scenario: Scenario, beside: Beside): string {
+  const lines = [{ ...headJson(run, scenario, beside), kind: 'run' }, ...run.events.map(eventJson)];
   return lines.map((line) => `${JSON.stringify(line)}\n`).join('');
 }

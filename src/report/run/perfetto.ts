@@ -1,13 +1,42 @@
-import { ACTORS, type Actor } from '../../scenario/happening.ts';
+import { ACTORS, type Actor, type Copy } from '../../scenario/happening.ts';
 import type { Run } from '../../scenario/run.ts';
 import { eventJson } from './json.ts';
-import { copyWords } from './words.ts';
 
 const PID = 1;
+/** Value of a counter where there is no copy, or none of this byte. */
+const NONE = -1;
+
+/** The counters of a run: one for each byte of each copy; where a copy is gone they go to NONE. */
+class Counters {
+  readonly #bytes: ReadonlyMap<string, readonly string[]>;
+  readonly #shown = new Map<string, Map<string, number>>();
+
+  constructor({ program: { memory } }: Run) {
+    this.#bytes = new Map([...memory.blob, ...memory.ram].map((line) => [line.join(''), line]));
+  }
+
+  /** What changes with these copies of a line, by name of the counter. */
+  changes(line: string, copies: readonly Copy[]): readonly (readonly [string, number])[] {
+    const bytes = this.#bytes.get(line) ?? [];
+    const shown = this.#shown.get(line) ?? new Map<string, number>();
+    this.#shown.set(line, shown);
+    const now = new Map<string, number>(
+      copies.flatMap(({ at, values }) =>
+        bytes.map((byte, i) => [`${byte}: ${at}`, values[i] ?? NONE] as const),
+      ),
+    );
+    const gone = [...shown.keys()].filter((name) => !now.has(name));
+    const next = [...now, ...gone.map((name) => [name, NONE] as const)];
+    const changed = next.filter(([name, value]) => shown.get(name) !== value);
+    for (const [name, value] of changed) shown.set(name, value);
+    return changed;
+  }
+}
 
 /**
  * The Trace Event Format that ui.perfetto.dev opens: a track for each actor, an event a millisecond in the order
- * of the schedule (time means nothing else), and a counter for each copy of a byte.
+ * of the schedule (time means nothing else), and a counter for each copy of a byte, -1 where
+ * there is none.
  *
  * @param version of memtype
  */
@@ -38,6 +67,7 @@ export function runPerfetto(run: Run, version: string): string {
       },
     ]),
   ];
+  const counters = new Counters(run);
   run.events.forEach((event, n) => {
     const at = { pid: PID, tid: tid(event.who), ts: n * 1000 };
     events.push({
@@ -50,11 +80,8 @@ export function runPerfetto(run: Run, version: string): string {
     });
     if (event.kind === 'stage') return;
     for (const { line, copies } of event.copies) {
-      for (const copy of copies) {
-        const value = Number(copy.values.map((v) => v ?? 0).join(''));
-        const counter = `${line}: ${copy.at}`;
-        events.push({ ph: 'C', name: counter, ...at, args: { value, text: copyWords(copy) } });
-      }
+      for (const [counter, value] of counters.changes(line, copies))
+        events.push({ ph: 'C', name: counter, ...at, args: { value } });
     }
   });
   const otherData = { tool: `memtype ${version}` };

@@ -133,6 +133,7 @@ function runObject(): Json {
     scenario: STRING,
     program: STRING,
     subject: nullable('string'),
+    notes: STRINGS,
     seed: COUNT,
     result: { enum: RESULTS },
     holds: { ...nullable('boolean'), description: 'null: not all schedules were looked at' },
@@ -154,6 +155,12 @@ function runObject(): Json {
     assumptions: listOf(object({ fact: STRING, value: STRING, why: STRING })),
     facts: listOf(object({ fact: STRING, values: STRINGS })),
     verdict: { type: ['object', 'null'] },
+    contested: {
+      type: ['array', 'null'],
+      items: object({ name: STRING, on: BOOLEAN }),
+      description:
+        'switches of the machine, contested, on which the result depends; null: not tried',
+    },
     cost: listOf({ type: 'object' }),
     exitCode: { enum: [0, 1, 3] },
     events: listOf(ref('event')),

@@ -4,7 +4,14 @@ import type { Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import { ADVANCE, COLOURS, escaped, FONT, LINE, textAt } from '../svg-parts.ts';
 import { fitted } from '../wrap.ts';
-import { copiesWords, readWords, resultWords, sightings, violationWords } from './words.ts';
+import {
+  copiesWords,
+  readWords,
+  resultWords,
+  sightings,
+  violationWords,
+  wrongLoads,
+} from './words.ts';
 
 const PAD = 12;
 const LANE = 72;
@@ -20,7 +27,7 @@ interface Row {
   readonly isWrong: boolean;
 }
 
-function rowOf(event: RunEvent, room: number): Row {
+function rowOf(event: RunEvent, room: number, wrong: ReadonlySet<RunEvent>): Row {
   if (event.kind === 'stage') {
     const fill = (event.type === null ? undefined : COLOURS[event.type]) ?? '#f4f4f4';
     const mark = event.step === null ? '' : `${event.step}. `;
@@ -46,7 +53,7 @@ function rowOf(event: RunEvent, room: number): Row {
     type,
     lines,
     fill: COLOURS[type] ?? '#ffffff',
-    isWrong: event.missed.length > 0,
+    isWrong: wrong.has(event),
   };
 }
 
@@ -67,10 +74,11 @@ export function runSvg(run: Run, { title }: Scenario): string {
   const parts = head.map((text, i) => textAt(PAD, 20 + i * LINE, text, 'strong'));
   let y = 20 + head.length * LINE + 8;
   parts.push(...actors.map((a, i) => textAt(PAD + i * LANE, y, a, 'strong')));
+  const wrong = wrongLoads(run);
   const top = y + 6;
   y += LINE + 6;
   for (const event of run.events) {
-    const row = rowOf(event, room);
+    const row = rowOf(event, room, wrong);
     const x = PAD + actors.indexOf(row.who) * LANE;
     const height = row.lines.length * LINE;
     parts.push(

@@ -1,14 +1,14 @@
-import type { Resolution } from '../../resolve/resolution.ts';
 import type { MachineEvent, StageEvent } from '../../scenario/happening.ts';
 import type { Run } from '../../scenario/run.ts';
-import type { Scenario } from '../../scenario/scenario.ts';
+import type { Program, Scenario } from '../../scenario/scenario.ts';
 import { effectiveOf } from '../../scenario/stage/effective.ts';
 import { labelled, table, wrap } from '../wrap.ts';
+import { type Beside, hingeWords, reconciled, shownEvents } from './beside.ts';
 import {
-  COST_HEAD,
+  bulkWords,
   castOf,
   copiesWords,
-  copyCostWords,
+  costHead,
   costRows,
   readWords,
   resultWords,
@@ -20,6 +20,11 @@ import {
 const WIDTH = 80;
 /** The blob goes, after the program. */
 const LAST_STEP = 10;
+
+/** A program without conditions holds whatever happens. */
+function requiresNothing({ never, sometimes, granted, effective }: Program): boolean {
+  return never.length + sometimes.length === 0 && granted === null && effective === null;
+}
 
 function heading(run: Run, { title }: Scenario): readonly string[] {
   const { program, question } = run;
@@ -34,6 +39,12 @@ function heading(run: Run, { title }: Scenario): readonly string[] {
     '',
     ...labelled(`${resultWords(run)}  `, searchWords(run), WIDTH),
     ...run.violations.flatMap((v) => labelled('  ', violationWords(v), WIDTH)),
+    ...(requiresNothing(program)
+      ? wrap('note: the program says nothing of what must or must not be', WIDTH - 2).map(
+          (l) => `  ${l}`,
+        )
+      : []),
+    ...question.notes.flatMap((note) => labelled('  note: ', note, WIDTH)),
   ];
 }
 
@@ -50,25 +61,31 @@ function stage(run: Run): readonly string[] {
 }
 
 const WHAT_WIDTH = 21;
-const READ_WIDTH = 17;
+const READ_WIDTH = 19;
 /** Of all that stands between who acts and the copies. */
 const MIDDLE = WHAT_WIDTH + READ_WIDTH + 6;
 
 function machineLines(event: MachineEvent, n: number, named: boolean): readonly string[] {
   const type = event.type === null ? '' : effectiveOf(event.type);
   const isAccess = event.type !== null || event.value !== null;
+  const [what = '', ...more] = wrap(event.what, isAccess ? WHAT_WIDTH : MIDDLE, '  ');
   const middle = isAccess
-    ? [event.what.padEnd(WHAT_WIDTH), type.padEnd(4), readWords(event).padEnd(READ_WIDTH)].join(' ')
-    : event.what.padEnd(MIDDLE);
+    ? [what.padEnd(WHAT_WIDTH), type.padEnd(4), readWords(event).padEnd(READ_WIDTH)].join(' ')
+    : what.padEnd(MIDDLE);
   const lead = `${String(n).padStart(3)} ${event.who.padEnd(6)}`;
-  return labelled(`${lead}${middle} `, copiesWords(event, named), WIDTH).map((l) => l.trimEnd());
+  const [first = '', ...rest] = labelled(`${lead}${middle} `, copiesWords(event, named), WIDTH);
+  const below = more.map((words) => ' '.repeat(lead.length) + words);
+  // What is left of both stands side by side below.
+  const lines = Array.from({ length: Math.max(rest.length, below.length) }, (_, i) => {
+    const words = (below[i] ?? '').padEnd(lead.length + middle.length + 1);
+    return words + (rest[i] ?? '').trimStart();
+  });
+  return [first, ...lines].map((l) => l.trimEnd());
 }
 
 function program(run: Run): readonly string[] {
   const lines = run.program.memory.blob.length + run.program.memory.ram.length;
-  const shown = run.events.filter(
-    (e) => e.kind === 'machine' || e.step === null || e.step === LAST_STEP,
-  );
+  const shown = shownEvents(run);
   if (run.searched === null) return [];
   const which = run.seed === 0 ? 'the shortest schedule' : `a schedule picked by seed ${run.seed}`;
   const wrong = run.violations.some((v) => v.kind === 'never' || v.kind === 'stuck');
@@ -86,31 +103,34 @@ function program(run: Run): readonly string[] {
 function seen(run: Run): readonly string[] {
   const all = sightings(run);
   if (all.length === 0) return [];
-  const who = run.program.parts.some((p) => p.agent === 'gpu') ? 'THE GPU' : 'THE CPUS';
+  const isGpu = (words: string): boolean => words.startsWith('gpu ');
+  const who = all.every(isGpu) ? 'THE GPU' : all.some(isGpu) ? 'THE AGENTS' : 'THE CPUS';
   return ['', `WHAT ${who} SAW`, ...all.flatMap((s) => labelled('  ', s, WIDTH))];
 }
 
-/** Verdicts of wrong data. */
-const WRONG_DATA = ['MT101', 'MT102', 'MT103', 'MT401', 'MT240', 'MT241'];
-
-/** The resolver knows the facts, not what a program does on them. */
-function besides({ violations }: Run, { verdicts }: Resolution): readonly string[] {
-  const said = verdicts.some((v) => WRONG_DATA.includes(v.code));
-  if (said || violations.length === 0) return [];
-  return ['  It is about the types at the first touch: what fails here is in the program.'];
-}
-
-function verdict(run: Run, resolution: Resolution): readonly string[] {
+function verdict(run: Run, { resolution, hinges }: Beside): readonly string[] {
+  const contested = hingeWords(run, hinges).flatMap((w) => ['', ...wrap(w, WIDTH)]);
+  if (resolution === null) return contested;
   const types = resolution.types.join(' or ');
-  const findings = resolution.verdicts.filter((v) => v.severity !== 'info');
-  const words = findings.map(
+  const words = resolution.verdicts.map(
     (v) => `${v.severity} ${v.code}${v.certain ? '' : ' (perhaps)'}: ${v.title}`,
   );
   return [
     '',
     `VERDICT of memtype explain on these facts: ${types}`,
     ...(words.length === 0 ? ['  nothing wrong'] : words.flatMap((w) => labelled('  ', w, WIDTH))),
-    ...besides(run, resolution),
+    ...reconciled(run, resolution).flatMap((w) => labelled('  ', w, WIDTH)),
+    ...contested,
+  ];
+}
+
+function assumed({ stage }: Run): readonly string[] {
+  if (stage.assumed.length === 0) return [];
+  const words = stage.assumed.map(({ key, value }) => `${key} ${value}`).join(', ');
+  return [
+    '',
+    'ASSUMED, because nothing was said (--format json says why)',
+    ...labelled('  ', words, WIDTH),
   ];
 }
 
@@ -118,9 +138,9 @@ function costs(run: Run): readonly string[] {
   if (run.types.length === 0) return [];
   return [
     '',
-    "COST of the guest's accesses: ns a store, on RAM (memtype rule x86/cost)",
-    ...table([[...COST_HEAD], ...costRows(run.types)]).map((l) => `  ${l}`),
-    ...copyCostWords(run.types).flatMap((w) => labelled('  ', w, WIDTH)),
+    ...wrap(`COST of the guest's accesses: ${costHead(run)}`, WIDTH),
+    ...table(costRows(run)).map((l) => `  ${l}`),
+    ...bulkWords(run).flatMap((w) => labelled('  ', w, WIDTH)),
   ];
 }
 
@@ -133,20 +153,21 @@ function legend(run: Run): readonly string[] {
     'LEGEND',
     ...cast,
     ...wrap(
-      'Copies of the line, a digit a byte: mem memory, cpu0 and gpu their caches, wc a write-combining buffer; * it has to be written back. Stores wait in a store buffer until the hardware moves them on.',
+      'Copies of the line, a digit a byte: mem memory, cpu0 and gpu their caches, cpu0.wc a write-combining buffer of CPU 0; * it has to be written back. Stores wait in a store buffer until the hardware moves them on.',
       WIDTH - 2,
     ).map((l) => `  ${l}`),
   ];
 }
 
-/** A run as text, 80 columns. @param resolution what the resolver says of the same facts; null: it could not */
-export function runText(run: Run, scenario: Scenario, resolution: Resolution | null): string {
+/** A run as text, 80 columns. */
+export function runText(run: Run, scenario: Scenario, beside: Beside): string {
   return [
     ...heading(run, scenario),
     ...stage(run),
     ...program(run),
     ...seen(run),
-    ...(resolution === null ? [] : verdict(run, resolution)),
+    ...verdict(run, beside),
+    ...assumed(run),
     ...costs(run),
     ...legend(run),
     '',

@@ -1,13 +1,27 @@
 import type { Copy, MachineEvent } from '../../scenario/happening.ts';
 import { ACTORS, type Actor } from '../../scenario/happening.ts';
-import type { Run, RunEvent, Violation } from '../../scenario/run.ts';
-import { COST_CPUS, loadsCached, storeFactor, storeNs } from '../../x86/cost.ts';
+import {
+  isOfRun,
+  type Run,
+  type RunEvent,
+  unmeasured,
+  type Violation,
+} from '../../scenario/run.ts';
+import {
+  BULK_COSTS,
+  COST_CPUS,
+  type CostCpu,
+  loadsCached,
+  storeFactor,
+  storeNs,
+  storesFast,
+} from '../../x86/cost.ts';
 import type { EffectiveType } from '../../x86/types.ts';
 
 const SHORT: readonly (readonly [RegExp, string])[] = [
   [/^memory$/, 'mem'],
   [/ cache$/, ''],
-  [/ WC buffer$/, ' wc'],
+  [/ WC buffer$/, '.wc'],
 ];
 
 /** A copy in short: values of the bytes of a line, `.` where there is none, `*` where it has to be written back. */
@@ -16,10 +30,10 @@ export function copyWords({ at, values, isDirty }: Copy): string {
   return `${place} ${values.map((v) => v ?? '.').join('')}${isDirty ? '*' : ''}`;
 }
 
-/** "mem 0 cpu0 1*", of each line concerned; lines are named where there are several. */
+/** "mem 0, cpu0 1*", of each line concerned; lines are named where there are several. */
 export function copiesWords({ copies }: MachineEvent, named: boolean): string {
   return copies
-    .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(' ')}`)
+    .map(({ line, copies: all }) => `${named ? `${line}: ` : ''}${all.map(copyWords).join(', ')}`)
     .join('; ');
 }
 
@@ -38,7 +52,7 @@ const KIND_WORDS: Readonly<Record<Violation['kind'], string>> = {
   never: 'this must never be, and some schedule ends with it',
   sometimes: 'no schedule ends with this, and some should',
   stuck: 'some schedule does not come to an end',
-  granted: 'the guest kernel must not grant this',
+  granted: 'the program is about that',
   effective: 'this must not be the type',
   refused: 'there is no run',
 };
@@ -76,6 +90,30 @@ function lostWords(run: Run): readonly string[] {
   });
 }
 
+/** The loads that make the schedule shown a violation: of a register that stands in a condition which it meets. */
+export function wrongLoads(run: Run): ReadonlySet<RunEvent> {
+  const named = new Set<string>();
+  for (const { any } of run.program.never) {
+    for (const all of any) {
+      const isMet = all.every(({ owner, name, equal, value }) => {
+        const got = owner === 'memory' ? memoryOf(run, name) : run.outcome[owner]?.[name];
+        return ((got ?? 0) === value) === equal;
+      });
+      if (run.final !== null && isMet) for (const c of all) named.add(`${c.owner}.${c.name}`);
+    }
+  }
+  const last = new Map<string, RunEvent>();
+  for (const e of run.events)
+    if (e.kind === 'machine' && e.register !== null)
+      last.set(`${e.who === 'vmm' ? 'guest' : e.who}.${e.register}`, e);
+  return new Set([...last].filter(([cell]) => named.has(cell)).map(([, e]) => e));
+}
+
+function memoryOf({ program: { memory }, final }: Run, byte: string): number | undefined {
+  const line = [...memory.blob, ...memory.ram].find((l) => l.includes(byte)) ?? [];
+  return final?.memory[line.join('')]?.[line.indexOf(byte)];
+}
+
 function byteAt({ program: { memory } }: Run, line: string, cell: number): string {
   const bytes = [...memory.blob, ...memory.ram].find((l) => l.join('') === line);
   return bytes?.[cell] ?? line;
@@ -94,42 +132,62 @@ export function sightings(run: Run): readonly string[] {
   return [...lostWords(run), ...seen];
 }
 
+/** What a store costs; null: it was not measured. */
+export function storeCost(run: Run, type: EffectiveType, cpu: CostCpu): number | null {
+  return unmeasured(run) === null ? storeNs(type, cpu) : null;
+}
+
+function costCell(run: Run, type: EffectiveType, cpu: CostCpu): string {
+  const ns = storeCost(run, type, cpu);
+  const factor = storeFactor('WB', type, cpu);
+  if (ns === null || factor === null) return 'not measured';
+  const times = factor < 1.2 ? '' : ` (${factor.toFixed(factor < 10 ? 1 : 0)} x WB)`;
+  return `${ns.toFixed(1)}${times}`;
+}
+
 /** The guest's types, and what stores and loads of them cost. */
-export function costRows(types: readonly EffectiveType[]): readonly (readonly string[])[] {
-  return types.map((type) => [
-    type,
-    ...COST_CPUS.map((cpu) => {
-      const factor = storeFactor('WB', type, cpu);
-      const times = factor < 1.2 ? '' : ` (${factor.toFixed(factor < 10 ? 1 : 0)} x WB)`;
-      return `${storeNs(type, cpu).toFixed(1)}${times}`;
-    }),
-    loadsCached(type) ? 'cached' : 'one by one',
-  ]);
-}
-
-/** What a buffer of 4,096,000 bytes takes in stores of 8, by the figures for one store. */
-export function copyCostWords(types: readonly EffectiveType[]): readonly string[] {
-  return types.map((type) => {
-    const times = COST_CPUS.map(
-      (cpu) => `${((storeNs(type, cpu) * 512_000) / 1e6).toFixed(1)} ms on ${cpu}`,
-    );
-    return `4,096,000 bytes in ${type} stores of 8: ${times.join(', ')} (computed)`;
+export function costRows(run: Run): readonly (readonly string[])[] {
+  const measured = unmeasured(run) === null;
+  const head = measured ? COST_CPUS : ['stores'];
+  const rows = run.types.map((type) => {
+    const alone = storesFast(type) ? 'buffered or cached' : 'one by one';
+    const stores = measured ? COST_CPUS.map((cpu) => costCell(run, type, cpu)) : [alone];
+    return [type, ...stores, loadsCached(type) ? 'cached' : 'one by one'];
   });
+  return [['type', ...head, 'loads'], ...rows];
 }
 
-export const COST_HEAD = ['type', ...COST_CPUS, 'loads'] as const;
+export function costHead(run: Run): string {
+  const why = unmeasured(run);
+  return why === null
+    ? 'ns a store, on RAM (memtype rule x86/cost)'
+    : `not measured on ${why} (memtype rule x86/cost)`;
+}
+
+/** Published measurements of more than one store, of these types. */
+export function bulkWords(run: Run): readonly string[] {
+  if (unmeasured(run) !== null) return [];
+  const found = BULK_COSTS.filter((b) => b.types.some((t) => run.types.includes(t)));
+  return found.map((b) => `Measured: ${b.text}`);
+}
 
 /** Where the run holds, how many states say so. */
-export function searchWords({ searched, holds }: Run): string {
+export function searchWords({ searched, violations }: Run): string {
   if (searched === null) return 'nothing ran';
   const { states, steps, isComplete } = searched;
   const size = `${states} states, ${steps} steps`;
   if (isComplete)
-    return holds === true ? `every schedule holds: ${size}` : `all schedules: ${size}`;
+    return violations.some(isOfRun) ? `all schedules: ${size}` : `every schedule holds: ${size}`;
   return `the first ${size}: not all of them`;
 }
 
 export function resultWords({ result, holds }: Run): string {
   if (holds === null) return 'UNDETERMINED';
-  return { ok: 'HOLDS', slow: 'HOLDS, BUT SLOW', x: 'VIOLATED', refused: 'REFUSED' }[result];
+  return {
+    ok: 'HOLDS',
+    slow: 'HOLDS, BUT SLOW',
+    x: 'VIOLATED',
+    'n/a': 'NOT APPLICABLE',
+    refused: 'REFUSED',
+  }[result];
 }

@@ -41,6 +41,14 @@ export function guestPat(known: Known): PatLayout {
   return known.ask('guest-layout') === 'reset' ? NO_PAT : LINUX_PAT['wt-wp'];
 }
 
+/** What the kernel of a confidential guest takes for its MTRRs instead of the registers, in words; null: nothing. */
+export function softwareMtrr(known: Known, { place }: MtrrPlanned): string | null {
+  const confidential = known.said('confidential') ?? 'no';
+  if (confidential === 'no' || known.isGiven('guest-mtrr')) return null;
+  const types = overriddenMtrr(place).join(' or ');
+  return `does not read the MTRRs of a ${confidential.toUpperCase()} guest: takes ${types} (guest_force_mtrr_state)`;
+}
+
 /** The MTRR type of the blob as the guest's kernel sees it. */
 function mtrrSeen(
   known: Known,

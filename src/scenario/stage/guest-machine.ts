@@ -21,6 +21,7 @@ import {
   type QuirkCaps,
 } from '../../kvm/quirks.ts';
 import type { KvmRules } from '../../kvm/rules.ts';
+import { flushesOwnCpu } from '../../kvm/wbinvd.ts';
 import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import { compareVersions, type KernelVersion, parseKernelVersion } from '../../linux/version.ts';
 import type { AccessType } from '../../machine/types.ts';
@@ -44,6 +45,32 @@ const BLOB = { hva: 0x7e00_0000_0000, pfn: 0x8_0000, pages: 1 };
 /** Present, writable, accessed and dirty. */
 const TABLE_BITS = 0x63;
 
+/** Lines of KVM's tracepoints around faults of one kind. */
+export interface FaultTrace {
+  /** Of the page that is accessed; false: of the guest's page tables, or its code. */
+  readonly ofPage: boolean;
+  readonly lines: readonly string[];
+}
+
+/** Lines before the first fault belong to it. */
+function faultTraces(trace: readonly string[], address: number): readonly FaultTrace[] {
+  const own = `address 0x${address.toString(16).padStart(16, '0')} `;
+  const parts: { ofPage: boolean; lines: string[] }[] = [];
+  let early: string[] = [];
+  for (const line of trace) {
+    const part = parts.at(-1);
+    if (!line.startsWith('kvm_page_fault')) {
+      (part?.lines ?? early).push(line);
+      continue;
+    }
+    const ofPage = line.includes(own);
+    if (part?.ofPage === ofPage) part.lines.push(line);
+    else parts.push({ ofPage, lines: [...early, line] });
+    early = [];
+  }
+  return parts;
+}
+
 /** What an access of the guest came to. */
 export interface Touched {
   readonly type: AccessType;
@@ -52,8 +79,8 @@ export interface Touched {
   readonly spte: U64;
   /** KVM had to map the page. */
   readonly faulted: boolean;
-  /** Lines of KVM's tracepoints. */
-  readonly trace: readonly string[];
+  /** What KVM's tracepoints printed, a part for each of the faults on the way, in their order. */
+  readonly faults: readonly FaultTrace[];
   /** Why there is no access: KVM gives up. */
   readonly failed: string | null;
 }
@@ -124,6 +151,7 @@ export class GuestMachine {
   readonly #page: HostPage;
   readonly #planned: MtrrPlanned;
   readonly #rules: KvmRules;
+  readonly #kernel: KernelVersion;
   readonly #vendor: Vendor;
   readonly #trace: string[] = [];
   #mapping: GuestMapping | null = null;
@@ -136,6 +164,7 @@ export class GuestMachine {
     planned: MtrrPlanned,
   ) {
     const kernel = kernelOf(known, rules);
+    this.#kernel = kernel;
     const paging = known.ask('paging');
     this.#rules = rules;
     this.#page = page;
@@ -287,6 +316,11 @@ export class GuestMachine {
     if (isOn !== on) writeCr0(this.#vm, this.#vcpu, on ? cr0 + CR0.CD : cr0 - CR0.CD);
   }
 
+  /** Whether KVM flushes the cache of the vCPU's CPU for it. */
+  flushes(op: 'wbinvd' | 'invd'): boolean {
+    return flushesOwnCpu(op, this.#kernel, this.#vm.noncoherentDma);
+  }
+
   /** Runs a change of the stage: what KVM printed, and whether the blob's mapping went with it. */
   during(change: () => void): { readonly trace: readonly string[]; readonly zapped: boolean } {
     const before = this.#isMapped();
@@ -319,15 +353,15 @@ export class GuestMachine {
       config.paging === 'shadow' && mmu instanceof ShadowMmu
         ? shadowAccess(mmu, this.#vcpu, address, kind)
         : access(this.#vm, this.#vcpu, address, kind);
-    return this.#touched(outcome, this.#taken());
+    return this.#touched(outcome, faultTraces(this.#taken(), address));
   }
 
-  #touched(outcome: AccessOutcome, trace: readonly string[]): Touched {
-    const faulted = trace.some((line) => line.startsWith('kvm_page_fault'));
+  #touched(outcome: AccessOutcome, faults: readonly FaultTrace[]): Touched {
+    const faulted = faults.length > 0;
     if (outcome.is !== 'memory') {
       const failed = `the access fails: ${outcome.is}`;
       const typed: Typed = { type: 'UC', ucOrigin: null, leaf: 'nothing' };
-      return { type: 'UC', typed, spte: u64(0, 0), faulted, trace, failed };
+      return { type: 'UC', typed, spte: u64(0, 0), faulted, faults, failed };
     }
     const { entry } = outcome;
     const { paging } = this.#vm.config;
@@ -346,7 +380,7 @@ export class GuestMachine {
       assignedDevice: this.#vm.assignedDevice,
       isMmio: () => isMmioPfn(this.#vm, entry.pfn),
     });
-    return { type: machineType(typed), typed, spte, faulted, trace, failed: null };
+    return { type: machineType(typed), typed, spte, faulted, faults, failed: null };
   }
 
   /** The type of an access by the VMM, through its own page tables. */

@@ -51,7 +51,9 @@ export class Known {
     if (value === undefined) {
       return undetermined(
         `${key} is not said, and the run depends on it`,
-        `one of ${vocabulary(key)}`,
+        key === 'backing'
+          ? 'one of the classes of memtype rule linux/backing'
+          : `one of ${vocabulary(key)}`,
       );
     }
     if (other !== undefined) {

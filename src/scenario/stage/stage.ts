@@ -2,13 +2,15 @@ import type { SourceId } from '../../cite/sources.ts';
 import type { MapInfo } from '../../facts/facts.ts';
 import { spteDigits } from '../../kvm/spte-reading.ts';
 import type { AccessType } from '../../machine/types.ts';
+import type { EffectiveType } from '../../x86/types.ts';
 import type { Accessor, Backdrop, Region, StageAccess } from '../compile.ts';
 import type { Actor, StageEvent } from '../happening.ts';
 import type { StageInstruction } from '../instruction.ts';
+import { isWrite } from '../instruction.ts';
 import type { Program } from '../scenario.ts';
 import { effectiveOf } from './effective.ts';
 import { type MtrrPlanned, programMtrrs } from './firmware.ts';
-import { type GuestMapping, guestPat, mapBlob } from './guest-kernel.ts';
+import { type GuestMapping, guestPat, mapBlob, softwareMtrr } from './guest-kernel.ts';
 import { GuestMachine } from './guest-machine.ts';
 import { type HostPage, hostPage } from './host.ts';
 import { type Assumed, type Known, Undetermined } from './known.ts';
@@ -20,7 +22,6 @@ import {
   mapInfoOf,
   possibleMapInfo,
   vendorOf,
-  vmmOf,
 } from './vmm.ts';
 
 /** Everything in front of which a program runs. */
@@ -33,6 +34,8 @@ export interface Stage {
   readonly page: HostPage;
   /** What KVM installed for the blob at its first touch; null: it was not touched. */
   readonly leaf: string | null;
+  /** The guest's type at that touch. */
+  readonly touched: EffectiveType | null;
   /** What happened before the program. */
   readonly events: readonly StageEvent[];
   /** What was not said, and taken at its initial state. */
@@ -82,6 +85,7 @@ class Staging {
   readonly page: HostPage;
   mapping: GuestMapping | null = null;
   leaf: string | null = null;
+  touched: EffectiveType | null = null;
 
   constructor(known: Known, program: Program) {
     this.known = known;
@@ -99,14 +103,15 @@ class Staging {
     const { known, script, planned, page } = this;
     const rules = known.rules();
     const quirks = hostQuirks(known, rules);
-    const vmm = vmmOf(known);
     script.tell(1, 'FW', planned.words, 'sdm/mtrr-precedence');
+    const seen = softwareMtrr(known, planned);
+    if (seen !== null) script.tell(1, 'GK', seen, 'linux/guest_force_mtrr_state');
     const pat = guestPat(known);
     script.tell(1, 'GK', `PAT ${pat.join(' ')}`, 'linux/pat_bp_init');
     const request = askForGuestPat(known, quirks);
     if (request.refuses) script.refuse(2, 'VM', request.words, request.source);
     const machine = new GuestMachine(known, rules, quirks, page, planned);
-    script.tell(2, 'VM', `${vmm?.title ?? 'a VMM'}: ${request.words}`, request.source);
+    script.tell(2, 'VM', `${request.who}: ${request.words}`, request.source);
     if (request.asks) this.#disableQuirk(machine, 2);
     if (known.ask('noncoherent-dma')) {
       this.#change(machine, 3, JOINS, 'kvm/vfio.c', () => machine.attach());
@@ -118,8 +123,8 @@ class Staging {
       script.tell(8, 'guest', 'sets CR0.CD', 'sdm/ept-types');
       machine.setCd(true);
     }
-    this.#touch(machine, 8, 'blob', false);
-    if (this.program.memory.ram.length > 0) this.#touch(machine, 8, 'ram', false);
+    this.touched = effectiveOf(this.#firstTouch(machine, 'blob').type);
+    if (this.program.memory.ram.length > 0) this.#firstTouch(machine, 'ram');
     return this.#backdrop(machine);
   }
 
@@ -186,6 +191,16 @@ class Staging {
     this.script.tell(step, 'KVM', what, source, { trace });
   }
 
+  /** The guest's first access to a region, as its program makes it; a load where it makes none. */
+  #firstTouch(machine: GuestMachine, region: Region): StageAccess {
+    const bytes = this.program.memory[region].flat();
+    const first = this.program.parts
+      .filter((p) => p.agent === 'guest')
+      .flatMap((p) => p.instructions)
+      .find((i) => !i.vmm && 'byte' in i && bytes.includes(i.byte));
+    return this.#touch(machine, 8, region, first !== undefined && isWrite(first));
+  }
+
   /** An access of the guest, with the fault and the mapping that it takes. */
   #touch(machine: GuestMachine, step: number | null, region: Region, write: boolean): StageAccess {
     const { script } = this;
@@ -195,8 +210,14 @@ class Staging {
       if (step === null) throw new Refusal(touched.failed);
       script.refuse(step, 'KVM', touched.failed, 'kvm/make_spte');
     }
-    const { type, typed, spte, trace, faulted } = touched;
-    if (faulted) {
+    const { type, typed, spte, faults, faulted } = touched;
+    for (const { ofPage, lines: trace } of faults) {
+      if (!ofPage) {
+        script.tell(step, 'KVM', "maps the guest's page tables and code", 'kvm/make_spte', {
+          trace,
+        });
+        continue;
+      }
       const name = region === 'blob' ? 'the blob' : 'RAM';
       if (region === 'blob' && this.leaf === null) this.leaf = typed.leaf;
       const entry = `${typed.leaf} (SPTE ${spteDigits(spte)})`;
@@ -230,6 +251,14 @@ class Staging {
       }
     }
     return this.script.since(before);
+  }
+
+  #flush(machine: GuestMachine, op: 'wbinvd' | 'invd'): ReturnType<Backdrop['flush']> {
+    const before = this.script.events.length;
+    const flushes = machine.flushes(op);
+    const words = flushes ? 'flushes the caches of its CPUs' : 'flushes nothing';
+    this.script.tell(null, 'KVM', `${op} exits: KVM ${words}`, 'kvm/emulate_wbinvd');
+    return { flushes, events: this.script.since(before) };
   }
 
   /** Step 10. */
@@ -266,6 +295,7 @@ class Staging {
         return { type, faulted: false, events: [] };
       },
       act: (act) => this.#act(machine, act),
+      flush: (op) => this.#flush(machine, op),
       end: () => this.#end(machine),
     };
   }
@@ -281,12 +311,13 @@ export function setStage(known: Known, program: Program): Stage {
   const { page, script } = staging;
   try {
     const backdrop = staging.set();
-    const { mapping, leaf } = staging;
+    const { mapping, leaf, touched } = staging;
     const events = [...script.events];
-    return { backdrop, refused: null, mapping, page, leaf, events, assumed: known.assumed };
+    const { assumed } = known;
+    return { backdrop, refused: null, mapping, page, leaf, touched, events, assumed };
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
-    const { mapping, leaf } = staging;
+    const { mapping, leaf, touched } = staging;
     const refused = error.message;
     return {
       backdrop: null,
@@ -294,6 +325,7 @@ export function setStage(known: Known, program: Program): Stage {
       mapping,
       page,
       leaf,
+      touched,
       events: script.events,
       assumed: known.assumed,
     };

@@ -60,6 +60,8 @@ export interface QuirkDecision {
   readonly asks: boolean;
   /** It ends with an error instead. */
   readonly refuses: boolean;
+  /** The VMM; another one where it was said to do what it cannot. */
+  readonly who: string;
   readonly words: string;
   readonly source: SourceId;
 }
@@ -72,7 +74,9 @@ export function askForGuestPat(known: Known, caps: QuirkCaps): QuirkDecision {
   if (said !== null || vmm === null) {
     const asks = said === 'off';
     const words = asks ? 'disables IGNORE_GUEST_PAT' : 'leaves the quirks as they are';
-    return { asks, refuses: false, words, source };
+    const cannot = asks && vmm?.quirk === 'never';
+    const who = cannot ? `a VMM other than ${vmm.title}` : (vmm?.title ?? 'a VMM');
+    return { asks, refuses: false, who, words, source };
   }
   const honour = known.said('honor-guest-pat') ?? 'off';
   const offered = (caps.supported & QUIRK.IGNORE_GUEST_PAT) !== 0;
@@ -82,7 +86,13 @@ export function askForGuestPat(known: Known, caps: QuirkCaps): QuirkDecision {
     disables: 'disables IGNORE_GUEST_PAT',
     refuses: 'does not start: honor-guest-pat=on, and KVM does not offer bit 9',
   }[request];
-  return { asks: request === 'disables', refuses: request === 'refuses', words, source };
+  return {
+    asks: request === 'disables',
+    refuses: request === 'refuses',
+    who: vmm.title,
+    words,
+    source,
+  };
 }
 
 /** What the host may tell the guest of the blob: as said, or as the producer makes it up; empty: nobody says. */
