@@ -16,7 +16,10 @@ function operand(text: string): Operand {
 const SHAPES: readonly (readonly [RegExp, (...m: string[]) => CoreInstruction])[] = [
   [/^(mfence|sfence|lfence|cpuid|vmexit)$/, (op) => ({ op: op as 'mfence' })],
   [/^(wbinvd|wbinvd-all|invd)$/, (op) => ({ op: op as 'wbinvd' })],
-  [/^(clflush|clflushopt|clwb|invlpg) (\S+)$/, (op, view) => ({ op: op as 'clflush', view })],
+  [
+    /^(clflush|clflushopt|clwb|invlpg|invlpg-all) (\S+)$/,
+    (op, view) => ({ op: op as 'clflush', view }),
+  ],
   [/^remap (\S+) (\S+)$/, (view, type) => ({ op: 'remap', view, type: type as PageType })],
   [/^cd=([01])$/, (v) => ({ op: 'set-cd', value: v === '1' ? 1 : 0 })],
   [/^wait (\S+)=(\d+)$/, (view, v) => ({ op: 'poll', view, value: Number(v) })],

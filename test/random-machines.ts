@@ -29,7 +29,7 @@ const any = fc.oneof(
   fc.tuple(view, register).map(([v, r]) => `add ${v},1->${r}`),
   fc.tuple(view, value).map(([v, n]) => `wait ${v}=${n}`),
   fc
-    .tuple(fc.constantFrom('clflush', 'clflushopt', 'clwb', 'invlpg'), view)
+    .tuple(fc.constantFrom('clflush', 'clflushopt', 'clwb', 'invlpg', 'invlpg-all'), view)
     .map(([op, v]) => `${op} ${v}`),
   fc.tuple(view, fc.constantFrom(...ACCESS_TYPES)).map(([v, t]) => `remap ${v} ${t}`),
   fc.constantFrom('cd=1', 'cd=0', 'wbinvd', 'wbinvd-all', 'invd', 'vmexit'),

@@ -47,6 +47,7 @@ function coreInstruction(hw: Hardware, core: Core, k: number, i: CoreInstruction
       flushInstruction(hw, core, k, i);
       return;
     case 'invlpg':
+    case 'invlpg-all':
     case 'remap':
       pagingInstruction(hw, core, k, i);
       return;

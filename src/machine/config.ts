@@ -51,9 +51,12 @@ export interface FlushInstruction {
   readonly view: string;
 }
 
-/** `remap` writes the page-table entry of the view; TLBs keep what they hold until `invlpg`. */
+/**
+ * `remap` writes the page-table entry of the view; TLBs keep what they hold until `invlpg`. `invlpg-all`: on every
+ * core, by interrupts, as a TLB shoot-down or kvm_flush_remote_tlbs() does it.
+ */
 export type PagingInstruction =
-  | { readonly op: 'invlpg'; readonly view: string }
+  | { readonly op: 'invlpg' | 'invlpg-all'; readonly view: string }
   | { readonly op: 'remap'; readonly view: string; readonly type: PageType };
 
 /** MOV to CR0 with this CD. */

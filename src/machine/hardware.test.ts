@@ -212,6 +212,21 @@ describe('instructions', () => {
     expect(two.set.map((o) => o.replace('P1:r0=1 ', ''))).toEqual(one.set);
   });
 
+  test('a shoot-down reaches the TLBs of other cores, INVLPG does not', () => {
+    const write = 'await f=1; x=1; sfence; send f=2';
+    for (const [flush, stale] of [
+      ['invlpg', true],
+      ['invlpg-all', false],
+    ] as const)
+      expect(
+        can('dma:r0=0', 'x:WB@X', {
+          P0: `remap x WC; ${flush} x; send f=1`,
+          P1: write.replace('sfence', 'mfence'),
+          dma: 'await f=2; r0:=X',
+        }),
+      ).toBe(stale);
+  });
+
   test('MOVNTDQA looks into the own cache even where a WC load does not', () => {
     const off = { switches: { selfSnoop: false } };
     const views = 'x:WB@X w:WC@X';

@@ -104,6 +104,7 @@ export function accessedView(i: CoreInstruction): string | null {
     case 'invd':
     case 'vmexit':
     case 'invlpg':
+    case 'invlpg-all':
     case 'set-cd':
     case 'remap':
     case 'branch':

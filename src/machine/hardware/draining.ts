@@ -6,6 +6,7 @@ import {
   not,
   type Statement,
   set,
+  YES,
 } from '../language/expression.ts';
 import type { CombiningBuffer, CombiningLine, Core, Hardware } from '../state.ts';
 
@@ -19,13 +20,15 @@ export function isBusy(line: CombiningLine | null | undefined): Expression {
   return any(holdsAny(line?.filling), holdsAny(line?.leaving));
 }
 
+/** Whether a core combines stores to no line. */
+export function nothingCombined(core: Core): Expression {
+  return all(...core.combining.map((line) => not(isBusy(line))));
+}
+
 /** Whether all stores of a core have left store buffer and write-combining buffers. */
 export function storesAreOut(core: Core): Expression {
   const [oldest] = core.slots;
-  return all(
-    ...(oldest === undefined ? [] : [equal(oldest, 0)]),
-    ...core.combining.map((buffer) => not(isBusy(buffer))),
-  );
+  return all(oldest === undefined ? YES : equal(oldest, 0), nothingCombined(core));
 }
 
 /** Whether no CLFLUSHOPT or CLWB is under way. */

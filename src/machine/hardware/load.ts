@@ -25,6 +25,7 @@ import {
   memoryOf,
   othersThan,
   valueAmong,
+  writeBackAndKeep,
 } from './cache.ts';
 import { combined } from './combining.ts';
 import { advance, atInstruction, registerOf } from './control.ts';
@@ -112,11 +113,17 @@ interface Path {
   readonly changes: Expression;
 }
 
-function cachePaths(hw: Hardware, core: Core, { line, cell }: PlannedView): readonly Path[] {
+/** Whether no store of the core to this place is on its way. */
+function isOut(core: Core, { line, cell }: PlannedView): Expression {
+  return all(nothingBuffered(core, line, cell), not(isBusy(core.combining[line])));
+}
+
+function cachePaths(hw: Hardware, core: Core, view: PlannedView): readonly Path[] {
+  const { line, cell } = view;
   const buffer = forwarded(hw, core, line, cell);
   const cache = cacheOf(core, line);
-  const quiet = all(nothingBuffered(core, line, cell), not(isBusy(core.combining[line])));
-  const missing = all(quiet, not(isPresent(core, line)));
+  const present = isPresent(core, line);
+  const missing = all(isOut(core, view), not(present));
   const disabled = cache === null ? YES : equal(core.cacheDisable, 1);
   const others = othersThan(hw, core);
   const nothing = { effect: [], changes: NO };
@@ -133,7 +140,7 @@ function cachePaths(hw: Hardware, core: Core, { line, cell }: PlannedView): read
     {
       rule: HIT,
       from: 'its cache',
-      when: all(quiet, isPresent(core, line)),
+      when: all(isOut(core, view), present),
       value: cache?.values[cell] ?? NO,
       ...nothing,
     },
@@ -150,27 +157,17 @@ function cachePaths(hw: Hardware, core: Core, { line, cell }: PlannedView): read
       from: 'memory',
       when: all(missing, disabled),
       value: valueAmong(hw, others, line, cell),
-      effect: others.length === 0 ? [] : keepElsewhere(hw, core, line),
+      effect: others.flatMap((c) => writeBackAndKeep(hw, c, line)),
       changes: any(...others.map((c) => isModified(c, line))),
     },
   ];
 }
 
-function keepElsewhere(hw: Hardware, core: Core, line: number): readonly Statement[] {
-  return busRead(hw, core, line, 0, 'WB').effect;
-}
-
-function busPath(
-  hw: Hardware,
-  core: Core,
-  { line, cell }: PlannedView,
-  type: AccessType,
-): readonly Path[] {
-  const read = busRead(hw, core, line, cell, type);
+function busPath(hw: Hardware, core: Core, view: PlannedView, type: AccessType): readonly Path[] {
+  const read = busRead(hw, core, view.line, view.cell, type);
   if (isStrong(type))
     return [{ rule: UC_LOAD, from: 'memory', when: isQuietForStrong(hw, core), ...read }];
-  const quiet = all(nothingBuffered(core, line, cell), not(isBusy(core.combining[line])));
-  return [{ rule: WC_LOAD, from: 'memory', when: quiet, ...read }];
+  return [{ rule: WC_LOAD, from: 'memory', when: isOut(core, view), ...read }];
 }
 
 function streamPaths(
@@ -181,7 +178,7 @@ function streamPaths(
 ): readonly Path[] {
   const { line, cell } = view;
   const stream = must(core.streams[line], 'no streaming-load buffer');
-  const quiet = all(nothingBuffered(core, line, cell), not(isBusy(core.combining[line])));
+  // As UC by the page tables: the own cache is checked in any case.
   const read = busRead(hw, core, line, cell, type === 'WC' ? 'UC' : type);
   return [
     {
@@ -195,7 +192,7 @@ function streamPaths(
     {
       rule: STREAM_FETCH,
       from: 'memory, filling a streaming-load buffer',
-      when: quiet,
+      when: isOut(core, view),
       value: read.value,
       effect: [...read.effect, ...set(stream.holds, 1), ...copy(stream.values, memoryOf(hw, line))],
       changes: YES,

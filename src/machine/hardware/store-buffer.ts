@@ -1,11 +1,13 @@
 import { must } from '../../base/assert.ts';
-import { rule } from '../../cite/rule.ts';
+import { type Rule, rule } from '../../cite/rule.ts';
 import type { Entry, StoreKind } from '../entries.ts';
 import {
   all,
+  choose,
   constant,
   type Expression,
   equal,
+  isNever,
   isOneOf,
   lookup,
   not,
@@ -26,7 +28,7 @@ import {
   writeBackAndDrop,
 } from './cache.ts';
 import { combine, hasRoom } from './combining.ts';
-import { flushesAreDone, isBusy } from './draining.ts';
+import { flushesAreDone, isBusy, nothingCombined } from './draining.ts';
 import { drainFlush } from './flush.ts';
 
 const DRAIN = {
@@ -122,11 +124,10 @@ function removeSlot(core: Core, slot: number): readonly Statement[] {
 /** The youngest store to a cell that is still in the store buffer, as its code; 0 when there is none. */
 function youngestStore(core: Core, line: number, cell: number): Expression {
   const codes = codesOf(core, (e) => e.what === 'store' && e.line === line && e.cell === cell);
-  return core.slots.reduce<Expression>((older, slot) => {
-    const here = isOneOf(slot, codes, core.entries.length + 1);
-    if (here.kind === 'constant') return here.value === 0 ? older : slot;
-    return { kind: 'choose', test: here, yes: slot, no: older };
-  }, constant(0));
+  return core.slots.reduce<Expression>(
+    (older, slot) => choose(isOneOf(slot, codes, core.entries.length + 1), slot, older),
+    constant(0),
+  );
 }
 
 /** Whether no store to a cell is in the store buffer. */
@@ -183,15 +184,16 @@ export function performStore(
   return [...others, ...when(present, modify, when(equal(core.cacheDisable, 1), memory, allocate))];
 }
 
-function notCombining(core: Core, line: number): Expression {
-  return not(isBusy(core.combining[line]));
-}
-
 interface Drain {
-  readonly rule: typeof DRAIN_UC;
+  readonly rule: Rule;
   readonly text: string;
   readonly guard: readonly Expression[];
   readonly effect: readonly Statement[];
+}
+
+function destination(core: Core, kind: StoreKind, line: number): string {
+  if (kind !== 'WB' || cacheOf(core, line) === null) return 'goes to memory';
+  return isNever(core.cacheDisable) ? 'goes to the cache' : 'is performed';
 }
 
 function drainStore(hw: Hardware, core: Core, e: Extract<Entry, { what: 'store' }>): Drain {
@@ -207,14 +209,13 @@ function drainStore(hw: Hardware, core: Core, e: Extract<Entry, { what: 'store' 
     return {
       rule: DRAIN_UC,
       text: `${text} is performed`,
-      guard: [...core.combining.map((buffer) => not(isBusy(buffer)))],
+      guard: [nothingCombined(core)],
       effect: busWrite(hw, core, line, kind, set(must(memoryOf(hw, line)[cell], 'no cell'), value)),
     };
-  const to = kind === 'WB' && cacheOf(core, line) !== null ? 'the cache' : 'memory';
   return {
     rule: kind === 'WT' ? DRAIN.WT : kind === 'WP' ? DRAIN.WP : DRAIN.WB,
-    text: `${text} goes to ${to}`,
-    guard: [notCombining(core, line)],
+    text: `${text} ${destination(core, kind, line)}`,
+    guard: [not(isBusy(core.combining[line]))],
     effect: performStore(hw, core, kind, line, cell, value),
   };
 }
@@ -225,7 +226,7 @@ function drainOf(hw: Hardware, core: Core, e: Entry): Drain {
   return {
     rule: DRAIN_SFENCE,
     text: 'sfence is passed',
-    guard: [...core.combining.map((buffer) => not(isBusy(buffer))), flushesAreDone(core)],
+    guard: [nothingCombined(core), flushesAreDone(core)],
     effect: [],
   };
 }

@@ -41,7 +41,9 @@ const INVLPG = rule({
   id: 'machine/invlpg',
   room: 'cpu',
   title: 'INVLPG',
-  text: 'Serializing; the next use of the view has the type that the page tables say.',
+  text:
+    'Serializing; the next use of the view has the type that the page tables say. On every core it is done by ' +
+    'interrupts, which serialize.',
   sources: ['sdm/tlb-types', 'sdm/serializing'],
 });
 
@@ -124,15 +126,20 @@ export function pagingInstruction(hw: Hardware, core: Core, k: number, i: Paging
     });
     return;
   }
-  const entry = core.tlb.get(view.key);
+  const cores = i.op === 'invlpg' ? [core] : hw.cores;
   hw.builder.command({
     ...command,
     rule: INVLPG,
-    text: [`invlpg ${i.view}`],
-    guard: [atInstruction(core, k), isDrained(core)],
+    text: [`${i.op} ${i.view}`],
+    guard: [atInstruction(core, k), ...cores.map(isDrained)],
     effect: [
-      ...serialize(core),
-      ...(table === undefined || entry === undefined ? [] : set(entry, table)),
+      ...cores.flatMap((c) => {
+        const entry = c.tlb.get(view.key);
+        return [
+          ...serialize(c),
+          ...(table === undefined || entry === undefined ? [] : set(entry, table)),
+        ];
+      }),
       ...advance(core, k),
     ],
   });
