@@ -15,6 +15,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   x86: ['base', 'cite'],
   machine: ['base', 'cite', 'x86'],
   litmus: ['base', 'cite', 'x86', 'machine'],
+  explore: ['base', 'cite', 'machine', 'litmus'],
   facts: ['base', 'cite', 'x86'],
   linux: ['base', 'cite', 'x86'],
   peers: ['base', 'cite', 'x86', 'linux'],
@@ -49,6 +50,9 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'compare',
     'doctor',
     'audit',
+    'machine',
+    'litmus',
+    'explore',
   ],
   host: ['base', 'doctor', 'linux', 'kvm', 'trace'],
   cli: [
@@ -68,6 +72,9 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'host',
     'trace',
     'audit',
+    'machine',
+    'litmus',
+    'explore',
   ],
 };
 

@@ -13,6 +13,7 @@ import { DOCTOR_FORMATS, SCHEMA_NAMES } from './formats.ts';
 import type { Io } from './io.ts';
 import { act, type Context, format, optionalWord, type TextOrJson, word } from './route.ts';
 import { audit } from './routes/audit.ts';
+import { check } from './routes/check.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
 import { spte } from './routes/spte.ts';
@@ -185,6 +186,7 @@ const routes = buildRouteMap({
     explain,
     diff,
     audit,
+    check,
     spte,
     conform,
     rule,

@@ -32,6 +32,11 @@ export const AUDIT_FORMATS = [
 
 export type AuditFormat = (typeof AUDIT_FORMATS)[number];
 
+/** What `check` can print. */
+export const CHECK_FORMATS = ['text', 'json'] as const;
+
+export type CheckFormat = (typeof CHECK_FORMATS)[number];
+
 /** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
@@ -46,6 +51,7 @@ export const SCHEMA_NAMES = [
 
   'audit',
   'audit-region',
+  'check',
   'conform',
   'rule',
   'policies',

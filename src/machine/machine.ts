@@ -15,7 +15,7 @@ import {
   readState,
 } from './edges.ts';
 import { evaluate, interpreted, isEnabled, perform } from './language/interpret.ts';
-import { generated } from './language/javascript.ts';
+import { generated, generatedPredicate } from './language/javascript.ts';
 import { type Layout, layOut, pack } from './language/layout.ts';
 import type { Command, System } from './language/system.ts';
 
@@ -100,8 +100,11 @@ export interface Machine {
   /** No state has more next states than this: `out` needs room for as many. */
   readonly maxSuccessors: number;
   readonly initial: Int32Array;
-  /** Writes the next states to `out`, one after the other from 0, in the order of the rules. Their number. */
-  readonly successors: (state: Int32Array, at: number, out: Int32Array) => number;
+  /**
+   * Writes the next states to `out`, one after the other from index `to` (0 unless given), in the order of the rules.
+   * Their number. Bit 31 of the first word is taken over as it stands.
+   */
+  readonly successors: (state: Int32Array, at: number, out: Int32Array, to?: number) => number;
   /** What leads to the i-th of them. @throws InternalError when there are not so many. */
   readonly stepAt: (state: Int32Array, at: number, i: number) => Step;
   readonly read: (state: Int32Array, at: number) => StateView;
@@ -192,7 +195,9 @@ export function makeMachine(
       return stepOf(layout, must(enabled[i], `no step ${i}`), state, at);
     },
     read: (state, at) => readState(hw, ask(state, at)),
-    isFinal: (state, at) => ask(state, at)(isFinal) === 1,
+    isFinal:
+      (code === null ? null : generatedPredicate(isFinal, layout)) ??
+      ((state, at) => ask(state, at)(isFinal) === 1),
     outcome: (state, at) => outcomeOf(hw, ask(state, at)),
     faults: (state, at) => faultsOf(hw, ask(state, at)),
     poke: (state, at, view, type) => pokeView(hw, layout, state, at, view, type),

@@ -1,0 +1,42 @@
+import { buildCommand } from '@stricli/core';
+import type { CheckFlags } from '../commands/check.ts';
+import { CHECK_FORMATS } from '../formats.ts';
+import { act, type Context, optionalWord, word } from '../route.ts';
+
+export const check = buildCommand<CheckFlags, string[], Context>({
+  docs: {
+    brief: 'every outcome of a litmus test, with memory types, aliases and devices',
+    fullDescription:
+      'Searches all executions of tests in the language of herd7, as docs/litmus.md extends it, and prints the ' +
+      'result block of herd7. A test that says what it expects is run under each of these settings. Exit code 1: ' +
+      'something is not as expected, or a condition with ~exists or forall does not hold; 3: a search was cut.',
+  },
+  parameters: {
+    flags: {
+      format: { kind: 'enum', values: CHECK_FORMATS, default: 'text', brief: 'output format' },
+      with: {
+        kind: 'parsed',
+        parse: word,
+        optional: true,
+        variadic: true,
+        placeholder: 'switch=on|off',
+        brief: 'a switch of the machine, in place of what the test expects something for',
+      },
+      'max-states': optionalWord('end a search that finds more, e.g. 20M', 'count'),
+      memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
+    },
+    positional: {
+      kind: 'array',
+      minimum: 1,
+      parameter: {
+        brief: 'a litmus test, a directory of them, - for standard input',
+        parse: word,
+        placeholder: 'path',
+      },
+    },
+  },
+  async func(flags, ...paths) {
+    const { runCheck } = await import('../commands/check.ts');
+    await act(this, () => runCheck(paths, flags, this.io));
+  },
+});
