@@ -33,7 +33,7 @@ export const AUDIT_FORMATS = [
 export type AuditFormat = (typeof AUDIT_FORMATS)[number];
 
 /** What `check` can print. */
-export const CHECK_FORMATS = ['text', 'json'] as const;
+export const CHECK_FORMATS = ['text', 'json', 'svg', 'mermaid', 'itf'] as const;
 
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 

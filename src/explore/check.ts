@@ -32,6 +32,8 @@ export interface Run {
   readonly compiled: CompiledTest;
   readonly machine: Machine;
   readonly search: Search;
+  /** Its states, until the next search. */
+  readonly table: StateTable;
   /** One for each state of the result, in its order; those found so far where the search was cut. */
   readonly finals: readonly Final[];
   readonly result: Result;
@@ -136,7 +138,8 @@ export function runTest(
   const compiled = compileLitmus(test, setting.switches);
   const machine = makeMachine(compiled.config);
   const finals = new Finals(compiled, machine);
-  const searched = search(machine, tables.take(machine.words), {
+  const table = tables.take(machine.words);
+  const searched = search(machine, table, {
     ...options,
     onFinal: (states, at, level) => finals.add(states, at, level),
   });
@@ -146,6 +149,7 @@ export function runTest(
     compiled,
     machine,
     search: searched,
+    table,
     finals: finals.sorted(result),
     result,
   };

@@ -9,6 +9,8 @@ export type Outcome = readonly Value[];
 export interface CompiledTest {
   readonly test: LitmusTest;
   readonly config: MachineConfig;
+  /** What a number in the machine stands for. */
+  readonly decode: (code: number) => Value;
   /** What `locations` and the condition name, in herd's order: registers by thread, then locations by name. */
   readonly columns: readonly Location[];
   /** What a final state of a machine of `config` holds in them; null where `filter` drops the state. */

@@ -1,22 +1,30 @@
 import '../../rules.ts';
 import { existsSync } from 'node:fs';
-import { InputError } from '../../base/diagnostic.ts';
-import { type Run, runTest, settingsOf, Tables, verdictOf } from '../../explore/check.ts';
+import { InputError, refuse } from '../../base/diagnostic.ts';
+import { type Run, runTest, type Setting, settingsOf, Tables } from '../../explore/check.ts';
+import { parsePath } from '../../explore/path.ts';
+import { compileLitmus } from '../../litmus/compile.ts';
 import { parseLitmus } from '../../litmus/parse.ts';
 import type { LitmusTest } from '../../litmus/test.ts';
+import { makeMachine } from '../../machine/machine.ts';
 import type { Switches } from '../../machine/switches.ts';
-import { checkJson, runJson } from '../../report/check/json.ts';
 import { runText } from '../../report/check/text.ts';
 import { litmusFiles } from '../check/files.ts';
 import { bytesOf, countOf } from '../check/limits.ts';
+import { DRAWINGS, drawn, Output } from '../check/output.ts';
 import { SearchProgress } from '../check/progress.ts';
 import { switchesGiven } from '../check/switches.ts';
+import { Tally } from '../check/tally.ts';
+import { tellPath, tellWitness } from '../check/tell.ts';
 import type { CheckFormat } from '../formats.ts';
 import { complainTo, type Io, readText } from '../io.ts';
 
 export interface CheckFlags {
   readonly format: CheckFormat;
   readonly with?: readonly string[];
+  readonly trace: boolean;
+  readonly why: boolean;
+  readonly replay?: string;
   readonly 'max-states'?: string;
   readonly memory?: string;
 }
@@ -36,88 +44,76 @@ function expectedBlocks(file: string): string | null {
   return file !== '-' && existsSync(path) ? readText(path) : null;
 }
 
-/** How a campaign went. */
-class Tally {
-  readonly #io: Io;
-  #tests = 0;
-  #runs = 0;
-  #states = 0;
-  #failed = 0;
-  #cut = 0;
-  #broken = 0;
-
-  constructor(io: Io) {
-    this.#io = io;
-  }
-
-  run(file: string, run: Run): void {
-    const verdict = verdictOf(run);
-    const { setting, compiled, result, search } = run;
-    this.#runs += 1;
-    this.#states += search.states;
-    if (verdict === 'pass') return;
-    const name = compiled.test.name;
-    if (verdict === 'cut') {
-      this.#cut += 1;
-      this.#io.error(`${file}: ${name}: cut after ${search.states} states (${search.cut})\n`);
-      return;
-    }
-    const claim = setting.expected ?? compiled.test.condition.quantifier;
-    this.#failed += 1;
-    this.#io.error(`${file}: ${name} is ${result.word}, expected is ${claim}\n`);
-  }
-
-  test(file: string, isEqual: boolean): void {
-    this.#tests += 1;
-    if (isEqual) return;
-    this.#failed += 1;
-    this.#io.error(`${file}: the result is not that of ${file}.expected\n`);
-  }
-
-  broken(error: InputError): void {
-    this.#broken += 1;
-    complainTo(this.#io, error.diagnostics);
-  }
-
-  /** The exit code of the contract. */
-  end(): number {
-    const words = [
-      `${this.#tests} tests, ${this.#runs} runs, ${this.#states} states: ${this.#failed} failed`,
-      ...(this.#cut === 0 ? [] : [`${this.#cut} not finished`]),
-      ...(this.#broken === 0 ? [] : [`${this.#broken} not read`]),
-    ];
-    if (this.#tests + this.#broken > 1) this.#io.error(`${words.join(', ')}\n`);
-    if (this.#broken > 0) return 2;
-    if (this.#failed > 0) return 1;
-    return this.#cut > 0 ? 3 : 0;
-  }
-}
-
 interface Campaign {
   readonly given: Partial<Switches> | null;
   readonly maxStates: number;
   readonly tables: Tables;
+  readonly tells: 'nothing' | 'trace' | 'why';
+  readonly output: Output;
   readonly tally: Tally;
   readonly io: Io;
 }
 
-function runsOf(file: string, campaign: Campaign): readonly Run[] {
-  const { given, maxStates, tables, tally, io } = campaign;
-  const test = readTest(file, io);
-  const runs = settingsOf(test, given).map((setting) => {
-    const progress = new SearchProgress(io, test.name);
-    const run = runTest(test, setting, tables, {
-      maxStates,
-      progress: (found, done) => progress.at(found, done),
-    });
-    progress.end();
-    tally.run(file, run);
-    return run;
+function runOne(file: string, test: LitmusTest, setting: Setting, campaign: Campaign): Run {
+  const { maxStates, tables, tells, output, tally, io } = campaign;
+  const progress = new SearchProgress(io, test.name);
+  const run = runTest(test, setting, tables, {
+    maxStates,
+    progress: (found, done) => progress.at(found, done),
   });
+  progress.end();
+  tally.run(file, run);
+  const told =
+    tells === 'nothing' ? null : tellWitness(run, { tables, maxStates, why: tells === 'why' });
+  output.add(file, run, told);
+  return run;
+}
+
+function runFile(file: string, campaign: Campaign): void {
+  const { given, tally, io } = campaign;
+  const test = readTest(file, io);
+  const runs = settingsOf(test, given).map((setting) => runOne(file, test, setting, campaign));
   const expected = given === null ? expectedBlocks(file) : null;
   const isWhole = runs.every((run) => run.search.cut === null);
   tally.test(file, expected === null || !isWhole || expected === runs.map(runText).join('\n'));
-  return runs;
+}
+
+/** The one test that is meant, and its one setting. @throws InputError when there are several */
+function onlyOne(
+  files: readonly string[],
+  given: Partial<Switches> | null,
+  what: string,
+  io: Io,
+): { readonly test: LitmusTest; readonly setting: Setting } {
+  const [file, other] = files;
+  if (file === undefined || other !== undefined) refuse(`${what} is of one test`, 'name one file');
+  const test = readTest(file, io);
+  const [setting, another] = settingsOf(test, given);
+  if (setting === undefined || another !== undefined)
+    refuse(`${what} is of one setting, and ${test.name} expects several`, '--with specFill=off');
+  return { test, setting };
+}
+
+function replay(files: readonly string[], path: string, flags: CheckFlags, io: Io): number {
+  const { test, setting } = onlyOne(files, switchesGiven(flags.with), '--replay', io);
+  const compiled = compileLitmus(test, setting.switches);
+  const subject = { compiled, setting, machine: makeMachine(compiled.config) };
+  io.write(drawn(tellPath(subject, parsePath(path)), flags.format));
+  return 0;
+}
+
+function campaignOf(flags: CheckFlags, io: Io): Campaign {
+  const limit = flags['max-states'];
+  const isDrawing = DRAWINGS.includes(flags.format);
+  return {
+    given: switchesGiven(flags.with),
+    maxStates: limit === undefined ? Number.POSITIVE_INFINITY : countOf('max-states', limit),
+    tables: new Tables(bytesOf(flags.memory)),
+    tells: flags.why ? 'why' : flags.trace || isDrawing ? 'trace' : 'nothing',
+    output: new Output(io, flags.format),
+    tally: new Tally(io),
+    io,
+  };
 }
 
 /** `memtype check FILE|DIR...`: every outcome of litmus tests. */
@@ -127,31 +123,21 @@ export async function runCheck(
   io: Io,
 ): Promise<number> {
   try {
-    const tally = new Tally(io);
-    const limit = flags['max-states'];
-    const campaign: Campaign = {
-      given: switchesGiven(flags.with),
-      maxStates: limit === undefined ? Number.POSITIVE_INFINITY : countOf('max-states', limit),
-      tables: new Tables(bytesOf(flags.memory)),
-      tally,
-      io,
-    };
-    const json: object[] = [];
-    let isFirst = true;
-    for (const file of litmusFiles(paths)) {
+    const files = litmusFiles(paths);
+    if (flags.replay !== undefined) return replay(files, flags.replay, flags, io);
+    const campaign = campaignOf(flags, io);
+    if (DRAWINGS.includes(flags.format))
+      onlyOne(files, campaign.given, `--format ${flags.format}`, io);
+    for (const file of files) {
       try {
-        for (const run of runsOf(file, campaign)) {
-          if (flags.format === 'json') json.push(runJson(file, run));
-          else io.write(`${isFirst ? '' : '\n'}${runText(run)}`);
-          isFirst = false;
-        }
+        runFile(file, campaign);
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
-        tally.broken(error);
+        campaign.tally.broken(error);
       }
     }
-    if (flags.format === 'json') io.write(`${JSON.stringify(checkJson(json), null, 2)}\n`);
-    return tally.end();
+    campaign.output.end();
+    return campaign.tally.end();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     complainTo(io, error.diagnostics);

@@ -10,11 +10,13 @@ import {
   object,
   STRING,
 } from '../schema-parts.ts';
+import type { Told } from './told.ts';
+import { traceJson, traceSchema } from './trace-json.ts';
 
 const SCHEMA_VERSION = 1;
 
 /** A run, as one element of what `check --format json` prints. */
-export function runJson(file: string, run: Run): object {
+export function runJson(file: string, run: Run, told: Told | null): object {
   const { compiled, setting, search, result, finals } = run;
   const { name, condition } = compiled.test;
   const columns = compiled.columns.map(printLocation);
@@ -37,6 +39,7 @@ export function runJson(file: string, run: Run): object {
     ok: search.cut === null ? result.ok : null,
     expected: setting.expected,
     verdict: verdictOf(run),
+    trace: told === null ? null : traceJson(told),
   };
 }
 
@@ -72,6 +75,7 @@ export function checkSchema(): Json {
     ok: { ...nullable('boolean'), description: 'whether the condition holds' },
     expected: { enum: WORDS },
     verdict: { enum: ['pass', 'fail', 'cut'] },
+    trace: { anyOf: [traceSchema(), { type: 'null' }] },
   });
   const properties = { schemaVersion: { const: SCHEMA_VERSION }, runs: listOf(run) };
   return { $schema: DIALECT, title: 'memtype check', ...object(properties) };

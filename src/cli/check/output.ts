@@ -1,0 +1,68 @@
+import type { Run } from '../../explore/check.ts';
+import { traceItf } from '../../report/check/itf.ts';
+import { checkJson, runJson } from '../../report/check/json.ts';
+import { traceMermaid } from '../../report/check/mermaid.ts';
+import { traceSvg } from '../../report/check/svg.ts';
+import { runText } from '../../report/check/text.ts';
+import type { Told } from '../../report/check/told.ts';
+import { traceJson } from '../../report/check/trace-json.ts';
+import { traceText } from '../../report/check/trace-text.ts';
+import type { CheckFormat } from '../formats.ts';
+import type { Io } from '../io.ts';
+
+/** Formats that draw one execution. */
+export const DRAWINGS: readonly CheckFormat[] = ['svg', 'mermaid', 'itf'];
+
+/** One execution, in any format. */
+export function drawn(told: Told, format: CheckFormat): string {
+  switch (format) {
+    case 'text':
+      return traceText(told);
+    case 'json':
+      return `${JSON.stringify(traceJson(told), null, 2)}\n`;
+    case 'svg':
+      return traceSvg(told);
+    case 'mermaid':
+      return traceMermaid(told);
+    case 'itf':
+      return `${JSON.stringify(traceItf(told), null, 2)}\n`;
+  }
+}
+
+/** Results one after the other: text as it comes, JSON at the end. */
+export class Output {
+  readonly #io: Io;
+  readonly #format: CheckFormat;
+  readonly #json: object[] = [];
+  #isFirst = true;
+
+  constructor(io: Io, format: CheckFormat) {
+    this.#io = io;
+    this.#format = format;
+  }
+
+  add(file: string, run: Run, told: Told | null): void {
+    if (this.#format === 'json') this.#json.push(runJson(file, run, told));
+    else if (DRAWINGS.includes(this.#format)) this.#draw(run, told);
+    else this.#text(run, told);
+  }
+
+  #text(run: Run, told: Told | null): void {
+    const trace = told === null ? '' : `\n${traceText(told)}`;
+    this.#io.write(`${this.#isFirst ? '' : '\n'}${runText(run)}${trace}`);
+    this.#isFirst = false;
+  }
+
+  #draw(run: Run, told: Told | null): void {
+    if (told === null) {
+      this.#io.error(`${run.compiled.test.name}: no execution ends as the test asks\n`);
+      return;
+    }
+    this.#io.write(drawn(told, this.#format));
+  }
+
+  end(): void {
+    if (this.#format === 'json')
+      this.#io.write(`${JSON.stringify(checkJson(this.#json), null, 2)}\n`);
+  }
+}
