@@ -5,6 +5,7 @@ import { printOutcome, type Result, resultOf } from '../litmus/result.ts';
 import type { LitmusTest, Word } from '../litmus/test.ts';
 import { type Machine, makeMachine } from '../machine/machine.ts';
 import type { Switches } from '../machine/switches.ts';
+import { reduced } from './reduce.ts';
 import { type Search, type SearchOptions, search } from './search.ts';
 import { isBefore, stateAt } from './space.ts';
 import { StateTable } from './table.ts';
@@ -133,13 +134,14 @@ export function runTest(
   test: LitmusTest,
   setting: Setting,
   tables: Tables,
-  options: Omit<SearchOptions, 'onFinal'> = {},
+  options: Omit<SearchOptions, 'onFinal'> & { readonly reduce?: boolean } = {},
 ): Run {
   const compiled = compileLitmus(test, setting.switches);
   const machine = makeMachine(compiled.config);
   const finals = new Finals(compiled, machine);
   const table = tables.take(machine.words);
-  const searched = search(machine, table, {
+  const space = options.reduce === true ? reduced(machine) : machine;
+  const searched = search(space, table, {
     ...options,
     onFinal: (states, at, level) => finals.add(states, at, level),
   });

@@ -14,6 +14,7 @@ import {
   pokeView,
   readState,
 } from './edges.ts';
+import type { Expression } from './language/expression.ts';
 import { evaluate, interpreted, isEnabled, perform } from './language/interpret.ts';
 import { generated, generatedPredicate } from './language/javascript.ts';
 import { type Layout, layOut, pack } from './language/layout.ts';
@@ -108,6 +109,8 @@ export interface Machine {
   /** What leads to the i-th of them. @throws InternalError when there are not so many. */
   readonly stepAt: (state: Int32Array, at: number, i: number) => Step;
   readonly read: (state: Int32Array, at: number) => StateView;
+  /** `isFinal` as data. */
+  readonly final: Expression;
   /** Programs done; store buffers, write-combining buffers and pending flushes empty. */
   readonly isFinal: (state: Int32Array, at: number) => boolean;
   /** Registers of each agent, in the order of the configuration. */
@@ -179,7 +182,7 @@ export function makeMachine(
   const { system } = hw.builder;
   const layout = layOut(system.variables);
   const code = engine === 'generated' ? generated(system, layout) : null;
-  const isFinal = finalExpression(hw);
+  const final = finalExpression(hw);
   const ask = (state: Int32Array, at: number): Ask => asker(layout, state, at);
   return {
     config,
@@ -195,9 +198,10 @@ export function makeMachine(
       return stepOf(layout, must(enabled[i], `no step ${i}`), state, at);
     },
     read: (state, at) => readState(hw, ask(state, at)),
+    final,
     isFinal:
-      (code === null ? null : generatedPredicate(isFinal, layout)) ??
-      ((state, at) => ask(state, at)(isFinal) === 1),
+      (code === null ? null : generatedPredicate(final, layout)) ??
+      ((state, at) => ask(state, at)(final) === 1),
     outcome: (state, at) => outcomeOf(hw, ask(state, at)),
     faults: (state, at) => faultsOf(hw, ask(state, at)),
     poke: (state, at, view, type) => pokeView(hw, layout, state, at, view, type),

@@ -24,6 +24,7 @@ export interface CheckFlags {
   readonly with?: readonly string[];
   readonly trace: boolean;
   readonly why: boolean;
+  readonly reduce: boolean;
   readonly replay?: string;
   readonly 'max-states'?: string;
   readonly memory?: string;
@@ -47,6 +48,7 @@ function expectedBlocks(file: string): string | null {
 interface Campaign {
   readonly given: Partial<Switches> | null;
   readonly maxStates: number;
+  readonly reduce: boolean;
   readonly tables: Tables;
   readonly tells: 'nothing' | 'trace' | 'why';
   readonly output: Output;
@@ -55,10 +57,11 @@ interface Campaign {
 }
 
 function runOne(file: string, test: LitmusTest, setting: Setting, campaign: Campaign): Run {
-  const { maxStates, tables, tells, output, tally, io } = campaign;
+  const { maxStates, reduce, tables, tells, output, tally, io } = campaign;
   const progress = new SearchProgress(io, test.name);
   const run = runTest(test, setting, tables, {
     maxStates,
+    reduce,
     progress: (found, done) => progress.at(found, done),
   });
   progress.end();
@@ -108,6 +111,7 @@ function campaignOf(flags: CheckFlags, io: Io): Campaign {
   return {
     given: switchesGiven(flags.with),
     maxStates: limit === undefined ? Number.POSITIVE_INFINITY : countOf('max-states', limit),
+    reduce: flags.reduce,
     tables: new Tables(bytesOf(flags.memory)),
     tells: flags.why ? 'why' : flags.trace || isDrawing ? 'trace' : 'nothing',
     output: new Output(io, flags.format),

@@ -35,6 +35,12 @@ export const check = buildCommand<CheckFlags, string[], Context>({
         brief: 'that, the rules that make it possible, and the smallest change that forbids it',
       },
       replay: optionalWord('the execution along this path, nothing is searched', '0.3.1'),
+      reduce: {
+        kind: 'boolean',
+        default: false,
+        withNegated: false,
+        brief: 'leave out states in between; the final ones are the same (docs/explore.md)',
+      },
       'max-states': optionalWord('end a search that finds more, e.g. 20M', 'count'),
       memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
     },
