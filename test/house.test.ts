@@ -54,7 +54,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'litmus',
     'explore',
   ],
-  host: ['base', 'doctor', 'linux', 'kvm', 'trace'],
+  host: ['base', 'doctor', 'linux', 'kvm', 'trace', 'machine', 'explore'],
   cli: [
     'base',
     'cite',

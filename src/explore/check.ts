@@ -8,7 +8,7 @@ import type { Switches } from '../machine/switches.ts';
 import { reduced } from './reduce.ts';
 import { type Search, type SearchOptions, search } from './search.ts';
 import { isBefore, stateAt } from './space.ts';
-import { StateTable } from './table.ts';
+import { type Found, StateTable } from './table.ts';
 
 /** A test under one setting of the switches, and the verdict that is expected then; null where none is. */
 export interface Setting {
@@ -34,7 +34,7 @@ export interface Run {
   readonly machine: Machine;
   readonly search: Search;
   /** Its states, until the next search. */
-  readonly table: StateTable;
+  readonly found: Found;
   /** One for each state of the result, in its order; those found so far where the search was cut. */
   readonly finals: readonly Final[];
   readonly result: Result;
@@ -129,29 +129,43 @@ export class Tables {
   }
 }
 
-/** Searches a test under one setting. @throws InputError where the machine cannot execute it */
-export function runTest(
-  test: LitmusTest,
-  setting: Setting,
+/** How a machine is searched, and what it is told of final states. */
+export type Searcher = (
+  machine: Machine,
+  onFinal: NonNullable<SearchOptions['onFinal']>,
+) => Promise<{ readonly search: Search; readonly found: Found }>;
+
+/** A search by this thread. */
+export function searchHere(
   tables: Tables,
   options: Omit<SearchOptions, 'onFinal'> & { readonly reduce?: boolean } = {},
-): Run {
+): Searcher {
+  return (machine, onFinal) => {
+    const found = tables.take(machine.words);
+    const space = options.reduce === true ? reduced(machine) : machine;
+    return Promise.resolve({ search: search(space, found, { ...options, onFinal }), found });
+  };
+}
+
+/** Searches a test under one setting. @throws InputError where the machine cannot execute it */
+export async function runTest(
+  test: LitmusTest,
+  setting: Setting,
+  searcher: Searcher,
+): Promise<Run> {
   const compiled = compileLitmus(test, setting.switches);
   const machine = makeMachine(compiled.config);
   const finals = new Finals(compiled, machine);
-  const table = tables.take(machine.words);
-  const space = options.reduce === true ? reduced(machine) : machine;
-  const searched = search(space, table, {
-    ...options,
-    onFinal: (states, at, level) => finals.add(states, at, level),
-  });
+  const { search: searched, found } = await searcher(machine, (states, at, level) =>
+    finals.add(states, at, level),
+  );
   const result = resultOf(compiled, finals.outcomes);
   return {
     setting,
     compiled,
     machine,
     search: searched,
-    table,
+    found,
     finals: finals.sorted(result),
     result,
   };

@@ -111,3 +111,59 @@ export function kernel(words: number): Kernel {
     throw error;
   }
 }
+
+/** A slot that a thread has claimed and not yet filled: no state, as those have bit 31, and not free. */
+const BUSY = 1;
+
+/** `insert` for a table that several threads share. It appends new slots to `fresh`, from 0; their number. */
+export type SharedInsert = (
+  table: Int32Array,
+  mask: number,
+  from: Int32Array,
+  count: number,
+  homes: Int32Array,
+  fresh: Int32Array,
+) => number;
+
+/** @throws EvalError where code may not be generated */
+export function sharedInsert(words: number): SharedInsert {
+  const each = (of: (w: number) => string, separator: string): string =>
+    Array.from({ length: words - 1 }, (_, i) => of(i + 1)).join(separator);
+  const same = words === 1 ? '' : `if (${each((w) => `table[slot + ${w}] === s${w}`, ' && ')}) `;
+  const body = `'use strict';
+const { home } = kernel;
+return function insert(table, mask, from, count, homes, fresh) {
+const end = (mask + 1) * ${words};
+let touched = 0;
+let n = 0;
+for (let i = 0, at = 0; i < count; i++, at += ${words}) {
+const slot = home(from, at, mask);
+homes[i] = slot;
+touched ^= table[slot];
+}
+homes[count] = touched;
+for (let i = 0, at = 0; i < count; i++, at += ${words}) {
+let slot = homes[i];
+const s0 = from[at];
+${each((w) => `const s${w} = from[at + ${w}];`, '\n')}
+for (;;) {
+let first = Atomics.load(table, slot);
+if (first === 0) {
+first = Atomics.compareExchange(table, slot, 0, ${words === 1 ? 's0' : BUSY});
+if (first === 0) {
+${each((w) => `table[slot + ${w}] = s${w};`, ' ')}
+${words === 1 ? '' : 'Atomics.store(table, slot, s0);'}
+fresh[n++] = slot;
+break;
+}
+}
+if (first === ${BUSY}) continue;
+if (first === s0) { ${same}break; }
+slot += ${words};
+if (slot === end) slot = 0;
+}
+}
+return n;
+};`;
+  return new Function('kernel', body)(kernel(words)) as SharedInsert;
+}

@@ -2,7 +2,7 @@ import { InternalError } from '../base/assert.ts';
 import { refuse } from '../base/diagnostic.ts';
 import type { Search } from './search.ts';
 import { isBefore, type Space, stateAt } from './space.ts';
-import type { StateTable } from './table.ts';
+import type { Found } from './table.ts';
 
 /** Which of its next states each state takes, from the initial one on. */
 export type Path = readonly number[];
@@ -49,7 +49,7 @@ class Expander {
  */
 export function pathTo(
   space: Space,
-  table: StateTable,
+  table: Pick<Found, 'states' | 'queue'>,
   { levels }: Pick<Search, 'levels'>,
   state: Int32Array,
   level: number,

@@ -23,7 +23,7 @@ export interface Search {
 }
 
 /** States that are expanded together. */
-const BATCH = 64;
+export const BATCH = 64;
 const REPORT = 2 ** 16;
 
 /** Every state that can be reached, breadth first, into an empty table. */

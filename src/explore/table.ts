@@ -1,18 +1,14 @@
-import { assert } from '../base/assert.ts';
 import { refuse } from '../base/diagnostic.ts';
+import { growInPlace, LOAD, slotsFor } from './grow.ts';
 import { type Kernel, kernel } from './kernel.ts';
 
-/** Used slots are at most this part of all. */
-const LOAD = 0.8;
 const SMALLEST = 2 ** 10;
-/** Offsets in words fit into an integer of V8 without a check for overflow. */
-const WORDS_MAX = 2 ** 30;
 
-function sizeFor(words: number, bytes: number): number {
-  const slot = words * 4 + LOAD * 4;
-  let slots = SMALLEST;
-  while (slots * 2 * slot <= bytes && slots * 2 * words <= WORDS_MAX) slots *= 2;
-  return slots;
+/** States that were found: `queue` has their offsets in `states`, level by level. */
+export interface Found {
+  readonly states: Int32Array;
+  readonly queue: Int32Array;
+  readonly count: number;
 }
 
 /**
@@ -20,7 +16,7 @@ function sizeFor(words: number, bytes: number): number {
  * discovery. Room for the largest size is reserved, and costs memory only as far as it is used: the table doubles
  * in place.
  */
-export class StateTable {
+export class StateTable implements Found {
   readonly words: number;
   /** Slots one after the other, `words` each; the first word of a free one is 0, of a used one it has bit 31. */
   readonly states: Int32Array;
@@ -36,7 +32,7 @@ export class StateTable {
   constructor(words: number, bytes: number) {
     this.words = words;
     this.#kernel = kernel(words);
-    for (let slots = sizeFor(words, bytes); ; slots /= 2) {
+    for (let slots = slotsFor(words, bytes, SMALLEST); ; slots /= 2) {
       if (slots < SMALLEST) refuse('there is no memory for a table of states');
       try {
         this.states = new Int32Array(slots * words);
@@ -80,43 +76,10 @@ export class StateTable {
     this.#slots = SMALLEST;
   }
 
-  /**
-   * Twice the slots. A state's home stays, or moves up by the old size: taken out and entered again in the order of
-   * their slots, from behind a free one on, states fill only slots that are done with. One that would run over the new
-   * end into slots that are not has to wait.
-   */
   #grow(): boolean {
-    const { words, states, queue } = this;
-    const old = this.#slots;
-    if (old === this.#largest) return false;
-    const mask = 2 * old - 1;
-    const moved = new Int32Array(old);
-    const late: { readonly slot: number; readonly state: Int32Array }[] = [];
-    let free = 0;
-    while (states[free * words] !== 0) free += 1;
-    for (let k = 1; k < old; k++) {
-      const slot = (free + k) & (old - 1);
-      const at = slot * words;
-      if (states[at] === 0) continue;
-      let to = this.#kernel.home(states, at, mask);
-      while (to !== at && states[to] !== 0 && to <= mask * words) to += words;
-      if (to > mask * words) late.push({ slot, state: states.slice(at, at + words) });
-      else if (to !== at) states.copyWithin(to, at, at + words);
-      if (to !== at) states.fill(0, at, at + words);
-      moved[slot] = to;
-    }
-    this.#slots = 2 * old;
-    for (const { slot, state } of late) {
-      let to = this.#kernel.home(state, 0, mask);
-      while (states[to] !== 0) to = to === mask * words ? 0 : to + words;
-      states.set(state, to);
-      moved[slot] = to;
-    }
-    for (let i = 0; i < this.#count; i++) {
-      const slot = (queue[i] ?? 0) / words;
-      assert(Number.isInteger(slot), 'a place in the queue is no slot');
-      queue[i] = moved[slot] ?? 0;
-    }
+    if (this.#slots === this.#largest) return false;
+    growInPlace(this.#kernel, this.words, this.states, this.#slots, this.queue, this.#count);
+    this.#slots *= 2;
     return true;
   }
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { litmusNames, litmusText, readTest } from '../../test/litmus-files.ts';
 import '../rules.ts';
 import { causesOf } from './cause.ts';
-import { type Run, runTest, settingsOf, Tables } from './check.ts';
+import { type Run, runTest, searchHere, settingsOf, Tables } from './check.ts';
 import { parsePath, pathTo, printPath } from './path.ts';
 import { repairsOf } from './repair.ts';
 import { traceAlong } from './trace.ts';
@@ -11,13 +11,17 @@ import { wantedOf, witnessOf } from './witness.ts';
 const ALL = Number.POSITIVE_INFINITY;
 const tables = new Tables(2 ** 21);
 
-function runsOf(name: string): readonly Run[] {
+async function runsOf(name: string): Promise<readonly Run[]> {
   const litmus = readTest(litmusText(name));
-  return settingsOf(litmus, null).map((setting) => runTest(litmus, setting, new Tables(2 ** 21)));
+  return Promise.all(
+    settingsOf(litmus, null).map((setting) =>
+      runTest(litmus, setting, searchHere(new Tables(2 ** 21))),
+    ),
+  );
 }
 
-function first(name: string): Run {
-  const [run] = runsOf(name);
+async function first(name: string): Promise<Run> {
+  const [run] = await runsOf(name);
   if (run === undefined) throw new Error(`${name} has no run`);
   return run;
 }
@@ -26,13 +30,13 @@ function pathOf(run: Run): readonly number[] | null {
   const final = witnessOf(run);
   return final === null
     ? null
-    : pathTo(run.machine, run.table, run.search, final.state, final.level);
+    : pathTo(run.machine, run.found, run.search, final.state, final.level);
 }
 
 describe('the shortest execution', () => {
   for (const name of litmusNames()) {
-    test(`${name}: is one, where there is one, and ends as the test asks`, () => {
-      for (const run of runsOf(name)) {
+    test(`${name}: is one, where there is one, and ends as the test asks`, async () => {
+      for (const run of await runsOf(name)) {
         const path = pathOf(run);
         const wanted = wantedOf(run);
         expect(path === null).toBe(wanted ? run.result.positive === 0 : run.result.negative === 0);
@@ -48,16 +52,16 @@ describe('the shortest execution', () => {
     });
   }
 
-  test('a path that is none is refused', () => {
-    const { machine } = first('SB');
+  test('a path that is none is refused', async () => {
+    const { machine } = await first('SB');
     expect(() => traceAlong(machine, [0, 99])).toThrow('step 2 of the path: there is no choice 99');
     expect(() => parsePath('0.x')).toThrow('not a path: 0.x');
   });
 });
 
 describe('where a line is', () => {
-  test('in buffers, caches and memory, step by step', () => {
-    const run = first('MP+NT+WB');
+  test('in buffers, caches and memory, step by step', async () => {
+    const run = await first('MP+NT+WB');
     const trace = traceAlong(run.machine, pathOf(run) ?? []);
     const places = trace.steps.map(({ copies }) =>
       (copies['x'] ?? []).map(({ agent, place }) => `${agent} ${place}`.trim()),
@@ -68,8 +72,10 @@ describe('where a line is', () => {
   });
 });
 
-function whyOf(name: string): { readonly causes: readonly string[]; readonly repairs: string[] } {
-  const run = first(name);
+async function whyOf(
+  name: string,
+): Promise<{ readonly causes: readonly string[]; readonly repairs: string[] }> {
+  const run = await first(name);
   const { compiled, machine, setting } = run;
   const wanted = wantedOf(run);
   const { repairs, undecided } = repairsOf(compiled.test, {
@@ -86,8 +92,8 @@ function whyOf(name: string): { readonly causes: readonly string[]; readonly rep
 }
 
 describe('why', () => {
-  test('SB: store buffers; two MFENCEs and nothing less, or an uncacheable line', () => {
-    expect(whyOf('SB')).toEqual({
+  test('SB: store buffers; two MFENCEs and nothing less, or an uncacheable line', async () => {
+    expect(await whyOf('SB')).toEqual({
       causes: ['machine/drain-wb late'],
       repairs: [
         'mfence in P0 after movl $1,(x) + mfence in P1 after movl $1,(y)',
@@ -97,15 +103,15 @@ describe('why', () => {
     });
   });
 
-  test('MP with a non-temporal store: the combining buffer; SFENCE', () => {
-    const { causes, repairs } = whyOf('MP+NT+WB');
+  test('MP with a non-temporal store: the combining buffer; SFENCE', async () => {
+    const { causes, repairs } = await whyOf('MP+NT+WB');
     expect(causes).toEqual(['machine/evict-nt late']);
     expect(repairs[0]).toBe('sfence in P0 after movnti %esi,(x)');
     expect(repairs).not.toContain('mfence in P0 after movnti %esi,(x)');
   });
 
-  test('a device that does not snoop: the cache; a flush, snooping, or another type', () => {
-    const { causes, repairs } = whyOf('MP+WB-UC+nosnoop');
+  test('a device that does not snoop: the cache; a flush, snooping, or another type', async () => {
+    const { causes, repairs } = await whyOf('MP+WB-UC+nosnoop');
     expect(causes).toEqual(['machine/evict late']);
     expect(repairs).toEqual([
       'clflush (x) in P0 after movl $1,(x)',

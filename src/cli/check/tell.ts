@@ -18,8 +18,8 @@ export interface TellOptions {
 export function tellWitness(run: Run, { tables, maxStates, why }: TellOptions): Told | null {
   const final = witnessOf(run);
   if (final === null) return null;
-  const { compiled, machine, search, setting, table } = run;
-  const trace = traceAlong(machine, pathTo(machine, table, search, final.state, final.level));
+  const { compiled, machine, search, setting, found } = run;
+  const trace = traceAlong(machine, pathTo(machine, found, search, final.state, final.level));
   const wanted = wantedOf(run);
   const { switches } = setting;
   return {

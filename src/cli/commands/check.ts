@@ -1,8 +1,17 @@
 import '../../rules.ts';
 import { existsSync } from 'node:fs';
 import { InputError, refuse } from '../../base/diagnostic.ts';
-import { type Run, runTest, type Setting, settingsOf, Tables } from '../../explore/check.ts';
+import {
+  type Run,
+  runTest,
+  type Searcher,
+  type Setting,
+  searchHere,
+  settingsOf,
+  Tables,
+} from '../../explore/check.ts';
 import { parsePath } from '../../explore/path.ts';
+import { canThread, searchThreads } from '../../host/search-threads.ts';
 import { compileLitmus } from '../../litmus/compile.ts';
 import { parseLitmus } from '../../litmus/parse.ts';
 import type { LitmusTest } from '../../litmus/test.ts';
@@ -28,6 +37,7 @@ export interface CheckFlags {
   readonly replay?: string;
   readonly 'max-states'?: string;
   readonly memory?: string;
+  readonly threads?: string;
 }
 
 /** A test as it is in a file, complaints about it said. @throws InputError when it is none */
@@ -48,7 +58,7 @@ function expectedBlocks(file: string): string | null {
 interface Campaign {
   readonly given: Partial<Switches> | null;
   readonly maxStates: number;
-  readonly reduce: boolean;
+  readonly searcher: (test: LitmusTest) => Searcher;
   readonly tables: Tables;
   readonly tells: 'nothing' | 'trace' | 'why';
   readonly output: Output;
@@ -56,15 +66,14 @@ interface Campaign {
   readonly io: Io;
 }
 
-function runOne(file: string, test: LitmusTest, setting: Setting, campaign: Campaign): Run {
-  const { maxStates, reduce, tables, tells, output, tally, io } = campaign;
-  const progress = new SearchProgress(io, test.name);
-  const run = runTest(test, setting, tables, {
-    maxStates,
-    reduce,
-    progress: (found, done) => progress.at(found, done),
-  });
-  progress.end();
+async function runOne(
+  file: string,
+  test: LitmusTest,
+  setting: Setting,
+  campaign: Campaign,
+): Promise<Run> {
+  const { maxStates, searcher, tables, tells, output, tally } = campaign;
+  const run = await runTest(test, setting, searcher(test));
   tally.run(file, run);
   const told =
     tells === 'nothing' ? null : tellWitness(run, { tables, maxStates, why: tells === 'why' });
@@ -72,10 +81,12 @@ function runOne(file: string, test: LitmusTest, setting: Setting, campaign: Camp
   return run;
 }
 
-function runFile(file: string, campaign: Campaign): void {
+async function runFile(file: string, campaign: Campaign): Promise<void> {
   const { given, tally, io } = campaign;
   const test = readTest(file, io);
-  const runs = settingsOf(test, given).map((setting) => runOne(file, test, setting, campaign));
+  const runs: Run[] = [];
+  for (const setting of settingsOf(test, given))
+    runs.push(await runOne(file, test, setting, campaign));
   const expected = given === null ? expectedBlocks(file) : null;
   const isWhole = runs.every((run) => run.search.cut === null);
   tally.test(file, expected === null || !isWhole || expected === runs.map(runText).join('\n'));
@@ -105,14 +116,40 @@ function replay(files: readonly string[], path: string, flags: CheckFlags, io: I
   return 0;
 }
 
+/** With one thread the search is here; a progress line for each. */
+function searcherOf(
+  flags: CheckFlags,
+  tables: Tables,
+  maxStates: number,
+  io: Io,
+): Campaign['searcher'] {
+  const threads = flags.threads === undefined ? 1 : countOf('threads', flags.threads);
+  const { reduce } = flags;
+  const bytes = bytesOf(flags.memory);
+  return (test) => async (machine, onFinal) => {
+    const line = new SearchProgress(io, test.name);
+    const progress = (found: number, done: number): void => line.at(found, done);
+    const options = { maxStates, reduce, progress };
+    try {
+      if (threads === 1 || !canThread(machine))
+        return await searchHere(tables, options)(machine, onFinal);
+      return await searchThreads(machine, { ...options, onFinal, threads, bytes });
+    } finally {
+      line.end();
+    }
+  };
+}
+
 function campaignOf(flags: CheckFlags, io: Io): Campaign {
   const limit = flags['max-states'];
+  const tables = new Tables(bytesOf(flags.memory));
+  const maxStates = limit === undefined ? Number.POSITIVE_INFINITY : countOf('max-states', limit);
   const isDrawing = DRAWINGS.includes(flags.format);
   return {
     given: switchesGiven(flags.with),
-    maxStates: limit === undefined ? Number.POSITIVE_INFINITY : countOf('max-states', limit),
-    reduce: flags.reduce,
-    tables: new Tables(bytesOf(flags.memory)),
+    maxStates,
+    searcher: searcherOf(flags, tables, maxStates, io),
+    tables,
     tells: flags.why ? 'why' : flags.trace || isDrawing ? 'trace' : 'nothing',
     output: new Output(io, flags.format),
     tally: new Tally(io),
@@ -134,7 +171,7 @@ export async function runCheck(
       onlyOne(files, campaign.given, `--format ${flags.format}`, io);
     for (const file of files) {
       try {
-        runFile(file, campaign);
+        await runFile(file, campaign);
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
         campaign.tally.broken(error);

@@ -42,6 +42,7 @@ export const check = buildCommand<CheckFlags, string[], Context>({
         brief: 'leave out states in between; the final ones are the same (docs/explore.md)',
       },
       'max-states': optionalWord('end a search that finds more, e.g. 20M', 'count'),
+      threads: optionalWord('threads that search one test together; 1 unless given', 'count'),
       memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
     },
     positional: {
