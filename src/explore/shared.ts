@@ -1,7 +1,7 @@
 import { InternalError } from '../base/assert.ts';
 import { growInPlace, LOAD, slotsFor } from './grow.ts';
 import { kernel, sharedInsert } from './kernel.ts';
-import { BATCH, type Cut, type Search } from './search.ts';
+import { BATCH, type Cut, type Progress, type Search } from './search.ts';
 import { type Space, USED } from './space.ts';
 import type { Found } from './table.ts';
 
@@ -20,7 +20,9 @@ const GROW = 6;
 const END = 7;
 const FINALS = 8;
 const LEVELS = 9;
-const LEVEL_FIRST = 10;
+/** Somebody wants the search to end where the next level begins. */
+const PAUSE = 10;
+const LEVEL_FIRST = 11;
 /** Levels that can be told; longer executions than these have no place in memory either. */
 const LEVELS_MAX = 2 ** 20;
 
@@ -29,6 +31,7 @@ const DONE = 1;
 const NO_MEMORY = 2;
 const TOO_MANY = 3;
 const FAILED = 4;
+const PAUSED = 5;
 
 /** States that a thread takes at once. */
 const CHUNK = 4 * BATCH;
@@ -157,9 +160,9 @@ class SharedWorker {
     this.#memory = memory;
     this.#kernel = kernel(words);
     this.#insert = sharedInsert(words);
-    this.#out = new Int32Array(BATCH * maxSuccessors * words);
-    this.#homes = new Int32Array(BATCH * maxSuccessors + 1);
-    this.#fresh = new Int32Array(BATCH * maxSuccessors);
+    this.#out = new Int32Array(BATCH * Math.max(1, maxSuccessors) * words);
+    this.#homes = new Int32Array(BATCH * Math.max(1, maxSuccessors) + 1);
+    this.#fresh = new Int32Array(BATCH * Math.max(1, maxSuccessors));
     this.#slack = memory.threads * BATCH * maxSuccessors;
   }
 
@@ -204,11 +207,32 @@ class SharedWorker {
       if (isFinal(states, at)) finals[Atomics.add(control, FINALS, 1)] = i;
       n += successors(states, at, this.#out, n * words);
     }
+    this.#enter(n);
+    return n;
+  }
+
+  /** States that stand in `out`. */
+  #enter(count: number): void {
+    const { control, states, queue } = this.#memory;
     const mask = (control[SLOTS] ?? 0) - 1;
-    const fresh = this.#insert(states, mask, this.#out, n, this.#homes, this.#fresh);
+    const fresh = this.#insert(states, mask, this.#out, count, this.#homes, this.#fresh);
     const tail = Atomics.add(control, TAIL, fresh);
     for (let i = 0; i < fresh; i++) queue[tail + i] = this.#fresh[i] ?? 0;
-    return n;
+  }
+
+  /** States of a search that was kept, in their order, while no other thread works. */
+  enter(kept: Int32Array, count: number): boolean {
+    const { control, words } = this.#memory;
+    for (let i = 0; i < count; i += BATCH) {
+      while (this.#isFull()) {
+        this.#grow();
+        if (Atomics.load(control, END) !== 0) return false;
+      }
+      const some = Math.min(BATCH, count - i);
+      this.#out.set(kept.subarray(i * words, (i + some) * words));
+      this.#enter(some);
+    }
+    return true;
   }
 
   /** Waits for the others. */
@@ -254,6 +278,7 @@ class SharedWorker {
     control[LEVEL_FIRST + level] = first;
     Atomics.store(control, LEVEL_END, tail);
     Atomics.store(control, CURSOR, first);
+    if (Atomics.exchange(control, PAUSE, 0) === 1) end(control, PAUSED);
   }
 }
 
@@ -261,11 +286,61 @@ class SharedWorker {
 export function workTogether(space: Space, memory: SharedMemory, thread: number): void {
   try {
     const views = new Views(memory);
-    views.transitions[thread] = new SharedWorker(space, views).run();
+    const steps = new SharedWorker(space, views).run();
+    views.transitions[thread] = (views.transitions[thread] ?? 0) + steps;
   } catch (error) {
     abandon(memory);
     throw error;
   }
+}
+
+/** Asks for a pause where the next level begins. */
+export function pause({ control }: SharedMemory): void {
+  Atomics.store(new Int32Array(control), PAUSE, 1);
+}
+
+/**
+ * When all threads have ended: whether they did for a pause, and how far the search is then. Threads that are started
+ * after this go on.
+ */
+export function pausedAt(memory: SharedMemory): (Progress & { readonly found: Found }) | null {
+  const { control, states, queue, transitions } = new Views(memory);
+  if (Atomics.compareExchange(control, END, PAUSED, 0) !== PAUSED) return null;
+  control[ARRIVED] = 0;
+  return {
+    levels: levelsOf(control),
+    transitions: transitions.reduce((a, b) => a + b, 0),
+    found: { states, queue, count: control[TAIL] ?? 0 },
+  };
+}
+
+/** Enters the states of a search to go on with, before any thread works. False when they do not fit. */
+export function resumeTogether(
+  space: Space,
+  memory: SharedMemory,
+  kept: Int32Array,
+  { levels, transitions }: Progress,
+): boolean {
+  const views = new Views(memory);
+  const { control, words } = views;
+  const count = kept.length / words;
+  views.states.fill(0, views.queue[0] ?? 0, (views.queue[0] ?? 0) + words);
+  control[TAIL] = 0;
+  const worker = new SharedWorker(space, views);
+  if (!worker.enter(kept, count)) return false;
+  views.transitions[0] = transitions;
+  control.set(levels, LEVEL_FIRST);
+  control[LEVELS] = levels.length;
+  control[CURSOR] = levels.at(-1) ?? 0;
+  control[LEVEL_END] = count;
+  for (let i = 0; i < (levels.at(-1) ?? 0); i++)
+    if (space.isFinal(views.states, views.queue[i] ?? 0))
+      views.finals[Atomics.add(control, FINALS, 1)] = i;
+  return true;
+}
+
+function levelsOf(control: Int32Array): readonly number[] {
+  return Array.from(control.subarray(LEVEL_FIRST, LEVEL_FIRST + (control[LEVELS] ?? 0)));
 }
 
 function cutOf(how: number): Cut {
@@ -281,7 +356,7 @@ export function foundTogether(
   const { control, states, queue, finals, transitions } = new Views(memory);
   const how = control[END] ?? 0;
   if (how === FAILED || how === 0) throw new InternalError('a thread of the search has failed');
-  const levels = Array.from(control.subarray(LEVEL_FIRST, LEVEL_FIRST + (control[LEVELS] ?? 0)));
+  const levels = levelsOf(control);
   const places = finals.slice(0, control[FINALS]).sort();
   let level = 0;
   for (const place of places) {

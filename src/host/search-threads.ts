@@ -1,15 +1,28 @@
 import { Worker } from 'node:worker_threads';
 import { reduced } from '../explore/reduce.ts';
 import type { Search, SearchOptions } from '../explore/search.ts';
-import { abandon, foundTogether, progressOf, sharedMemory } from '../explore/shared.ts';
+import {
+  abandon,
+  foundTogether,
+  pause,
+  pausedAt,
+  progressOf,
+  resumeTogether,
+  type SharedMemory,
+  sharedMemory,
+} from '../explore/shared.ts';
+import type { Space } from '../explore/space.ts';
 import type { Found } from '../explore/table.ts';
 import type { Machine } from '../machine/machine.ts';
+import type { Checkpoint } from './checkpoint.ts';
 
-export interface ThreadedSearch extends SearchOptions {
+export interface ThreadedSearch extends Omit<SearchOptions, 'from' | 'onLevel'> {
   readonly threads: number;
   /** What table and queue may take. */
   readonly bytes: number;
   readonly reduce: boolean;
+  /** Where it is kept; null: nowhere. */
+  readonly checkpoint: Checkpoint | null;
 }
 
 const PROGRESS_MS = 200;
@@ -35,22 +48,22 @@ function ended(worker: Worker): Promise<void> {
   });
 }
 
-/** Every state of a machine, by several threads on one table. This one only waits. */
-export async function searchThreads(
-  machine: Machine,
-  options: ThreadedSearch,
-): Promise<{ readonly search: Search; readonly found: Found }> {
-  const { threads, bytes, reduce, maxStates = Number.POSITIVE_INFINITY } = options;
+/** Threads, until all have ended. */
+async function work(
+  { config }: Machine,
+  memory: SharedMemory,
+  { reduce, threads, checkpoint, progress }: ThreadedSearch,
+): Promise<void> {
   const file = workerFile();
   if (file === null) throw new Error('threads need the built program');
-  const space = reduce ? reduced(machine) : machine;
-  const memory = sharedMemory(space, threads, bytes, maxStates);
-  const { config } = machine;
   const workers = Array.from(
     { length: threads },
     (_, thread) => new Worker(file, { workerData: { config, reduce, memory, thread } }),
   );
-  const timer = setInterval(() => options.progress?.(...progressOf(memory)), PROGRESS_MS);
+  const timer = setInterval(() => {
+    progress?.(...progressOf(memory));
+    if (checkpoint?.isDue() === true) pause(memory);
+  }, PROGRESS_MS);
   try {
     await Promise.all(workers.map(ended));
   } catch (error) {
@@ -60,5 +73,34 @@ export async function searchThreads(
     clearInterval(timer);
     await Promise.all(workers.map((worker) => worker.terminate()));
   }
-  return foundTogether(memory, options.onFinal ?? (() => {}));
+}
+
+/** The memory of a search, with what was kept of it. */
+function memoryOf(
+  space: Space,
+  { threads, bytes, maxStates = Number.POSITIVE_INFINITY, checkpoint }: ThreadedSearch,
+): SharedMemory {
+  const memory = sharedMemory(space, threads, bytes, maxStates);
+  const kept = checkpoint?.read(space.words) ?? null;
+  if (kept !== null) resumeTogether(space, memory, kept.states, kept);
+  return memory;
+}
+
+/** Every state of a machine, by several threads on one table. This one only waits. */
+export async function searchThreads(
+  machine: Machine,
+  options: ThreadedSearch,
+): Promise<{ readonly search: Search; readonly found: Found }> {
+  const { reduce, checkpoint, onFinal = () => {} } = options;
+  const space = reduce ? reduced(machine) : machine;
+  const memory = memoryOf(space, options);
+  for (;;) {
+    await work(machine, memory, options);
+    const paused = pausedAt(memory);
+    if (paused === null) break;
+    checkpoint?.write(paused.found, space.words, paused);
+  }
+  const done = foundTogether(memory, onFinal);
+  if (done.search.cut === null) checkpoint?.remove();
+  return done;
 }

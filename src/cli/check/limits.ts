@@ -20,3 +20,12 @@ export function bytesOf(text: string | undefined): number {
   if (bytes === 0) refuse(`--memory: not a size: ${text}`, '512M, 4G');
   return bytes;
 }
+
+const KEEP_EVERY = 30;
+
+/** How often a search is kept, seconds. @throws InputError */
+export function secondsOf(text: string | undefined): number {
+  if (text === undefined) return KEEP_EVERY;
+  if (!/^\d+$/.test(text)) refuse(`--keep-every: not a number of seconds: ${text}`, '30');
+  return Number(text);
+}

@@ -1,17 +1,8 @@
 import '../../rules.ts';
 import { existsSync } from 'node:fs';
 import { InputError, refuse } from '../../base/diagnostic.ts';
-import {
-  type Run,
-  runTest,
-  type Searcher,
-  type Setting,
-  searchHere,
-  settingsOf,
-  Tables,
-} from '../../explore/check.ts';
+import { type Run, runTest, type Setting, settingsOf, Tables } from '../../explore/check.ts';
 import { parsePath } from '../../explore/path.ts';
-import { canThread, searchThreads } from '../../host/search-threads.ts';
 import { compileLitmus } from '../../litmus/compile.ts';
 import { parseLitmus } from '../../litmus/parse.ts';
 import type { LitmusTest } from '../../litmus/test.ts';
@@ -19,9 +10,9 @@ import { makeMachine } from '../../machine/machine.ts';
 import type { Switches } from '../../machine/switches.ts';
 import { runText } from '../../report/check/text.ts';
 import { litmusFiles } from '../check/files.ts';
-import { bytesOf, countOf } from '../check/limits.ts';
+import { bytesOf, countOf, secondsOf } from '../check/limits.ts';
 import { DRAWINGS, drawn, Output } from '../check/output.ts';
-import { SearchProgress } from '../check/progress.ts';
+import { type SearcherOptions, searcherFor } from '../check/searcher.ts';
 import { switchesGiven } from '../check/switches.ts';
 import { Tally } from '../check/tally.ts';
 import { tellPath, tellWitness } from '../check/tell.ts';
@@ -38,6 +29,8 @@ export interface CheckFlags {
   readonly 'max-states'?: string;
   readonly memory?: string;
   readonly threads?: string;
+  readonly resume?: string;
+  readonly 'keep-every'?: string;
 }
 
 /** A test as it is in a file, complaints about it said. @throws InputError when it is none */
@@ -58,7 +51,7 @@ function expectedBlocks(file: string): string | null {
 interface Campaign {
   readonly given: Partial<Switches> | null;
   readonly maxStates: number;
-  readonly searcher: (test: LitmusTest) => Searcher;
+  readonly searching: SearcherOptions;
   readonly tables: Tables;
   readonly tells: 'nothing' | 'trace' | 'why';
   readonly output: Output;
@@ -72,8 +65,8 @@ async function runOne(
   setting: Setting,
   campaign: Campaign,
 ): Promise<Run> {
-  const { maxStates, searcher, tables, tells, output, tally } = campaign;
-  const run = await runTest(test, setting, searcher(test));
+  const { maxStates, searching, tables, tells, output, tally } = campaign;
+  const run = await runTest(test, setting, searcherFor(test, setting, searching));
   tally.run(file, run);
   const told =
     tells === 'nothing' ? null : tellWitness(run, { tables, maxStates, why: tells === 'why' });
@@ -116,39 +109,25 @@ function replay(files: readonly string[], path: string, flags: CheckFlags, io: I
   return 0;
 }
 
-/** With one thread the search is here; a progress line for each. */
-function searcherOf(
-  flags: CheckFlags,
-  tables: Tables,
-  maxStates: number,
-  io: Io,
-): Campaign['searcher'] {
-  const threads = flags.threads === undefined ? 1 : countOf('threads', flags.threads);
-  const { reduce } = flags;
-  const bytes = bytesOf(flags.memory);
-  return (test) => async (machine, onFinal) => {
-    const line = new SearchProgress(io, test.name);
-    const progress = (found: number, done: number): void => line.at(found, done);
-    const options = { maxStates, reduce, progress };
-    try {
-      if (threads === 1 || !canThread(machine))
-        return await searchHere(tables, options)(machine, onFinal);
-      return await searchThreads(machine, { ...options, onFinal, threads, bytes });
-    } finally {
-      line.end();
-    }
-  };
-}
-
 function campaignOf(flags: CheckFlags, io: Io): Campaign {
   const limit = flags['max-states'];
-  const tables = new Tables(bytesOf(flags.memory));
+  const bytes = bytesOf(flags.memory);
+  const tables = new Tables(bytes);
+  const every = secondsOf(flags['keep-every']);
   const maxStates = limit === undefined ? Number.POSITIVE_INFINITY : countOf('max-states', limit);
   const isDrawing = DRAWINGS.includes(flags.format);
   return {
     given: switchesGiven(flags.with),
     maxStates,
-    searcher: searcherOf(flags, tables, maxStates, io),
+    searching: {
+      tables,
+      bytes,
+      maxStates,
+      threads: flags.threads === undefined ? 1 : countOf('threads', flags.threads),
+      reduce: flags.reduce,
+      resume: flags.resume === undefined ? null : { file: flags.resume, every },
+      io,
+    },
     tables,
     tells: flags.why ? 'why' : flags.trace || isDrawing ? 'trace' : 'nothing',
     output: new Output(io, flags.format),
@@ -169,6 +148,7 @@ export async function runCheck(
     const campaign = campaignOf(flags, io);
     if (DRAWINGS.includes(flags.format))
       onlyOne(files, campaign.given, `--format ${flags.format}`, io);
+    if (flags.resume !== undefined) onlyOne(files, campaign.given, '--resume', io);
     for (const file of files) {
       try {
         await runFile(file, campaign);

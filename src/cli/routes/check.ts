@@ -43,6 +43,8 @@ export const check = buildCommand<CheckFlags, string[], Context>({
       },
       'max-states': optionalWord('end a search that finds more, e.g. 20M', 'count'),
       threads: optionalWord('threads that search one test together; 1 unless given', 'count'),
+      resume: optionalWord('keep the search in this file, and go on with what is there', 'file'),
+      'keep-every': optionalWord('how often, 30 unless given', 'seconds'),
       memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
     },
     positional: {
