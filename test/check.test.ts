@@ -1,9 +1,11 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, describe, expect, test } from 'vitest';
-import { memtype } from './console.ts';
+import { shardOf } from '../src/cli/check/shard.ts';
+import { memtype, ROOT } from './console.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'memtype-check-'));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -115,5 +117,155 @@ describe('check', () => {
       ],
     });
     expect(memtype(['check', 'litmus', '--format', 'svg']).status).toBe(2);
+  });
+});
+
+/** Each thread stores to its own location and loads the next one's. */
+function ring(threads: number): string {
+  const names = 'abcdefghij'.slice(0, threads).split('');
+  const row = (of: (i: number) => string): string =>
+    ` ${names.map((_, i) => of(i)).join(' | ')} ;\n`;
+  const next = (i: number): string => names[(i + 1) % threads] ?? '';
+  const text =
+    `X86_64 SB-${threads}\nCaches=visible\n{}\n` +
+    row((i) => `P${i}`) +
+    row((i) => `movl $1,(${names[i]})`) +
+    row((i) => `movl (${next(i)}),%eax`) +
+    `exists (${names.map((_, i) => `${i}:rax=0`).join(' /\\ ')})\n`;
+  return file(`SB-${threads}.litmus`, text);
+}
+
+describe('threads', () => {
+  test('find the same states, steps, outcomes and executions', () => {
+    const path = ring(8);
+    const one = memtype(['check', path, '--trace', '--format', 'json']);
+    // As many as SPIN and TLC count.
+    const [run] = JSON.parse(one.stdout).runs;
+    expect([run.states, run.transitions]).toEqual([1_331_714, 9_093_512]);
+    for (const threads of ['2', '3']) {
+      const more = memtype(['check', path, '--trace', '--format', 'json', '--threads', threads]);
+      expect(more).toEqual(one);
+    }
+    const reduced = memtype(['check', path, '--reduce', '--format', 'json']);
+    const both = memtype(['check', ring(9), '--reduce', '--format', 'json', '--threads', '2']);
+    expect(both.stdout).toBe(memtype(['check', ring(9), '--reduce', '--format', 'json']).stdout);
+    const outcomes = (stdout: string) => JSON.parse(stdout).runs[0].outcomes;
+    expect(outcomes(reduced.stdout)).toEqual(outcomes(one.stdout));
+  });
+
+  test('are cut by a number of states, and by memory', () => {
+    const cut = (...more: string[]) =>
+      memtype(['check', ring(8), '--threads', '2', '--format', 'json', ...more]);
+    const states = cut('--max-states', '100k');
+    expect([states.status, JSON.parse(states.stdout).runs[0].cut]).toEqual([3, 'states']);
+    const memory = cut('--memory', '4M');
+    expect([memory.status, JSON.parse(memory.stdout).runs[0].cut]).toEqual([3, 'memory']);
+  });
+});
+
+/** Kills a run as soon as it has kept something in `kept`, or lets it end. */
+function killed(args: readonly string[], kept: string): Promise<void> {
+  const child = spawn(process.execPath, [`${ROOT}dist/bin/main.js`, ...args], { stdio: 'ignore' });
+  const before = existsSync(kept) ? statSync(kept).size : 0;
+  const timer = setInterval(() => {
+    if (existsSync(kept) && statSync(kept).size > before) child.kill('SIGKILL');
+  }, 5);
+  return new Promise((resolve) => {
+    child.on('exit', () => {
+      clearInterval(timer);
+      resolve();
+    });
+  });
+}
+
+describe('--resume', () => {
+  for (const threads of ['1', '2']) {
+    test(`a run that is killed again and again ends as any other, ${threads} threads`, async () => {
+      const path = ring(8);
+      const kept = join(scratch, `kept-${threads}`);
+      const whole = memtype(['check', path, '--trace', '--format', 'json']).stdout;
+      const args = ['check', path, '--trace', '--format', 'json', '--resume', kept];
+      const often = [...args, '--threads', threads, '--keep-every', '0'];
+      await killed(often, kept);
+      expect(existsSync(kept)).toBe(true);
+      await killed(often, kept);
+      const { stdout, status } = memtype([...args, '--threads', threads]);
+      expect(status).toBe(0);
+      expect(stdout).toBe(whole);
+      expect(existsSync(kept)).toBe(false);
+    });
+  }
+
+  test('what is of another search, or no search, is refused', async () => {
+    const kept = join(scratch, 'kept-of-another');
+    await killed(['check', ring(8), '--resume', kept, '--keep-every', '0'], kept);
+    const other = memtype(['check', ring(7), '--resume', kept]);
+    expect(other.status).toBe(2);
+    expect(other.stderr).toContain('is of another test');
+    const none = file('no-search', 'something\nelse\n');
+    expect(memtype(['check', SB, '--resume', none]).stderr).toContain('is not a search');
+    expect(memtype(['check', SB, SB, '--resume', none]).status).toBe(2);
+  });
+});
+
+describe('shards', () => {
+  const whole = memtype(['check', 'litmus', '--format', 'json']).stdout;
+  const parts = [0, 1, 2].map((i) =>
+    file(
+      `part-${i}.json`,
+      memtype(['check', 'litmus', '--shard', `${i}/3`, '--format', 'json']).stdout,
+    ),
+  );
+  const [first = '', second = '', third = ''] = parts;
+
+  test('merged in any order are the run that they are', () => {
+    const merged = memtype(['merge', third, first, second, '--format', 'json']);
+    expect(merged.stdout).toBe(whole);
+    expect(merged.status).toBe(0);
+    expect(memtype(['merge', ...parts]).stdout).toMatch(/^149 tests, \d+ runs in 3 shards: /);
+  });
+
+  test('that are missing, there twice, or of other inputs are refused', () => {
+    expect(memtype(['merge', first, third]).stderr).toContain('missing: shard 1 of 3');
+    expect(memtype(['merge', ...parts, first]).stderr).toContain('is the same shard as');
+    const other = file(
+      'other.json',
+      memtype(['check', 'litmus', '--shard', '1/3', '--format', 'json', '--reduce']).stdout,
+    );
+    expect(memtype(['merge', first, other, third]).stderr).toContain('of other tests');
+    expect(memtype(['merge', SB]).status).toBe(2);
+    expect(memtype(['merge', file('whole.json', whole)]).stderr).toContain('is not a shard');
+  });
+
+  test('schedulers say which one this is', () => {
+    expect(shardOf('1/4', {})).toEqual({ index: 1, of: 4 });
+    expect(shardOf(undefined, { CI_NODE_INDEX: '1' })).toBe(null);
+    const slurm = {
+      SLURM_ARRAY_TASK_ID: '7',
+      SLURM_ARRAY_TASK_MIN: '5',
+      SLURM_ARRAY_TASK_COUNT: '4',
+    };
+    expect(shardOf('auto', slurm)).toEqual({ index: 2, of: 4 });
+    expect(shardOf('auto/8', { JOB_COMPLETION_INDEX: '0' })).toEqual({ index: 0, of: 8 });
+    expect(shardOf('auto', { CI_NODE_INDEX: '1', CI_NODE_TOTAL: '3' })).toEqual({
+      index: 0,
+      of: 3,
+    });
+    expect(() => shardOf('auto', { JOB_COMPLETION_INDEX: '0' })).toThrow('of how many');
+    expect(() => shardOf('auto', {})).toThrow('no scheduler');
+    expect(() => shardOf('4/4', {})).toThrow('not a shard');
+  });
+
+  const parallel = spawnSync('parallel', ['--version']).status === 0;
+  test.skipIf(!parallel)('by GNU parallel', () => {
+    const command = `${process.execPath} dist/bin/main.js check litmus --shard {}/3 --format json`;
+    const ran = spawnSync(
+      'parallel',
+      ['--will-cite', '-j2', `${command} > ${scratch}/gnu-{}.json`, ':::', '0', '1', '2'],
+      { cwd: ROOT, encoding: 'utf8' },
+    );
+    expect(ran.status).toBe(0);
+    const files = [0, 1, 2].map((i) => join(scratch, `gnu-${i}.json`));
+    expect(memtype(['merge', ...files, '--format', 'json']).stdout).toBe(whole);
   });
 });

@@ -16,6 +16,7 @@ import { audit } from './routes/audit.ts';
 import { check } from './routes/check.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
+import { merge } from './routes/merge.ts';
 import { spte } from './routes/spte.ts';
 import { packageVersion } from './version.ts';
 
@@ -187,6 +188,7 @@ const routes = buildRouteMap({
     diff,
     audit,
     check,
+    merge,
     spte,
     conform,
     rule,

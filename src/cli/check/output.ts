@@ -1,3 +1,4 @@
+import type { CampaignHead, CampaignRun, Trouble } from '../../explore/campaign.ts';
 import type { Run } from '../../explore/check.ts';
 import { traceItf } from '../../report/check/itf.ts';
 import { checkJson, runJson } from '../../report/check/json.ts';
@@ -29,11 +30,18 @@ export function drawn(told: Told, format: CheckFormat): string {
   }
 }
 
+/** A test of a campaign. */
+export interface Item {
+  /** Its number, from 0. */
+  readonly item: number;
+  readonly file: string;
+}
+
 /** Results one after the other: text as it comes, JSON at the end. */
 export class Output {
   readonly #io: Io;
   readonly #format: CheckFormat;
-  readonly #json: object[] = [];
+  readonly #json: CampaignRun[] = [];
   #isFirst = true;
 
   constructor(io: Io, format: CheckFormat) {
@@ -41,8 +49,8 @@ export class Output {
     this.#format = format;
   }
 
-  add(file: string, run: Run, told: Told | null): void {
-    if (this.#format === 'json') this.#json.push(runJson(file, run, told));
+  add(item: Item, run: Run, told: Told | null): void {
+    if (this.#format === 'json') this.#json.push(runJson(item, run, told));
     else if (DRAWINGS.includes(this.#format)) this.#draw(run, told);
     else this.#text(run, told);
   }
@@ -61,8 +69,9 @@ export class Output {
     this.#io.write(drawn(told, this.#format));
   }
 
-  end(): void {
-    if (this.#format === 'json')
-      this.#io.write(`${JSON.stringify(checkJson(this.#json), null, 2)}\n`);
+  end(head: CampaignHead, troubles: readonly Trouble[]): void {
+    if (this.#format !== 'json') return;
+    const part = { ...head, runs: this.#json, troubles };
+    this.#io.write(`${JSON.stringify(checkJson(part), null, 2)}\n`);
   }
 }

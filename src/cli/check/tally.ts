@@ -1,65 +1,64 @@
-import type { InputError } from '../../base/diagnostic.ts';
+import { type InputError, renderDiagnostic } from '../../base/diagnostic.ts';
+import { type CampaignRun, exitCodeOf, type Trouble } from '../../explore/campaign.ts';
 import { type Run, verdictOf } from '../../explore/check.ts';
 import { complainTo, type Io } from '../io.ts';
+import type { Item } from './output.ts';
 
 /** How a campaign goes: says on stderr what is wrong, and knows the exit code. */
 export class Tally {
   readonly #io: Io;
+  readonly #runs: CampaignRun[] = [];
+  readonly troubles: Trouble[] = [];
   #tests = 0;
-  #runs = 0;
   #states = 0;
-  #failed = 0;
-  #cut = 0;
-  #broken = 0;
 
   constructor(io: Io) {
     this.#io = io;
   }
 
-  run(file: string, run: Run): void {
+  run({ item, file }: Item, run: Run): void {
     const verdict = verdictOf(run);
     const { setting, compiled, result, search } = run;
-    this.#runs += 1;
+    this.#runs.push({ item, verdict });
     this.#states += search.states;
-    if (verdict === 'pass') return;
     const { name } = compiled.test;
     if (verdict === 'cut') {
-      this.#cut += 1;
       this.#io.error(`${file}: ${name}: cut after ${search.states} states (${search.cut})\n`);
-      return;
+    } else if (verdict === 'fail') {
+      const claim = setting.expected ?? compiled.test.condition.quantifier;
+      this.#io.error(`${file}: ${name} is ${result.word}, expected is ${claim}\n`);
     }
-    const claim = setting.expected ?? compiled.test.condition.quantifier;
-    this.#failed += 1;
-    this.#io.error(`${file}: ${name} is ${result.word}, expected is ${claim}\n`);
   }
 
   /** @param isExpected whether the blocks are those of the file beside the test, if there is one */
-  test(file: string, isExpected: boolean): void {
+  test({ item, file }: Item, isExpected: boolean): void {
     this.#tests += 1;
     if (isExpected) return;
-    this.fail(`${file}: the result is not that of ${file}.expected`);
+    const message = `the result is not that of ${file}.expected`;
+    this.troubles.push({ item, file, kind: 'blocks', message });
+    this.#io.error(`${file}: ${message}\n`);
   }
 
-  fail(message: string): void {
-    this.#failed += 1;
-    this.#io.error(`${message}\n`);
-  }
-
-  broken(error: InputError): void {
-    this.#broken += 1;
+  broken({ item, file }: Item, error: InputError): void {
+    const message = error.diagnostics.map(renderDiagnostic).join('\n');
+    this.#tests += 1;
+    this.troubles.push({ item, file, kind: 'unreadable', message });
     complainTo(this.#io, error.diagnostics);
   }
 
   /** The exit code of the contract. */
   end(): number {
+    const count = (verdict: string): number =>
+      this.#runs.filter((r) => r.verdict === verdict).length;
+    const blocks = this.troubles.filter((t) => t.kind === 'blocks').length;
+    const broken = this.troubles.length - blocks;
     const words = [
-      `${this.#tests} tests, ${this.#runs} runs, ${this.#states} states: ${this.#failed} failed`,
-      ...(this.#cut === 0 ? [] : [`${this.#cut} not finished`]),
-      ...(this.#broken === 0 ? [] : [`${this.#broken} not read`]),
+      `${this.#tests} tests, ${this.#runs.length} runs, ${this.#states} states: ` +
+        `${count('fail') + blocks} failed`,
+      ...(count('cut') === 0 ? [] : [`${count('cut')} not finished`]),
+      ...(broken === 0 ? [] : [`${broken} not read`]),
     ];
-    if (this.#tests + this.#broken > 1) this.#io.error(`${words.join(', ')}\n`);
-    if (this.#broken > 0) return 2;
-    if (this.#failed > 0) return 1;
-    return this.#cut > 0 ? 3 : 0;
+    if (this.#tests > 1) this.#io.error(`${words.join(', ')}\n`);
+    return exitCodeOf({ runs: this.#runs, troubles: this.troubles });
   }
 }

@@ -1,6 +1,8 @@
 import '../../rules.ts';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { InputError, refuse } from '../../base/diagnostic.ts';
+import type { CampaignHead } from '../../explore/campaign.ts';
 import { type Run, runTest, type Setting, settingsOf, Tables } from '../../explore/check.ts';
 import { parsePath } from '../../explore/path.ts';
 import { compileLitmus } from '../../litmus/compile.ts';
@@ -11,13 +13,15 @@ import type { Switches } from '../../machine/switches.ts';
 import { runText } from '../../report/check/text.ts';
 import { litmusFiles } from '../check/files.ts';
 import { bytesOf, countOf, secondsOf } from '../check/limits.ts';
-import { DRAWINGS, drawn, Output } from '../check/output.ts';
+import { DRAWINGS, drawn, type Item, Output } from '../check/output.ts';
 import { type SearcherOptions, searcherFor } from '../check/searcher.ts';
+import { shardOf } from '../check/shard.ts';
 import { switchesGiven } from '../check/switches.ts';
 import { Tally } from '../check/tally.ts';
 import { tellPath, tellWitness } from '../check/tell.ts';
 import type { CheckFormat } from '../formats.ts';
 import { complainTo, type Io, readText } from '../io.ts';
+import { packageVersion } from '../version.ts';
 
 export interface CheckFlags {
   readonly format: CheckFormat;
@@ -31,6 +35,7 @@ export interface CheckFlags {
   readonly threads?: string;
   readonly resume?: string;
   readonly 'keep-every'?: string;
+  readonly shard?: string;
 }
 
 /** A test as it is in a file, complaints about it said. @throws InputError when it is none */
@@ -60,29 +65,30 @@ interface Campaign {
 }
 
 async function runOne(
-  file: string,
+  item: Item,
   test: LitmusTest,
   setting: Setting,
   campaign: Campaign,
 ): Promise<Run> {
   const { maxStates, searching, tables, tells, output, tally } = campaign;
   const run = await runTest(test, setting, searcherFor(test, setting, searching));
-  tally.run(file, run);
+  tally.run(item, run);
   const told =
     tells === 'nothing' ? null : tellWitness(run, { tables, maxStates, why: tells === 'why' });
-  output.add(file, run, told);
+  output.add(item, run, told);
   return run;
 }
 
-async function runFile(file: string, campaign: Campaign): Promise<void> {
+async function runFile(item: Item, campaign: Campaign): Promise<void> {
+  const { file } = item;
   const { given, tally, io } = campaign;
   const test = readTest(file, io);
   const runs: Run[] = [];
   for (const setting of settingsOf(test, given))
-    runs.push(await runOne(file, test, setting, campaign));
+    runs.push(await runOne(item, test, setting, campaign));
   const expected = given === null ? expectedBlocks(file) : null;
   const isWhole = runs.every((run) => run.search.cut === null);
-  tally.test(file, expected === null || !isWhole || expected === runs.map(runText).join('\n'));
+  tally.test(item, expected === null || !isWhole || expected === runs.map(runText).join('\n'));
 }
 
 /** The one test that is meant, and its one setting. @throws InputError when there are several */
@@ -136,6 +142,30 @@ function campaignOf(flags: CheckFlags, io: Io): Campaign {
   };
 }
 
+/** What makes two campaigns the same: version, options that change results, names and texts of all tests. */
+function headOf(
+  files: readonly string[],
+  flags: CheckFlags,
+  shard: CampaignHead['shard'],
+): CampaignHead {
+  const version = packageVersion();
+  const { with: switches = [], 'max-states': limit = null, trace, why, reduce } = flags;
+  const hash = createHash('sha256');
+  hash.update(JSON.stringify([version, switches, limit, trace, why, reduce]));
+  for (const file of files) hash.update(JSON.stringify([file, textOf(file)]));
+  return { version, inputs: hash.digest('hex'), shard, tests: files.length };
+}
+
+/** For the hash: what cannot be read is said later. */
+function textOf(file: string): string | null {
+  try {
+    return file === '-' ? null : readText(file);
+  } catch (error) {
+    if (error instanceof InputError) return null;
+    throw error;
+  }
+}
+
 /** `memtype check FILE|DIR...`: every outcome of litmus tests. */
 export async function runCheck(
   paths: readonly string[],
@@ -146,18 +176,20 @@ export async function runCheck(
     const files = litmusFiles(paths);
     if (flags.replay !== undefined) return replay(files, flags.replay, flags, io);
     const campaign = campaignOf(flags, io);
+    const shard = shardOf(flags.shard, process.env);
     if (DRAWINGS.includes(flags.format))
       onlyOne(files, campaign.given, `--format ${flags.format}`, io);
     if (flags.resume !== undefined) onlyOne(files, campaign.given, '--resume', io);
-    for (const file of files) {
+    for (const [item, file] of files.entries()) {
+      if (shard !== null && item % shard.of !== shard.index) continue;
       try {
-        await runFile(file, campaign);
+        await runFile({ item, file }, campaign);
       } catch (error) {
         if (!(error instanceof InputError)) throw error;
-        campaign.tally.broken(error);
+        campaign.tally.broken({ item, file }, error);
       }
     }
-    campaign.output.end();
+    campaign.output.end(headOf(files, flags, shard), campaign.tally.troubles);
     return campaign.tally.end();
   } catch (error) {
     if (!(error instanceof InputError)) throw error;

@@ -45,6 +45,7 @@ export const check = buildCommand<CheckFlags, string[], Context>({
       threads: optionalWord('threads that search one test together; 1 unless given', 'count'),
       resume: optionalWord('keep the search in this file, and go on with what is there', 'file'),
       'keep-every': optionalWord('how often, 30 unless given', 'seconds'),
+      shard: optionalWord('only every N-th test, I from 0; auto: as the scheduler says', 'I/N'),
       memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
     },
     positional: {

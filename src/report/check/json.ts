@@ -1,3 +1,4 @@
+import type { CampaignPart, CampaignRun } from '../../explore/campaign.ts';
 import { type Run, verdictOf } from '../../explore/check.ts';
 import { printLocation, printValue } from '../../litmus/print-parts.ts';
 import {
@@ -16,11 +17,16 @@ import { traceJson, traceSchema } from './trace-json.ts';
 const SCHEMA_VERSION = 1;
 
 /** A run, as one element of what `check --format json` prints. */
-export function runJson(file: string, run: Run, told: Told | null): object {
+export function runJson(
+  { item, file }: { readonly item: number; readonly file: string },
+  run: Run,
+  told: Told | null,
+): CampaignRun & Readonly<Record<string, unknown>> {
   const { compiled, setting, search, result, finals } = run;
   const { name, condition } = compiled.test;
   const columns = compiled.columns.map(printLocation);
   return {
+    item,
     file,
     test: name,
     switches: setting.switches,
@@ -44,8 +50,8 @@ export function runJson(file: string, run: Run, told: Told | null): object {
 }
 
 /** What `check --format json` prints. */
-export function checkJson(runs: readonly object[]): object {
-  return { schemaVersion: SCHEMA_VERSION, runs };
+export function checkJson(part: CampaignPart): object {
+  return { schemaVersion: SCHEMA_VERSION, ...part };
 }
 
 /** JSON Schema of what `check --format json` prints. */
@@ -61,7 +67,9 @@ export function checkSchema(): Json {
     steps: { ...COUNT, description: 'to the nearest of them' },
     positive: { ...BOOLEAN, description: 'whether it satisfies the proposition' },
   });
+  const ITEM = { ...COUNT, description: 'number of the test in the campaign' };
   const run = object({
+    item: ITEM,
     file: STRING,
     test: STRING,
     switches: { type: 'object', additionalProperties: BOOLEAN },
@@ -77,6 +85,20 @@ export function checkSchema(): Json {
     verdict: { enum: ['pass', 'fail', 'cut'] },
     trace: { anyOf: [traceSchema(), { type: 'null' }] },
   });
-  const properties = { schemaVersion: { const: SCHEMA_VERSION }, runs: listOf(run) };
+  const trouble = object({
+    item: ITEM,
+    file: STRING,
+    kind: { enum: ['unreadable', 'blocks'] },
+    message: STRING,
+  });
+  const properties = {
+    schemaVersion: { const: SCHEMA_VERSION },
+    version: STRING,
+    inputs: { ...STRING, description: 'SHA-256 of version, options, and all tests' },
+    shard: { anyOf: [object({ index: COUNT, of: COUNT }), { type: 'null' }] },
+    tests: { ...COUNT, description: 'of the whole campaign' },
+    runs: listOf(run),
+    troubles: listOf(trouble),
+  };
   return { $schema: DIALECT, title: 'memtype check', ...object(properties) };
 }
