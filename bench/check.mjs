@@ -17,7 +17,6 @@ const { StateTable } = await import('../dist/explore/table.js');
 const { reduced } = await import('../dist/explore/reduce.js');
 const { searchThreads } = await import('../dist/host/search-threads.js');
 const { parseLitmus } = await import('../dist/litmus/parse.js');
-const { compileLitmus } = await import('../dist/litmus/compile.js');
 const { runTest, searchHere, settingsOf, Tables } = await import('../dist/explore/check.js');
 
 const BYTES = 2 ** 31;

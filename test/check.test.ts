@@ -208,6 +208,50 @@ describe('--resume', () => {
   });
 });
 
+describe('a log', () => {
+  const log = (states: string) =>
+    file(
+      'some.log',
+      `Test SB Allowed\nHistogram (2 states)\n${states}Ok\n\nWitnesses\nPositive: 1, Negative: 9\n` +
+        'Observation SB Sometimes 1 9\nTest OTHER Allowed\nHistogram (1 states)\n1 :>0:rax=0;\nNo\n',
+    );
+
+  test('is compared: what was seen and is forbidden refutes the machine', () => {
+    const fine = memtype([
+      'check',
+      SB,
+      '--against',
+      log('1 *>0:rax=0; 1:rax=0;\n9 :>0:rax=0; 1:rax=1;\n'),
+    ]);
+    expect(fine.stdout).toContain(
+      '\nSB: 2 states seen, 0 of them forbidden here, 2 allowed here and not seen\n',
+    );
+    expect(fine).toMatchObject({ status: 0, stderr: 'not compared: OTHER\n' });
+    const wrong = log('1 *>0:rax=0; 1:rax=0;\n9 :>0:rax=2; 1:rax=1;\n');
+    const ran = memtype(['check', SB, '--against', wrong, '--format', 'json']);
+    expect(ran.status).toBe(1);
+    expect(JSON.parse(ran.stdout).troubles).toEqual([
+      {
+        item: 0,
+        file: SB,
+        kind: 'log',
+        message: 'a log has a state that is forbidden here: 0:rax=2; 1:rax=1;',
+      },
+    ]);
+    expect(memtype(['check', SB, '--against', SB]).status).toBe(2);
+  });
+});
+
+test('--to herd prints the test for herd7, or says what it has no words for', () => {
+  const ran = memtype(['check', SB, '--to', 'herd']);
+  expect(ran.stdout).toMatch(/^X86_64 SB\n/);
+  expect(ran.stdout).not.toContain('Expect');
+  expect(memtype(['check', 'litmus/MP+WB-UC+nosnoop.litmus', '--to', 'herd'])).toMatchObject({
+    status: 2,
+    stdout: '',
+  });
+});
+
 describe('shards', () => {
   const whole = memtype(['check', 'litmus', '--format', 'json']).stdout;
   const parts = [0, 1, 2].map((i) =>

@@ -12,8 +12,11 @@ export interface CampaignHead {
 export interface Trouble {
   readonly item: number;
   readonly file: string;
-  /** It could not be read or executed; or its blocks are not those that stand beside it. */
-  readonly kind: 'unreadable' | 'blocks';
+  /**
+   * It could not be read or executed; its blocks are not those that stand beside it; a log has a state that the machine
+   * forbids.
+   */
+  readonly kind: 'unreadable' | 'blocks' | 'log';
   readonly message: string;
 }
 

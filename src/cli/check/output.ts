@@ -55,6 +55,11 @@ export class Output {
     else this.#text(run, told);
   }
 
+  /** What a comparison with logs says. */
+  compared(lines: readonly string[]): void {
+    if (lines.length > 0 && this.#format === 'text') this.#io.write(`\n${lines.join('\n')}\n`);
+  }
+
   #text(run: Run, told: Told | null): void {
     const trace = told === null ? '' : `\n${traceText(told)}`;
     this.#io.write(`${this.#isFirst ? '' : '\n'}${runText(run)}${trace}`);

@@ -39,6 +39,12 @@ export class Tally {
     this.#io.error(`${file}: ${message}\n`);
   }
 
+  /** What is in a log and forbidden by the machine. */
+  refuted({ item, file }: Item, state: string): void {
+    const message = `a log has a state that is forbidden here: ${state}`;
+    this.troubles.push({ item, file, kind: 'log', message });
+  }
+
   broken({ item, file }: Item, error: InputError): void {
     const message = error.diagnostics.map(renderDiagnostic).join('\n');
     this.#tests += 1;
@@ -50,8 +56,8 @@ export class Tally {
   end(): number {
     const count = (verdict: string): number =>
       this.#runs.filter((r) => r.verdict === verdict).length;
-    const blocks = this.troubles.filter((t) => t.kind === 'blocks').length;
-    const broken = this.troubles.length - blocks;
+    const broken = this.troubles.filter((t) => t.kind === 'unreadable').length;
+    const blocks = this.troubles.length - broken;
     const words = [
       `${this.#tests} tests, ${this.#runs.length} runs, ${this.#states} states: ` +
         `${count('fail') + blocks} failed`,

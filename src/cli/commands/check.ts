@@ -6,11 +6,13 @@ import type { CampaignHead } from '../../explore/campaign.ts';
 import { type Run, runTest, type Setting, settingsOf, Tables } from '../../explore/check.ts';
 import { parsePath } from '../../explore/path.ts';
 import { compileLitmus } from '../../litmus/compile.ts';
+import { printForHerd } from '../../litmus/herd.ts';
 import { parseLitmus } from '../../litmus/parse.ts';
 import type { LitmusTest } from '../../litmus/test.ts';
 import { makeMachine } from '../../machine/machine.ts';
 import type { Switches } from '../../machine/switches.ts';
 import { runText } from '../../report/check/text.ts';
+import { Logs } from '../check/against.ts';
 import { litmusFiles } from '../check/files.ts';
 import { bytesOf, countOf, secondsOf } from '../check/limits.ts';
 import { DRAWINGS, drawn, type Item, Output } from '../check/output.ts';
@@ -36,6 +38,8 @@ export interface CheckFlags {
   readonly resume?: string;
   readonly 'keep-every'?: string;
   readonly shard?: string;
+  readonly against?: string;
+  readonly to?: 'herd';
 }
 
 /** A test as it is in a file, complaints about it said. @throws InputError when it is none */
@@ -60,6 +64,7 @@ interface Campaign {
   readonly tables: Tables;
   readonly tells: 'nothing' | 'trace' | 'why';
   readonly output: Output;
+  readonly logs: Logs | null;
   readonly tally: Tally;
   readonly io: Io;
 }
@@ -70,12 +75,18 @@ async function runOne(
   setting: Setting,
   campaign: Campaign,
 ): Promise<Run> {
-  const { maxStates, searching, tables, tells, output, tally } = campaign;
+  const { maxStates, searching, tables, tells, output, tally, logs } = campaign;
   const run = await runTest(test, setting, searcherFor(test, setting, searching));
   tally.run(item, run);
   const told =
     tells === 'nothing' ? null : tellWitness(run, { tables, maxStates, why: tells === 'why' });
   output.add(item, run, told);
+  if (run.search.cut === null) {
+    for (const { lines, forbidden } of logs?.compare(run) ?? []) {
+      output.compared(lines);
+      for (const state of forbidden) tally.refuted(item, state);
+    }
+  }
   return run;
 }
 
@@ -105,6 +116,18 @@ function onlyOne(
   if (setting === undefined || another !== undefined)
     refuse(`${what} is of one setting, and ${test.name} expects several`, '--with specFill=off');
   return { test, setting };
+}
+
+/** The test as herd7 reads it, with the meaning that it has here. @throws InputError where herd7 has no words for it */
+function printFor(files: readonly string[], io: Io): number {
+  const [file, other] = files;
+  if (file === undefined || other !== undefined)
+    refuse('--to herd is of one test', 'name one file');
+  const { value, problems } = printForHerd(readTest(file, io));
+  if (problems.length > 0) complainTo(io, problems);
+  if (value === null) return 2;
+  io.write(value);
+  return 0;
 }
 
 function replay(files: readonly string[], path: string, flags: CheckFlags, io: Io): number {
@@ -137,6 +160,7 @@ function campaignOf(flags: CheckFlags, io: Io): Campaign {
     tables,
     tells: flags.why ? 'why' : flags.trace || isDrawing ? 'trace' : 'nothing',
     output: new Output(io, flags.format),
+    logs: flags.against === undefined ? null : new Logs(flags.against, io),
     tally: new Tally(io),
     io,
   };
@@ -174,6 +198,7 @@ export async function runCheck(
 ): Promise<number> {
   try {
     const files = litmusFiles(paths);
+    if (flags.to !== undefined) return printFor(files, io);
     if (flags.replay !== undefined) return replay(files, flags.replay, flags, io);
     const campaign = campaignOf(flags, io);
     const shard = shardOf(flags.shard, process.env);
@@ -189,6 +214,8 @@ export async function runCheck(
         campaign.tally.broken({ item, file }, error);
       }
     }
+    const others = campaign.logs?.others ?? [];
+    if (others.length > 0) io.error(`not compared: ${others.join(' ')}\n`);
     campaign.output.end(headOf(files, flags, shard), campaign.tally.troubles);
     return campaign.tally.end();
   } catch (error) {

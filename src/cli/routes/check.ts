@@ -46,6 +46,13 @@ export const check = buildCommand<CheckFlags, string[], Context>({
       resume: optionalWord('keep the search in this file, and go on with what is there', 'file'),
       'keep-every': optionalWord('how often, 30 unless given', 'seconds'),
       shard: optionalWord('only every N-th test, I from 0; auto: as the scheduler says', 'I/N'),
+      against: optionalWord('a log of litmus7, klitmus7 or herd7 to compare with', 'log'),
+      to: {
+        kind: 'enum',
+        values: ['herd'],
+        optional: true,
+        brief: 'print the test for herd7, nothing is searched',
+      },
       memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
     },
     positional: {

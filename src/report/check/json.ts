@@ -88,7 +88,7 @@ export function checkSchema(): Json {
   const trouble = object({
     item: ITEM,
     file: STRING,
-    kind: { enum: ['unreadable', 'blocks'] },
+    kind: { enum: ['unreadable', 'blocks', 'log'] },
     message: STRING,
   });
   const properties = {
