@@ -1,9 +1,6 @@
 import type { Expression, Statement, Variable } from '../machine/language/expression.ts';
 import type { Command } from '../machine/language/system.ts';
 
-/** A set of variables, by their index. */
-export type Variables = ReadonlySet<number>;
-
 function collect(e: Expression, into: Map<number, Variable>): void {
   switch (e.kind) {
     case 'constant':
