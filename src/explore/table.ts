@@ -4,14 +4,19 @@ import { type Kernel, kernel } from './kernel.ts';
 
 const SMALLEST = 2 ** 10;
 
-/** States in the order of discovery, marked, one after the other: to be kept. */
-export function inOrder({ states, queue, count }: Found, words: number): Int32Array {
-  const all = new Int32Array(count * words);
-  for (let i = 0; i < count; i++) {
+/** Some states in the order of discovery, marked, one after the other: to be kept. */
+export function inOrder(
+  { states, queue }: Found,
+  words: number,
+  from: number,
+  to: number,
+): Int32Array {
+  const some = new Int32Array((to - from) * words);
+  for (let i = from; i < to; i++) {
     const at = queue[i] ?? 0;
-    for (let w = 0; w < words; w++) all[i * words + w] = states[at + w] ?? 0;
+    for (let w = 0; w < words; w++) some[(i - from) * words + w] = states[at + w] ?? 0;
   }
-  return all;
+  return some;
 }
 
 /** States that were found: `queue` has their offsets in `states`, level by level. */

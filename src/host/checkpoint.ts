@@ -1,9 +1,10 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsyncSync,
   openSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
   writeSync,
@@ -27,6 +28,12 @@ interface Head {
   readonly transitions: number;
   readonly levels: readonly number[];
 }
+
+/** The line of JSON is no longer than this. */
+const HEAD_MAX = 2 ** 24;
+/** Bytes that are read or written at once, and states. */
+const PIECE = 2 ** 26;
+const STATES = 2 ** 20;
 
 const HELP = 'name another file, or remove this one';
 
@@ -53,22 +60,37 @@ export class Checkpoint {
   /** What is in the file; null where there is none. @throws InputError when it is not of this search */
   read(words: number): Kept | null {
     if (!existsSync(this.#file)) return null;
-    const bytes = readFileSync(this.#file);
-    const line = bytes.indexOf(10);
+    const fd = openSync(this.#file, 'r');
+    try {
+      return this.#readFrom(fd, words);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #readFrom(fd: number, words: number): Kept {
+    const { size } = fstatSync(fd);
+    const start = Buffer.alloc(Math.min(size, HEAD_MAX));
+    readSync(fd, start, 0, start.length, 0);
+    const line = start.indexOf(10);
     let head: Partial<Head> = {};
     try {
-      head = JSON.parse(bytes.toString('utf8', 0, Math.max(0, line))) as Partial<Head>;
+      head = JSON.parse(start.toString('utf8', 0, Math.max(0, line))) as Partial<Head>;
     } catch {
       refuse(`${this.#file} is not a search that was kept`, HELP);
     }
     const { memtype, key, count = -1, transitions = 0, levels = [] } = head;
-    const body = bytes.subarray(line + 1);
-    if (memtype !== 'search' || body.length !== count * words * 4)
-      refuse(`${this.#file} is not a search that was kept`, HELP);
-    if (key !== this.#key)
+    if (memtype === 'search' && key !== this.#key)
       refuse(`${this.#file} is of another test, other options or another version`, HELP);
+    if (memtype !== 'search' || size !== line + 1 + count * words * 4)
+      refuse(`${this.#file} is not a search that was kept`, HELP);
     const states = new Int32Array(count * words);
-    new Uint8Array(states.buffer).set(body);
+    const bytes = new Uint8Array(states.buffer);
+    for (let at = 0; at < bytes.length; ) {
+      const read = readSync(fd, bytes, at, Math.min(PIECE, bytes.length - at), line + 1 + at);
+      if (read === 0) refuse(`${this.#file} became shorter while it was read`);
+      at += read;
+    }
     return { states, transitions, levels };
   }
 
@@ -79,11 +101,12 @@ export class Checkpoint {
     const fd = openSync(whole, 'w');
     const put = (bytes: Uint8Array): void => {
       for (let at = 0; at < bytes.length; )
-        at += writeSync(fd, bytes, at, Math.min(2 ** 28, bytes.length - at));
+        at += writeSync(fd, bytes, at, Math.min(PIECE, bytes.length - at));
     };
     try {
       put(Buffer.from(`${JSON.stringify(head)}\n`));
-      put(new Uint8Array(inOrder(found, words).buffer));
+      for (let from = 0; from < count; from += STATES)
+        put(new Uint8Array(inOrder(found, words, from, Math.min(from + STATES, count)).buffer));
       fsyncSync(fd);
     } finally {
       closeSync(fd);
