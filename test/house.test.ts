@@ -15,6 +15,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
   x86: ['base', 'cite'],
   machine: ['base', 'cite', 'x86'],
   litmus: ['base', 'cite', 'x86', 'machine'],
+  explore: ['base', 'cite', 'machine', 'litmus'],
   facts: ['base', 'cite', 'x86'],
   linux: ['base', 'cite', 'x86'],
   peers: ['base', 'cite', 'x86', 'linux'],
@@ -62,8 +63,11 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'doctor',
     'audit',
     'scenario',
+    'machine',
+    'litmus',
+    'explore',
   ],
-  host: ['base', 'doctor', 'linux', 'kvm', 'trace'],
+  host: ['base', 'doctor', 'linux', 'kvm', 'trace', 'machine', 'explore'],
   cli: [
     'base',
     'cite',
@@ -82,6 +86,9 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'trace',
     'audit',
     'scenario',
+    'machine',
+    'litmus',
+    'explore',
   ],
 };
 

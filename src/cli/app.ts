@@ -13,8 +13,10 @@ import { DOCTOR_FORMATS, SCHEMA_NAMES } from './formats.ts';
 import type { Io } from './io.ts';
 import { act, type Context, format, optionalWord, type TextOrJson, word } from './route.ts';
 import { audit } from './routes/audit.ts';
+import { check } from './routes/check.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
+import { merge } from './routes/merge.ts';
 import { run as runScenario } from './routes/run.ts';
 import { spte } from './routes/spte.ts';
 import { packageVersion } from './version.ts';
@@ -187,6 +189,8 @@ const routes = buildRouteMap({
     diff,
     audit,
     run: runScenario,
+    check,
+    merge,
     spte,
     conform,
     rule,

@@ -37,6 +37,11 @@ export const RUN_FORMATS = ['text', 'json', 'jsonl', 'svg', 'perfetto'] as const
 
 export type RunFormat = (typeof RUN_FORMATS)[number];
 
+/** What `check` can print. */
+export const CHECK_FORMATS = ['text', 'json', 'svg', 'mermaid', 'itf'] as const;
+
+export type CheckFormat = (typeof CHECK_FORMATS)[number];
+
 /** What there is a JSON Schema of: three kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
@@ -52,6 +57,7 @@ export const SCHEMA_NAMES = [
   'run',
   'audit',
   'audit-region',
+  'check',
   'conform',
   'rule',
   'policies',

@@ -212,6 +212,7 @@ function compile(test: LitmusTest, given: Partial<Switches>): CompiledTest {
   return {
     test,
     config: configOf(test, places, threads, encoding, given),
+    decode: encoding.decode,
     ...observer(test, places, threads, encoding),
   };
 }

@@ -18,6 +18,8 @@ export type Holder =
 export interface CompiledTest {
   readonly test: LitmusTest;
   readonly config: MachineConfig;
+  /** What a number in the machine stands for. */
+  readonly decode: (code: number) => Value;
   /** What `locations` and the condition name, in herd's order: registers by thread, then locations by name. */
   readonly columns: readonly Location[];
   /** @throws InternalError for a location that nothing in the test names */

@@ -14,8 +14,9 @@ import {
   pokeView,
   readState,
 } from './edges.ts';
+import type { Expression } from './language/expression.ts';
 import { evaluate, interpreted, isEnabled, perform } from './language/interpret.ts';
-import { generated } from './language/javascript.ts';
+import { generated, generatedPredicate } from './language/javascript.ts';
 import { type Layout, layOut, pack } from './language/layout.ts';
 import type { Command, System } from './language/system.ts';
 import type { PendingFlush } from './state.ts';
@@ -101,11 +102,16 @@ export interface Machine {
   /** No state has more next states than this: `out` needs room for as many. */
   readonly maxSuccessors: number;
   readonly initial: Int32Array;
-  /** Writes the next states to `out`, one after the other from 0, in the order of the rules. Their number. */
-  readonly successors: (state: Int32Array, at: number, out: Int32Array) => number;
+  /**
+   * Writes the next states to `out`, one after the other from index `to` (0 unless given), in the order of the rules.
+   * Their number. Bit 31 of the first word is taken over as it stands.
+   */
+  readonly successors: (state: Int32Array, at: number, out: Int32Array, to?: number) => number;
   /** What leads to the i-th of them. @throws InternalError when there are not so many. */
   readonly stepAt: (state: Int32Array, at: number, i: number) => Step;
   readonly read: (state: Int32Array, at: number) => StateView;
+  /** `isFinal` as data. */
+  readonly final: Expression;
   /** Programs done; store buffers, write-combining buffers and pending flushes empty. */
   readonly isFinal: (state: Int32Array, at: number) => boolean;
   /** Registers of each agent, in the order of the configuration. */
@@ -177,7 +183,7 @@ export function makeMachine(
   const { system } = hw.builder;
   const layout = layOut(system.variables);
   const code = engine === 'generated' ? generated(system, layout) : null;
-  const isFinal = finalExpression(hw);
+  const final = finalExpression(hw);
   const ask = (state: Int32Array, at: number): Ask => asker(layout, state, at);
   return {
     config,
@@ -193,7 +199,10 @@ export function makeMachine(
       return stepOf(layout, must(enabled[i], `no step ${i}`), state, at);
     },
     read: (state, at) => readState(hw, ask(state, at)),
-    isFinal: (state, at) => ask(state, at)(isFinal) === 1,
+    final,
+    isFinal:
+      (code === null ? null : generatedPredicate(final, layout)) ??
+      ((state, at) => ask(state, at)(final) === 1),
     outcome: (state, at) => outcomeOf(hw, ask(state, at)),
     faults: (state, at) => faultsOf(hw, ask(state, at)),
     poke: (state, at, view, type) => pokeView(hw, layout, state, at, view, type),

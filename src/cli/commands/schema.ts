@@ -1,4 +1,5 @@
 import { auditSchema, regionSchema } from '../../report/audit/schema.ts';
+import { checkSchema } from '../../report/check/json.ts';
 import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
 import { diffSchema } from '../../report/diff/schema.ts';
 import { captureSchema, doctorSchema, fleetSchema } from '../../report/doctor-schema.ts';
@@ -25,6 +26,7 @@ const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   fleet: fleetSchema,
   audit: auditSchema,
   'audit-region': regionSchema,
+  check: checkSchema,
   capture: captureSchema,
   spte: spteSchema,
   run: runOutputSchema,

@@ -269,3 +269,14 @@ export function generate(
   );
   return { tables: tables.texts.join('\n'), groups };
 }
+
+/** An expression of a state whose words are `w0`, `w1` ..., and the tables that it looks into. */
+export function expressionSource(
+  e: Expression,
+  layout: Layout,
+  dialect: Dialect,
+): { readonly tables: string; readonly text: string } {
+  const tables = new Tables(dialect);
+  const text = new Generator(layout, tables).expression(e, 'w');
+  return { tables: tables.texts.join('\n'), text };
+}

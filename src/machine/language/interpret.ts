@@ -60,12 +60,12 @@ export function perform(
 export function interpreted(
   system: System,
   layout: Layout,
-): (state: Int32Array, at: number, out: Int32Array) => number {
-  return (state, at, out) => {
+): (state: Int32Array, at: number, out: Int32Array, to?: number) => number {
+  return (state, at, out, to = 0) => {
     let n = 0;
     for (const c of system.commands) {
       if (!isEnabled(layout, c, state, at)) continue;
-      perform(layout, c, state, at, out, n * layout.words);
+      perform(layout, c, state, at, out, to + n * layout.words);
       n += 1;
     }
     return n;

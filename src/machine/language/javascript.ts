@@ -1,8 +1,10 @@
-import { type Dialect, generate } from './generate.ts';
+import type { Expression } from './expression.ts';
+import { type Dialect, expressionSource, generate } from './generate.ts';
 import type { Layout } from './layout.ts';
 import type { System } from './system.ts';
 
-type Successors = (state: Int32Array, at: number, out: Int32Array) => number;
+type Successors = (state: Int32Array, at: number, out: Int32Array, to?: number) => number;
+type Predicate = (state: Int32Array, at: number) => boolean;
 
 function list(words: number, of: (word: number) => string, separator = ', '): string {
   return Array.from({ length: words }, (_, w) => of(w)).join(separator);
@@ -27,21 +29,33 @@ export function javascript(system: System, layout: Layout): string {
     "'use strict';",
     tables,
     ...groups,
-    'return function successors(state, at, out) {',
+    'return function successors(state, at, out, to = 0) {',
     list(words, (w) => `const w${w} = state[at + ${w}];`, '\n'),
-    'let o = 0;',
+    'let o = to;',
     ...calls,
-    `return o / ${words};`,
+    `return (o - to) / ${words};`,
     '};',
   ].join('\n');
 }
 
-/** Generated code; null where making code from text is forbidden, as a content security policy can do. */
-export function generated(system: System, layout: Layout): Successors | null {
+/** What a text is the body of; null where making code from text is forbidden, as a content security policy can do. */
+function made<F>(body: string): F | null {
   try {
-    return new Function(javascript(system, layout))() as Successors;
+    return new Function(body)() as F;
   } catch (e) {
     if (e instanceof EvalError) return null;
     throw e;
   }
+}
+
+/** Generated code; null where it is forbidden. */
+export function generated(system: System, layout: Layout): Successors | null {
+  return made(javascript(system, layout));
+}
+
+/** A truth about states as generated code; null where it is forbidden. */
+export function generatedPredicate(e: Expression, layout: Layout): Predicate | null {
+  const { tables, text } = expressionSource(e, layout, JAVASCRIPT);
+  const words = list(layout.words, (w) => `const w${w} = state[at + ${w}];`, '\n');
+  return made(`'use strict';\n${tables}\nreturn (state, at) => {\n${words}\nreturn !!${text};\n};`);
 }
