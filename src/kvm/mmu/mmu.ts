@@ -79,7 +79,6 @@ export interface Mmu {
 export interface TableWatch {
   /** kvm_gfn_is_write_tracked(): stores are emulated. */
   readonly isGuarded: (gfn: number) => boolean;
-  readonly isHugeAllowed: (gfn: number, level: number) => boolean;
   /** mmu_try_to_unsync_pages(): a writable entry may be made. */
   readonly mayWrite: (gfn: number) => boolean;
   /** KVM wrote guest memory in the place of the guest. */

@@ -104,7 +104,6 @@ export class NestedMmu implements Mmu {
     this.l2 = new ShadowMmu(vm, (vcpu) => nestedPaging(vm, this.#tablesOf(vcpu)));
     vm.shadowed = {
       isGuarded: (gfn) => this.l2.state.isTracked(gfn),
-      isHugeAllowed: (gfn, level) => this.l2.state.isHugeAllowed(gfn, level),
       mayWrite: (gfn) => tryToUnsync(this.l2.state, gfn, false) === null,
       written: (gpa, bytes) => this.l2.written(gpa, bytes),
     };

@@ -8,7 +8,13 @@ import { frameOf, type MmuPage } from './page-tables.ts';
 import { dropCollapsible } from './shadow-collapse.ts';
 import type { ShadowContext } from './shadow-context.ts';
 import { protectEntry } from './shadow-entries.ts';
-import { indexAt, noteMmio, type ShadowFaultResult, shadowPageFault } from './shadow-fault.ts';
+import {
+  indexAt,
+  lastOf,
+  noteMmio,
+  type ShadowFaultResult,
+  shadowPageFault,
+} from './shadow-fault.ts';
 import { usesGuestPat } from './shadow-leaf.ts';
 import { roleWord, type ShadowPage } from './shadow-page.ts';
 import type { Paging } from './shadow-paging.ts';
@@ -181,28 +187,16 @@ export class ShadowMmu implements Mmu {
     }
   }
 
-  /** The last entry on the way to an address. */
-  #last(root: ShadowPage, address: number): { readonly sp: ShadowPage; readonly index: number } {
-    let sp = root;
-    for (;;) {
-      const index = indexAt(address, sp.level);
-      const [hi, lo] = [sp.hi(index), sp.lo(index)];
-      const { bits } = this.state;
-      if (!bits.isPresent(hi, lo) || bits.isLast(lo, sp.level)) return { sp, index };
-      sp = this.state.child(hi, lo);
-    }
-  }
-
   /** The gfn that KVM's tables translate an address to. */
   gfnAt(vcpu: Vcpu, address: number): number {
-    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
+    const { page: sp, index } = lastOf(this.state, this.#rootOf(vcpu), address);
     return sp.gfnAt(index) + (Math.floor(address / 4096) % 512 ** (sp.level - 1));
   }
 
   walk(vcpu: Vcpu, address: number, code: number): HardwareWalk {
     this.load(vcpu);
     const { bits } = this.state;
-    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
+    const { page: sp, index } = lastOf(this.state, this.#rootOf(vcpu), address);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
     const { level } = sp;
     if (!bits.isPresent(hi, lo))
@@ -260,7 +254,7 @@ export class ShadowMmu implements Mmu {
     const { generation } = vm.slots;
     if (vcpu.mmio?.generation === generation && this.#isCached(vcpu, address, direct))
       return 'emulate';
-    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
+    const { page: sp, index } = lastOf(this.state, this.#rootOf(vcpu), address);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
     if (!state.bits.isMmio(hi, lo)) return 'retry';
     const maker = state.maker(sp.role.adDisabled);
@@ -333,8 +327,7 @@ export class ShadowMmu implements Mmu {
   }
 
   dirtyLogOff(slot: Memslot): void {
-    const vcpu = this.vm.vcpus[0];
-    if (vcpu !== undefined && dropCollapsible(this.state, vcpu, slot)) this.state.flush();
+    if (dropCollapsible(this.state, slot)) this.state.flush();
   }
 
   /** kvm_mmu_zap_all(), then the memslots of KVM itself go, then the roots of the vCPUs. */

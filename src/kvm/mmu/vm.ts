@@ -15,6 +15,7 @@ import { isZapped, type ZapEvent, type ZapInputs, zapOn } from '../zap.ts';
 import type { MmuBehaviour } from './behaviour.ts';
 import type { FrameFacts } from './frames.ts';
 import type { HostMemory } from './host-memory.ts';
+import { LargePages } from './large-pages.ts';
 import {
   isDirtyLogged,
   KVM_MEM_HOST_MEMTYPE,
@@ -26,6 +27,7 @@ import {
 } from './memslots.ts';
 import type { Mmu, TableWatch } from './mmu.ts';
 import { PageTables } from './page-tables.ts';
+import { SpteBits } from './spte-bits.ts';
 import { SpteMaker } from './spte-maker.ts';
 import { Tracer, type TraceSink } from './trace.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -73,9 +75,11 @@ export class Vm {
   readonly vcpus: Vcpu[] = [];
   readonly tables: PageTables;
   readonly sptes: SpteMaker;
+  readonly bits: SpteBits;
   readonly tracer: Tracer | null;
   /** kvm_is_mmio_pfn() of frames that are alike, as far as it was asked. */
   readonly mmioFrames = new WeakMap<FrameFacts, boolean>();
+  readonly largePages = new LargePages();
   /** mmu_invalidate_seq: a fault during which it changes is tried again. */
   invalidations = 0;
   /** Tables of the guest that are shadowed beside its MMU; null: none. */
@@ -94,6 +98,7 @@ export class Vm {
     const { edition, behaviour, trace } = config;
     this.tables = new PageTables(config.tablesPfn, edition.empty);
     this.sptes = new SpteMaker(config);
+    this.bits = new SpteBits(edition, config.paging === 'ept' ? 'ept' : 'npt');
     this.tracer = trace === null ? null : new Tracer(trace, behaviour.trace);
     this.#disabledQuirks = disabledAtCreation(config.quirks, false);
     this.mmu = mmu(this);
