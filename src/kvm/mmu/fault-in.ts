@@ -10,14 +10,19 @@ import type { Vm } from './vm.ts';
 type Early = Extract<FaultResult, 'retry' | 'emulate' | 'efault' | 'hwpoison'> | null;
 
 /**
- * A page of a VM_PFNMAP or VM_IO mapping. One without a count of its own is refused by kernels that take
+ * A page of a VM_PFNMAP or VM_IO mapping; where the VMM has no entry for it yet, its fault handler is asked
+ * first: fixup_user_fault(). One without a count of its own is refused by kernels that take
  * references; one that the VMM may not write is emulated, KVM_PFN_ERR_RO_FAULT.
  * Source: linux/hva_to_pfn_remapped.
  */
-function remapped(vm: Vm, fault: PageFault, mapping: HostMapping): Early {
+function remapped(vm: Vm, fault: PageFault, found: HostMapping): Early {
+  const isWrite = (fault.code & PFERR.WRITE) !== 0;
+  if (!found.present && !vm.host.fault(fault.hva, isWrite)) return 'efault';
+  const mapping = found.present ? found : vm.host.mappingOf(fault.hva);
+  if (mapping === null) return 'efault';
   const pfn = vm.host.frameIn(mapping, fault.hva);
   const facts = vm.host.factsOf(pfn);
-  if ((fault.code & PFERR.WRITE) !== 0 && !mapping.writable) return 'emulate';
+  if (isWrite && !mapping.writable) return 'emulate';
   const isCounted = facts.refcounted || facts.reserved || !facts.pfnValid;
   if (vm.config.rules.needsRefcountedPages && !isCounted) return 'efault';
   fault.pfn = pfn;

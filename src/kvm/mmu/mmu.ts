@@ -61,8 +61,8 @@ export interface Mmu {
   readonly zapGfnRange: (start: number, end: number) => void;
   /** kvm_unmap_gfn_range() of the MMU notifier; true: the TLBs have to be flushed. */
   readonly unmapGfnRange: (slot: Memslot, start: number, end: number) => boolean;
-  /** kvm_arch_flush_shadow_memslot(): the slot is deleted or moved. */
-  readonly flushSlot: (slot: Memslot) => void;
+  /** kvm_mmu_zap_memslot(): the slot is deleted or moved, and takes only its own along. */
+  readonly zapMemslot: (slot: Memslot) => void;
   /** Dirty logging begins: write-protects the slot, huge pages are split first where the kernel does that. */
   readonly dirtyLogOn: (slot: Memslot) => void;
   /** Dirty logging ended: small pages may become huge again. */

@@ -203,9 +203,9 @@ export class NestedMmu implements Mmu {
     return this.l1.unmapGfnRange(slot, start, end) || flush;
   }
 
-  flushSlot(slot: Memslot): void {
-    this.l2.zapAllFast();
-    this.l1.flushSlot(slot);
+  zapMemslot(slot: Memslot): void {
+    this.l2.zapMemslot(slot);
+    this.l1.zapMemslot(slot);
   }
 
   dirtyLogOn(slot: Memslot): void {

@@ -154,16 +154,19 @@ describe('EPT of a nested guest', () => {
     ['6.4', ['2 WB IPAT', '2 WB IPAT']],
     // A device that comes zaps everything.
     ['6.12', ['2 WB', '2 WB']],
-  ])('%s: a page that was mapped before a device came, before and after INVEPT: %s', (kernel, is) => {
-    const { vm, mmu, vcpu } = newHost('ept', 0x30 | RWX | 0x300, kernel);
-    expect(leaf(mmu.translate(vcpu, 2 * PAGE, 0))).toBe('2 WB IPAT');
-    access(vm, vcpu, 19 * PAGE + 40, 'store');
-    vm.registerNoncoherentDma();
-    const before = leaf(mmu.translate(vcpu, 2 * PAGE, 0));
-    mmu.invalidate(vcpu);
-    const after = leaf(mmu.translate(vcpu, 2 * PAGE, 0));
-    expect([before, after]).toEqual(is);
-  });
+  ])(
+    '%s: a page that was mapped before a device came, before and after INVEPT: %s',
+    (kernel, is) => {
+      const { vm, mmu, vcpu } = newHost('ept', 0x30 | RWX | 0x300, kernel);
+      expect(leaf(mmu.translate(vcpu, 2 * PAGE, 0))).toBe('2 WB IPAT');
+      access(vm, vcpu, 19 * PAGE + 40, 'store');
+      vm.registerNoncoherentDma();
+      const before = leaf(mmu.translate(vcpu, 2 * PAGE, 0));
+      mmu.invalidate(vcpu);
+      const after = leaf(mmu.translate(vcpu, 2 * PAGE, 0));
+      expect([before, after]).toEqual(is);
+    },
+  );
 
   test('permissions of L1 count', () => {
     const { mmu, vcpu } = newHost('ept', 0x30 | 1 | 0x300);

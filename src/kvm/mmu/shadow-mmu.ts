@@ -2,7 +2,7 @@ import { must } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
 import { PFERR, unsigned48 } from './error-code.ts';
 import { directPageFault } from './legacy-direct.ts';
-import { hvaOf, isReadonly, type Memslot } from './memslots.ts';
+import { endOf, hvaOf, isReadonly, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
 import { frameOf, type MmuPage } from './page-tables.ts';
 import { dropCollapsible } from './shadow-collapse.ts';
@@ -22,7 +22,7 @@ import { freeRoots, reload, switchRoot } from './shadow-roots.ts';
 import { ShadowState } from './shadow-state.ts';
 import { syncOne } from './shadow-sync.ts';
 import { trackWrite } from './shadow-write.ts';
-import { unprotectPage, zapAll, zapLeaves, zapObsolete } from './shadow-zap.ts';
+import { unprotectPage, zapAll, zapLeaves, zapMemslot, zapObsolete } from './shadow-zap.ts';
 import type { Vcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
 import type { WalkMemory } from './walk.ts';
@@ -33,9 +33,6 @@ function isFrom({ from, rootRole }: ShadowContext, { registers }: Vcpu): boolean
   const isSame = cr0 === registers.cr0 && cr3 === registers.cr3 && cr4 === registers.cr4;
   return isSame && efer === registers.efer;
 }
-
-/** First of the memslots that KVM makes for itself: KVM_USER_MEM_SLOTS. */
-const PRIVATE_SLOTS = 32764;
 
 /** Guest memory as KVM reads tables in it: through the memslots, with the rights of the VMM. */
 export function slotMemory(vm: Vm): WalkMemory {
@@ -300,8 +297,9 @@ export class ShadowMmu implements Mmu {
     return slot.asId === 0 && zapLeaves(this.state, start, end);
   }
 
-  flushSlot(_slot: Memslot): void {
-    this.zapAllFast();
+  zapMemslot(slot: Memslot): void {
+    const { asId, baseGfn } = slot;
+    if (asId === 0) zapMemslot(this.state, baseGfn, endOf(slot));
   }
 
   /** kvm_mmu_slot_remove_write_access(), and with PML kvm_mmu_slot_leaf_clear_dirty(). */
@@ -333,7 +331,9 @@ export class ShadowMmu implements Mmu {
   /** kvm_mmu_zap_all(), then the memslots of KVM itself go, then the roots of the vCPUs. */
   destroy(): void {
     zapAll(this.state);
-    for (const slot of this.vm.slots.all()) if (slot.id >= PRIVATE_SLOTS) this.flushSlot(slot);
+    const { userMemSlots } = this.vm.config.behaviour;
+    for (const slot of this.vm.slots.all())
+      if (slot.id >= userMemSlots) this.vm.flushShadowMemslot(slot);
     for (const vcpu of this.#contexts.keys()) this.unload(vcpu);
   }
 

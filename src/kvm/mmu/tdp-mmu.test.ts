@@ -52,6 +52,7 @@ function make(
   version: string,
   mapping: Partial<HostMapping>,
   more: Partial<HostChoice> = {},
+  tdpMmu = true,
 ): Made {
   const kernel = parseKernelVersion(version);
   const [rules] = rulesFor(kernel);
@@ -61,7 +62,7 @@ function make(
   const vm = createVm(
     vmConfig({ kernel, rules, vendor: 'intel', paging: 'ept', ...more }),
     host,
-    true,
+    tdpMmu,
   );
   const vcpu = createVcpu(vm);
   vcpu.registers.cr0 = 0x11;
@@ -110,6 +111,29 @@ describe('hva_to_pfn()', () => {
     expect(store(made, 8)).toMatchObject({ is: 'memory', entry: { pfn: PFN, writable: true } });
   });
 
+  test('make-writable tells no MMU notifier: other TLBs keep the read-only page', () => {
+    const made = make('6.1', { pfnmap: true, writable: false, onWrite: 'make-writable' });
+    const other = createVcpu(made.vm);
+    other.registers.cr0 = 0x11;
+    guestAccess(made.vm, other, 0, 'load');
+    load(made, 0);
+    expect(store(made, 0).is).toBe('emulated');
+    expect(made.vm.invalidations).toBe(0);
+    expect(other.tlb.entries().length).toBe(1);
+    expect(leaf(made, 0)).toMatch(/^1/);
+    expect(store(made, 0)).toMatchObject({ is: 'memory', entry: { pfn: PFN, writable: true } });
+  });
+
+  test.each([
+    [{ writable: false, onWrite: 'make-writable' }, 'memory'],
+    [{ writable: false, onWrite: 'refused' }, 'efault'],
+    [{ writable: true, onWrite: 'refused' }, 'memory'],
+  ] as const)('VM_PFNMAP without a PTE, %j: its driver is asked, a store is %s', (mapping, is) => {
+    const made = make('6.12', { pfnmap: true, present: false, ...mapping });
+    expect(store(made, 0).is).toBe(is);
+    expect(load(made, 0x1000)).toMatchObject({ is: 'memory', entry: { pfn: PFN + 1 } });
+  });
+
   test.each([
     ['5.12', 'memory'],
     ['5.13', 'efault'],
@@ -144,6 +168,9 @@ describe('memslots', () => {
     expect(set({ userspaceAddr: HVA + 4096 })).toBe('EINVAL');
     expect(set({ flags: 4 })).toBe('EINVAL');
     expect(set({ slot: 3 << 16 })).toBe('EINVAL');
+    expect(set({ slot: 32764, guestPhysAddr: 2 ** 32 })).toBe('EINVAL');
+    expect(set({ slot: 32763, guestPhysAddr: 2 ** 32 })).toBe(null);
+    expect(set({ slot: 1, guestPhysAddr: 2 ** 44, memorySize: 2 ** 43 })).toBe('EINVAL');
     expect(set({})).toBe(null);
     // SMM has an address space of its own.
     expect(set({ slot: 1 << 16 })).toBe(null);
@@ -158,26 +185,46 @@ describe('memslots', () => {
     expect(load(made, 0x4000_0000)).toMatchObject({ entry: { pfn: PFN } });
   });
 
-  test('a slot that goes takes all mappings, or its own without KVM_X86_QUIRK_SLOT_ZAP_ALL', () => {
-    const left = (disable: number): string => {
-      const made = make('6.12', {});
-      made.host.map({ ...MAPPING, hva: HVA + 2 ** 32, end: HVA + 2 ** 32 + 4096, pfn: 0x20_0000 });
-      const other = {
-        slot: 1,
-        guestPhysAddr: 2 ** 32,
-        memorySize: 4096,
-        userspaceAddr: HVA + 2 ** 32,
-      };
-      made.vm.setUserMemoryRegion({ ...REGION, ...other });
-      made.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, disable);
-      load(made, 0);
-      load(made, 2 ** 32);
-      made.vm.setUserMemoryRegion({ ...REGION, ...other, memorySize: 0 });
-      return leaf(made, 0);
-    };
-    expect(left(0)).toBe('');
-    expect(left(QUIRK.SLOT_ZAP_ALL)).toBe('1 WB ipat');
+  test('MMIO entries are of an older generation by two with a new slot, by four when one goes or moves', () => {
+    const { vm } = make('6.12', {});
+    const { generation } = vm.slots;
+    const other = { ...REGION, slot: 1, guestPhysAddr: 2 ** 33 };
+    const steps = [{}, { guestPhysAddr: 2 ** 34 }, { guestPhysAddr: 2 ** 34, memorySize: 0 }];
+    const since = steps.map((step) => {
+      expect(vm.setUserMemoryRegion({ ...other, ...step })).toBe(null);
+      return vm.slots.generation - generation;
+    });
+    expect(since).toEqual([2, 6, 10]);
   });
+
+  test.each([true, false])(
+    'tdp_mmu=%s: a slot that goes takes all mappings, or its own without KVM_X86_QUIRK_SLOT_ZAP_ALL',
+    (tdpMmu) => {
+      const left = (disable: number): string => {
+        const made = make('6.12', {}, {}, tdpMmu);
+        made.host.map({
+          ...MAPPING,
+          hva: HVA + 2 ** 32,
+          end: HVA + 2 ** 32 + 4096,
+          pfn: 0x20_0000,
+        });
+        const other = {
+          slot: 1,
+          guestPhysAddr: 2 ** 32,
+          memorySize: 4096,
+          userspaceAddr: HVA + 2 ** 32,
+        };
+        made.vm.setUserMemoryRegion({ ...REGION, ...other });
+        made.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, disable);
+        load(made, 0);
+        load(made, 2 ** 32);
+        made.vm.setUserMemoryRegion({ ...REGION, ...other, memorySize: 0 });
+        return [0, 2 ** 32].map((gpa) => made.vm.mmu.walk(made.vcpu, gpa, 0).is).join();
+      };
+      expect(left(0)).toBe('fault,fault');
+      expect(left(QUIRK.SLOT_ZAP_ALL)).toBe('leaf,fault');
+    },
+  );
 
   test('entries of MMIO are as old as the memslots, and never pass for new ones', () => {
     const made = make('6.12', {});

@@ -4,7 +4,7 @@ import { faultIn } from './fault-in.ts';
 import { pagesOf } from './host-memory.ts';
 import { directMappingLevel } from './mapping-level.ts';
 import { leafTypeBits } from './memory-type.ts';
-import { hvaOf, type Memslot } from './memslots.ts';
+import { endOf, hvaOf, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
 import type { PageFault } from './page-fault.ts';
 import { entryIndex, frameOf, type MmuPage, type Place } from './page-tables.ts';
@@ -263,8 +263,8 @@ export class TdpMmu implements Mmu {
     return zap.zapLeaves(this.tables, roots, start, end);
   }
 
-  flushSlot(slot: Memslot): void {
-    zap.flushSlot(this, slot);
+  zapMemslot(slot: Memslot): void {
+    if (this.unmapGfnRange(slot, slot.baseGfn, endOf(slot))) this.vm.flushTlbs();
   }
 
   dirtyLogOn(slot: Memslot): void {

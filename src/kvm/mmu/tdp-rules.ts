@@ -10,7 +10,8 @@ rule({
     'size, user address and KVM_MEM_READONLY cannot: -EINVAL. Two slots of one address space must not ' +
     'overlap: -EEXIST. Addresses and size are multiples of 4K. Deleting or moving a slot zaps every mapping ' +
     'of the VM; from 6.12 on those of the slot alone once KVM_X86_QUIRK_SLOT_ZAP_ALL is disabled. Every ' +
-    'change makes the MMIO entries stale: they hold the generation of the memslots.',
+    'change makes the MMIO entries stale: they hold the generation of the memslots, which a slot that goes or ' +
+    'moves raises twice.',
   sources: ['kvm/set-memory-region', 'kvm/tdp-history', 'lab/ept-traces'],
 });
 
@@ -23,7 +24,7 @@ rule({
     'Ordinary memory is faulted in as the VMM would: nothing mapped there, or a store to a mapping without ' +
     'VM_WRITE, makes KVM_RUN return -EFAULT; a poisoned page sends SIGBUS. Memory of a VM_PFNMAP or VM_IO ' +
     'mapping is taken from the page tables of the VMM: a store where they are read-only is emulated, through ' +
-    'the mapping of the VMM; 5.13 to 6.12 refuse a page with a struct page but without a reference count of ' +
+    'the mapping of the VMM; where they have nothing, its fault handler is asked first; 5.13 to 6.12 refuse a page with a struct page but without a reference count of ' +
     'its own, -EFAULT. A page that the VMM may not write is mapped read-only. When the MMU notifier was ' +
     'called meanwhile, by this fault itself too, the guest faults once more.',
   sources: ['kvm/hva_to_pfn', 'linux/hva_to_pfn_remapped', 'kvm/f8be156be163', 'lab/ept-traces'],

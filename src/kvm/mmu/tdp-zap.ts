@@ -1,9 +1,7 @@
-import { QUIRK } from '../quirks.ts';
 import { pagesOf } from './host-memory.ts';
 import { maxMappingLevel } from './mapping-level.ts';
 import { endOf, isReadonly, type Memslot } from './memslots.ts';
 import type { MmuPage } from './page-tables.ts';
-import type { TdpMmu } from './tdp-mmu.ts';
 import { gfnOf, type TdpTables } from './tdp-tables.ts';
 
 /** zap_gfn_range() up to 5.17: tables that lie in the range whole go, with the MMIO entries in them. */
@@ -58,14 +56,6 @@ export function zapRoots(tables: TdpTables, roots: readonly MmuPage[]): void {
       tables.atLevel(root, Math.min(level, root.level), (page, index) => tables.clear(page, index));
     vm.tables.free(root);
   }
-}
-
-/** kvm_arch_flush_shadow_memslot(): everything goes, or with SLOT_ZAP_ALL disabled the slot alone. */
-export function flushSlot(mmu: TdpMmu, slot: Memslot): void {
-  const { vm } = mmu;
-  const isAll = !vm.config.behaviour.slotZapAllQuirk || vm.hasQuirk(QUIRK.SLOT_ZAP_ALL);
-  if (isAll) mmu.zapAllFast();
-  else if (mmu.unmapGfnRange(slot, slot.baseGfn, endOf(slot))) vm.flushTlbs();
 }
 
 /**
