@@ -4,6 +4,8 @@ import type { TraceContext, TraceFormat } from './trace.ts';
 /** What the MMU of a kernel does that has no say in a memory type, but in what is mapped, and when. */
 export interface MmuBehaviour {
   readonly trace: TraceFormat;
+  /** With VMX a new vCPU has the PAT of a reset; before, the host's. */
+  readonly ownResetPat: boolean;
   /** KVM_USER_MEM_SLOTS: slots from there on are KVM's own. */
   readonly userMemSlots: number;
   /** The default of tdp_mmu. */
@@ -50,6 +52,10 @@ interface Change {
 
 /** In the order of versions: the table of the rule kvm/tdp-history is made of it. */
 const CHANGES = {
+  ownResetPat: {
+    since: '4.2',
+    what: 'a new vCPU has the PAT of a reset; before, with VMX, the one that the host has',
+  },
   manySlots: { since: '5.12', what: 'the VMM has 32764 memslots; before, 509' },
   tdpMmu: { since: '5.15', what: 'tdp_mmu=1 is the default' },
   fastTdp: { since: '5.15', what: 'the TDP MMU has fast_page_fault()' },
@@ -110,6 +116,7 @@ export function mmuBehaviour(version: KernelVersion): MmuBehaviour {
   return {
     trace: { roleAccess: isC ? 'rwux' : 'wux', requestedAccess: isC },
     tdpMmu: has('tdpMmu'),
+    ownResetPat: has('ownResetPat'),
     userMemSlots: has('manySlots') ? 32764 : 509,
     rootContext: has('zapRootSmall') ? 2 : 1,
     softwareAd: has('softwareAd'),

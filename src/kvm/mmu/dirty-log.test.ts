@@ -99,6 +99,32 @@ describe('fast_page_fault() after dirty logging', () => {
   });
 });
 
+describe.each([
+  [true, true],
+  [true, false],
+  [false, true],
+  [false, false],
+])('KVM_GET_DIRTY_LOG with tdp_mmu=%s, PML %s', (tdpMmu, pml) => {
+  test('each pass has the stores since the last one, and changes no type', () => {
+    const { vm, slot, touch, leaf } = newGuest('6.16', { tdpMmu }, { pml });
+    slot(KVM_MEM_LOG_DIRTY_PAGES);
+    const logged = () => vm.getDirtyLog(must(vm.slots.byId(0, 0), 'the slot'));
+    touch(0x1000, 'store');
+    touch(0x3000, 'store');
+    // A load may map a page writable: it counts as written.
+    touch(0x5000);
+    expect(logged()).toEqual([1, 3, 5]);
+    expect(logged()).toEqual([]);
+    vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, QUIRK.IGNORE_GUEST_PAT);
+    touch(0x5000);
+    touch(0x3000, 'store');
+    expect(logged()).toEqual([3]);
+    touch(0x7000);
+    expect(leaf(0x7000)).toMatch(/^1 WB W/);
+    expect(leaf(0x3000)).toMatch(/^1 WB ipat/);
+  });
+});
+
 describe('huge pages come back when dirty logging ends', () => {
   test('1G of 4K and 2M pages, by the first leaf at any depth', () => {
     const { slot, touch, leaf } = newGuest('6.16', { level: 3 });

@@ -65,6 +65,8 @@ export interface Mmu {
   readonly zapMemslot: (slot: Memslot) => void;
   /** Dirty logging begins: write-protects the slot, huge pages are split first where the kernel does that. */
   readonly dirtyLogOn: (slot: Memslot) => void;
+  /** kvm_arch_mmu_enable_log_dirty_pt_masked(): the 4K pages of these gfns are logged anew. */
+  readonly dirtyLogAgain: (slot: Memslot, gfns: readonly number[]) => void;
   /** Dirty logging ended: small pages may become huge again. */
   readonly dirtyLogOff: (slot: Memslot) => void;
   /** The VM is gone: kvm_mmu_uninit_vm() with the events that it prints. */

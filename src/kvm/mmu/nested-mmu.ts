@@ -213,6 +213,11 @@ export class NestedMmu implements Mmu {
     this.l1.dirtyLogOn(slot);
   }
 
+  dirtyLogAgain(slot: Memslot, gfns: readonly number[]): void {
+    this.l2.dirtyLogAgain(slot, gfns);
+    this.l1.dirtyLogAgain(slot, gfns);
+  }
+
   dirtyLogOff(slot: Memslot): void {
     this.l2.dirtyLogOff(slot);
     this.l1.dirtyLogOff(slot);

@@ -200,7 +200,7 @@ export class ShadowMmu implements Mmu {
       return { is: 'fault', level, hi, lo, rsvd: bits.isMmio(hi, lo), present: false };
     if (!this.#allows(vcpu, hi, lo, code))
       return { is: 'fault', level, hi, lo, rsvd: false, present: true };
-    this.#touch(sp, index, code);
+    this.#touch(sp, index, code, address);
     const size = 512 ** (level - 1);
     const pfn = frameOf(hi, lo);
     const inside = Math.floor(address / 4096) % size;
@@ -223,12 +223,20 @@ export class ShadowMmu implements Mmu {
     return (code & PFERR.FETCH) !== 0 ? !smep : !smap || ac;
   }
 
-  #touch(sp: ShadowPage, index: number, code: number): void {
+  /** The CPU sets A, and D for a write; with PML it logs a write that sets D, but for L2, whose gpa that is. */
+  #touch(sp: ShadowPage, index: number, code: number, address: number): void {
     if (sp.role.adDisabled) return;
     const { accessed, dirty } = this.state.maker(false);
     const isWrite = (code & PFERR.WRITE) !== 0;
-    const lo = sp.lo(index) | accessed | (isWrite ? dirty : 0);
-    sp.set(index, sp.hi(index), lo);
+    const lo = sp.lo(index);
+    sp.set(index, sp.hi(index), lo | accessed | (isWrite ? dirty : 0));
+    if (this.#isLogged(sp) && isWrite && (lo & dirty) === 0)
+      this.vm.markDirty(0, Math.floor(address / 4096));
+  }
+
+  /** Writes through these entries are in the PML: kvm_mmu_page_ad_need_write_protect() is false. */
+  #isLogged({ role }: ShadowPage): boolean {
+    return this.vm.config.pml && !role.adDisabled && !role.guestMode;
   }
 
   /** As pageFault(), with what the guest gets. */
@@ -319,9 +327,16 @@ export class ShadowMmu implements Mmu {
       const sp = state.pageOf(ref);
       const index = ref % 512;
       const { dirty } = state.maker(sp.role.adDisabled);
-      if (sp.role.adDisabled) protectEntry(state, ref, false);
+      if (!this.#isLogged(sp)) protectEntry(state, ref, false);
       else sp.set(index, sp.hi(index), (sp.lo(index) & ~dirty) >>> 0);
     }
+  }
+
+  dirtyLogAgain({ asId }: Memslot, gfns: readonly number[]): void {
+    const { state } = this;
+    for (const gfn of asId === 0 ? gfns : [])
+      if (this.vm.config.pml) this.#clearDirty(gfn, gfn + 1);
+      else for (const ref of state.rmap.of(gfn, 1)) protectEntry(state, ref, false);
   }
 
   dirtyLogOff(slot: Memslot): void {

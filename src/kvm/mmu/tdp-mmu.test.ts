@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { u64 } from '../../base/u64.ts';
+import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
+import { PAT_RESET, patLayout } from '../../x86/pat.ts';
 import { rulesOfPolicy } from '../policies.ts';
 import { KVM_CAP_DISABLE_QUIRKS2, QUIRK } from '../quirks.ts';
 import { decodeSpte } from '../spte.ts';
 import { rulesFor } from '../timeline.ts';
 import { type HostChoice, vmConfig } from './config.ts';
 import { createVm, guestAccess } from './create.ts';
+import { emulatedAccess } from './emulate.ts';
 import { RAM_FRAME } from './frames.ts';
 import { createVcpu, invlpg, writeMsr } from './guest-ops.ts';
 import { type HostMapping, HostMemory } from './host-memory.ts';
@@ -154,6 +157,38 @@ describe('hva_to_pfn()', () => {
     expect(store(made, 0)).toEqual({ is: 'mmio', gpa: 0 });
     expect(load(made, 0).is).toBe('memory');
   });
+});
+
+test.each([
+  ['4.1', 'intel', 'ept', LINUX_PAT['wt-wp']],
+  ['4.1', 'amd', 'npt', patLayout(PAT_RESET)],
+  ['4.2', 'intel', 'ept', patLayout(PAT_RESET)],
+] as const)('%s, %s: IA32_PAT of a new vCPU', (version, vendor, paging, pat) => {
+  const { vcpu } = make(version, {}, { vendor, paging }, false);
+  expect(patLayout(vcpu.registers.pat)).toEqual(pat);
+});
+
+test('paging outside long mode is refused, with what to do', () => {
+  const made = make('6.12', {});
+  made.vcpu.registers.cr0 = 0x8000_0011;
+  expect(() => load(made, 0)).toThrow(
+    /32-bit and PAE paging of a guest are not built.*set EFER.LMA/,
+  );
+  const shadow = make('6.12', {}, { paging: 'shadow' }, false);
+  expect(() => load(shadow, 0)).toThrow(/paging off is not built.*set CR0.PG/);
+});
+
+test('the emulator reads memory of a read-only slot, and a load that it does dirties nothing', () => {
+  const made = make('6.12', {});
+  made.vm.setUserMemoryRegion({ ...REGION, memorySize: 0 });
+  made.vm.setUserMemoryRegion({ ...REGION, flags: 3 });
+  expect(emulatedAccess(made.vm, 0, 0x1008, false)).toEqual({
+    is: 'emulated',
+    gpa: 0x1008,
+    hva: HVA + 0x1008,
+  });
+  expect(emulatedAccess(made.vm, 0, 0x1008, true)).toEqual({ is: 'mmio', gpa: 0x1008 });
+  expect(made.vm.slots.all().map((slot) => made.vm.dirtyLog(slot))).toEqual([[]]);
 });
 
 describe('memslots', () => {

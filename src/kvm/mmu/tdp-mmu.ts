@@ -271,6 +271,11 @@ export class TdpMmu implements Mmu {
     zap.dirtyLogOn(this.tables, this.#rootsOf(slot), slot);
   }
 
+  dirtyLogAgain(slot: Memslot, gfns: readonly number[]): void {
+    for (const root of this.#rootsOf(slot))
+      for (const gfn of gfns) zap.logLeaves(this.tables, root, gfn, gfn + 1, 1);
+  }
+
   dirtyLogOff(slot: Memslot): void {
     zap.dirtyLogOff(this.tables, this.#rootsOf(slot), slot);
   }

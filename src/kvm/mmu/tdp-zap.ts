@@ -68,12 +68,24 @@ export function dirtyLogOn(tables: TdpTables, roots: readonly MmuPage[], slot: M
   if (isReadonly(slot)) return;
   for (const root of roots) {
     if (vm.config.behaviour.eagerSplit) splitHuge(tables, root, start, end);
-    tables.leaves(root, start, end, (page, index, hi, lo) => {
-      const mask = vm.config.pml && page.level === 1 ? vm.sptes.dirty : 2;
-      if ((lo & mask) !== 0) tables.set(page, index, hi, (lo & ~mask) >>> 0);
-    });
+    logLeaves(tables, root, start, end, 3);
   }
   vm.flushTlbs();
+}
+
+/** Leaves up to a level lose D where PML logs writes, else W: clear_dirty_pt_masked() of 4K pages. */
+export function logLeaves(
+  tables: TdpTables,
+  root: MmuPage,
+  start: number,
+  end: number,
+  most: number,
+): void {
+  const { config, sptes } = tables.vm;
+  tables.leaves(root, start, end, (page, index, hi, lo) => {
+    const mask = config.pml && page.level === 1 ? sptes.dirty : 2;
+    if (page.level <= most && (lo & mask) !== 0) tables.set(page, index, hi, (lo & ~mask) >>> 0);
+  });
 }
 
 /** tdp_mmu_split_huge_pages_root(): down to 4K; a page that sticks out of the slot is split too. */

@@ -281,7 +281,16 @@ export class Vm {
     this.#dirty.set(slot, log.add(gfn));
   }
 
-  /** KVM_GET_DIRTY_LOG, less the clearing: the gfns noted since dirty logging began. */
+  /** KVM_GET_DIRTY_LOG: the gfns noted since the last one; their next store is noted again. */
+  getDirtyLog(slot: Memslot): readonly number[] {
+    const gfns = this.dirtyLog(slot);
+    this.#dirty.delete(slot);
+    this.mmu.dirtyLogAgain(slot, gfns);
+    if (gfns.length > 0) this.flushTlbs();
+    return gfns;
+  }
+
+  /** The gfns in the dirty log, which stay in it. */
   dirtyLog(slot: Memslot): readonly number[] {
     return [...(this.#dirty.get(slot) ?? [])].sort((a, b) => a - b);
   }
