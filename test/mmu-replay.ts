@@ -178,7 +178,7 @@ export class Replay {
     // KVM_SET_TSS_ADDR of a guest that is not unrestricted: a memslot of KVM's own, in both address spaces.
     if (this.#run.vendor === 'kvm_intel' && !this.#run.tdp)
       for (const space of [0, 1])
-        vm.setUserMemoryRegion({
+        vm.setMemoryRegion({
           slot: space * 0x1_0000 + 32764,
           flags: 0,
           guestPhysAddr: 0xfffb_d000,

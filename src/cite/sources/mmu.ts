@@ -46,6 +46,22 @@ export const MMU_SOURCES = {
       'the history of arch/x86/kvm/mmu/tdp_mmu.c; 6.1, 6.12 and 7.3 were seen to do it in traces',
     evidence: 'recalled',
   },
+  'kvm/fast-pf-huge': {
+    kind: 'mail',
+    id: '20211104003359.2201967-1-junaids@google.com',
+    subject:
+      '[PATCH v2] kvm: mmu: Use fast PF path for access tracking of huge pages when possible',
+    date: '2021-11-04',
+    evidence: 'archive',
+    note: 'queued on 2021-11-11, in the merge window of 5.16; that 5.17 has it first is recalled',
+  },
+  'kvm/e6722d9211b2': {
+    kind: 'commit',
+    hash: 'e6722d9211b2',
+    subject: 'KVM: x86/mmu: Reduce the update to the spte in FNAME(sync_spte)',
+    first: '6.4',
+    evidence: 'archive',
+  },
   'kvm/hva_to_pfn': {
     kind: 'code',
     tree: 'Linux 5.10 to 7.3',

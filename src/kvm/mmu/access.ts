@@ -1,7 +1,6 @@
-import { assert } from '../../base/assert.ts';
 import { type U64, u64FromNumber } from '../../base/u64.ts';
+import { emulatedAccess } from './emulate.ts';
 import { type AccessKind, GUEST_FINAL, GUEST_PAGE, PFERR, pferrOf } from './error-code.ts';
-import { hvaOf } from './memslots.ts';
 import type { FaultResult, HardwareWalk } from './mmu.ts';
 import type { TlbEntry } from './tlb.ts';
 import { CR0, CR4, EFER, type Vcpu } from './vcpu.ts';
@@ -27,11 +26,19 @@ type Stop = Exclude<AccessOutcome, { readonly is: 'memory' }>;
 /** More rounds than any fault needs: every round maps one more table or page. */
 const ROUNDS = 64;
 
-/** A guest's paging as the CPU walks it; null: off. */
+/**
+ * A guest's paging as the CPU walks it; null: off.
+ *
+ * @throws RangeError with 32-bit or PAE paging, which is not built
+ */
 export function walkSettings(vm: Vm, { registers }: Vcpu): WalkSettings | null {
   const { cr0, cr3, cr4, efer } = registers;
   if ((cr0 & CR0.PG) === 0) return null;
-  assert((efer & EFER.LMA) !== 0, 'paging of the guest outside long mode');
+  if ((efer & EFER.LMA) === 0)
+    throw new RangeError(
+      '32-bit and PAE paging of a guest are not built (CR0.PG is set, EFER.LMA is not): ' +
+        'set EFER.LMA, or clear CR0.PG with EPT or NPT',
+    );
   return {
     format: 'long',
     levels: (cr4 & CR4.LA57) === 0 ? 4 : 5,
@@ -133,17 +140,12 @@ class SecondStage {
     }
   }
 
-  /** The emulator's access: to memory by its user address, or to nothing, which goes to the VMM. */
   #emulate(gpa: number, code: number): Stop {
     const vm = this.#vm;
-    const gfn = Math.floor(gpa / 4096);
-    const slot = vm.slots.at(this.#vcpu.registers.smm ? 1 : 0, gfn);
-    if (slot === null || (slot.flags & 2) !== 0) return { is: 'mmio', gpa };
-    const hva = hvaOf(slot, gfn) + (gpa % 4096);
-    if ((code & PFERR.WRITE) !== 0 && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
-    vm.markDirty(slot.asId, gfn);
-    if ((code & PFERR.WRITE) !== 0) vm.shadowed?.written(gpa, 8);
-    return { is: 'emulated', gpa, hva };
+    const isStore = (code & PFERR.WRITE) !== 0;
+    const outcome = emulatedAccess(vm, this.#vcpu.registers.smm ? 1 : 0, gpa, isStore);
+    if (isStore && outcome.is === 'emulated') vm.shadowed?.written(gpa, 8);
+    return outcome;
   }
 }
 

@@ -4,6 +4,12 @@ import type { TraceContext, TraceFormat } from './trace.ts';
 /** What the MMU of a kernel does that has no say in a memory type, but in what is mapped, and when. */
 export interface MmuBehaviour {
   readonly trace: TraceFormat;
+  /** With VMX a new vCPU has the PAT of a reset; before, the host's. */
+  readonly ownResetPat: boolean;
+  /** KVM_USER_MEM_SLOTS: slots from there on are KVM's own. */
+  readonly userMemSlots: number;
+  /** The default of tdp_mmu. */
+  readonly tdpMmu: boolean;
   /** Where a root is made: under one lock, or two. */
   readonly rootContext: TraceContext;
   /** The A and D bits are set in an EPT entry even where the CPU does not use them. */
@@ -20,8 +26,14 @@ export interface MmuBehaviour {
   readonly zapRootLevels: readonly number[];
   /** Dirty logging ended: a huge page is made again of its first small one; before, its table is zapped. */
   readonly recoverHuge: boolean;
+  /** The TDP MMU has fast_page_fault(). */
+  readonly fastTdp: boolean;
+  /** fast_page_fault() makes a huge page writable where its slot is not logged; before, never. */
+  readonly fastHugeWrite: boolean;
   /** A huge page in the way of a small one is split; before, it is zapped. */
   readonly splitOnFault: boolean;
+  /** FNAME(sync_spte) returns early where the permissions of an entry are what they were. */
+  readonly syncKeepsSame: boolean;
   /** KVM_X86_QUIRK_SLOT_ZAP_ALL can be disabled: a memslot that goes takes only its own mappings along. */
   readonly slotZapAllQuirk: boolean;
   /** The error code that fast_page_fault prints has U for a read: EPT up to 7.1. */
@@ -32,41 +44,95 @@ export interface MmuBehaviour {
   readonly hugePfnmap: boolean;
 }
 
-const FIRST = {
-  softwareAd: parseKernelVersion('6.13-rc1'),
-  eagerSplit: parseKernelVersion('5.18-rc1'),
-  recoverHuge: parseKernelVersion('6.13-rc1'),
-  splitOnFault: parseKernelVersion('5.18-rc1'),
-  leavesOnly: parseKernelVersion('5.18-rc1'),
-  slotZapAllQuirk: parseKernelVersion('6.12-rc1'),
-  zapSmallFirst: parseKernelVersion('6.9-rc1'),
-  wideErrorCode: parseKernelVersion('6.10-rc1'),
-  hugePfnmap: parseKernelVersion('6.0-rc1'),
-  rwux: parseKernelVersion('7.2-rc1'),
-};
+/** What began with a version. */
+interface Change {
+  readonly since: string;
+  readonly what: string;
+}
+
+/** In the order of versions: the table of the rule kvm/tdp-history is made of it. */
+const CHANGES = {
+  ownResetPat: {
+    since: '4.2',
+    what: 'a new vCPU has the PAT of a reset; before, with VMX, the one that the host has',
+  },
+  manySlots: { since: '5.12', what: 'the VMM has 32764 memslots; before, 509' },
+  tdpMmu: { since: '5.15', what: 'tdp_mmu=1 is the default' },
+  fastTdp: { since: '5.15', what: 'the TDP MMU has fast_page_fault()' },
+  fastHugeWrite: {
+    since: '5.17',
+    what: 'fast_page_fault() makes huge pages writable where no dirty pages are logged',
+  },
+  leavesOnly: {
+    since: '5.18',
+    what: 'a zap of a range takes leaves alone; before, tables that lie in it whole go, MMIO entries with them',
+  },
+  tableFirst: { since: '5.18', what: 'a new table is printed before the entry that leads to it' },
+  zapRootHuge: { since: '5.18', what: 'roots are taken down at 1G, then whole; before, whole' },
+  eagerSplit: {
+    since: '5.18',
+    what: 'huge pages are split when dirty logging begins (eager_page_split)',
+  },
+  splitOnFault: { since: '5.18', what: 'huge pages are split by faults; before, zapped' },
+  hugePfnmap: { since: '6.0', what: 'VM_PFNMAP memory may be mapped huge' },
+  syncKeepsSame: {
+    since: '6.4',
+    what: 'a sync leaves an entry alone whose permissions are the same; before, it makes it anew',
+  },
+  zapRootSmall: {
+    since: '6.9',
+    what: 'roots are taken down at 4K, 2M, 1G, then whole (not with CONFIG_KVM_PROVE_MMU)',
+  },
+  wideErrorCode: { since: '6.10', what: 'fast_page_fault prints all 64 bits of the error code' },
+  slotZapAllQuirk: { since: '6.12', what: 'KVM_X86_QUIRK_SLOT_ZAP_ALL' },
+  softwareAd: {
+    since: '6.13',
+    what: 'A and D are set in EPT entries even where the CPU does not use them',
+  },
+  recoverHuge: {
+    since: '6.13',
+    what: 'huge pages are recovered in place when dirty logging ends; before, zapped',
+  },
+  removalFirst: {
+    since: '7.2',
+    what: 'the end of a table is printed before the change of the entry that led to it',
+  },
+  rwux: {
+    since: '7.2',
+    what: 'a read is no longer U in the error code of EPT; kvm_mmu_spte_requested prints the access',
+  },
+} as const satisfies Record<string, Change>;
+
+/** The changes, a line each. */
+export const HISTORY: readonly string[] = Object.values(CHANGES).map(
+  ({ since, what }) => `${since.padEnd(6)}${what}`,
+);
 
 /** Kernels that take KVM from later versions may behave as those do; this is the series' own. */
 export function mmuBehaviour(version: KernelVersion): MmuBehaviour {
-  const since = (from: KernelVersion): boolean => compareVersions(from, version) <= 0;
-  const isC = since(FIRST.rwux);
+  const has = (change: keyof typeof CHANGES): boolean =>
+    compareVersions(parseKernelVersion(`${CHANGES[change].since}-rc1`), version) <= 0;
+  const isC = has('rwux');
   return {
     trace: { roleAccess: isC ? 'rwux' : 'wux', requestedAccess: isC },
-    rootContext: since(FIRST.zapSmallFirst) ? 2 : 1,
-    softwareAd: since(FIRST.softwareAd),
-    eagerSplit: since(FIRST.eagerSplit),
-    removalFirst: isC,
-    zapsTables: !since(FIRST.leavesOnly),
-    tableAfterEntry: !since(FIRST.leavesOnly),
-    zapRootLevels: since(FIRST.zapSmallFirst)
-      ? [1, 2, 3, 5]
-      : since(FIRST.leavesOnly)
-        ? [3, 5]
-        : [5],
-    recoverHuge: since(FIRST.recoverHuge),
-    splitOnFault: since(FIRST.splitOnFault),
-    slotZapAllQuirk: since(FIRST.slotZapAllQuirk),
+    tdpMmu: has('tdpMmu'),
+    ownResetPat: has('ownResetPat'),
+    userMemSlots: has('manySlots') ? 32764 : 509,
+    rootContext: has('zapRootSmall') ? 2 : 1,
+    softwareAd: has('softwareAd'),
+    eagerSplit: has('eagerSplit'),
+    removalFirst: has('removalFirst'),
+    zapsTables: !has('leavesOnly'),
+    tableAfterEntry: !has('tableFirst'),
+    zapRootLevels: has('zapRootSmall') ? [1, 2, 3, 5] : has('zapRootHuge') ? [3, 5] : [5],
+    recoverHuge: has('recoverHuge'),
+    fastTdp: has('fastTdp'),
+    fastHugeWrite: has('fastHugeWrite'),
+    splitOnFault: has('splitOnFault'),
+    syncKeepsSame: has('syncKeepsSame'),
+    slotZapAllQuirk: has('slotZapAllQuirk'),
     eptReadIsUser: !isC,
-    wideErrorCode: since(FIRST.wideErrorCode),
-    hugePfnmap: since(FIRST.hugePfnmap),
+    wideErrorCode: has('wideErrorCode'),
+    hugePfnmap: has('hugePfnmap'),
   };
 }

@@ -1,4 +1,3 @@
-import { compareVersions, parseKernelVersion } from '../../linux/version.ts';
 import { type AccessOutcome, access } from './access.ts';
 import type { AccessKind } from './error-code.ts';
 import type { HostMemory } from './host-memory.ts';
@@ -10,14 +9,11 @@ import { TdpMmu } from './tdp-mmu.ts';
 import type { Vcpu } from './vcpu.ts';
 import { Vm, type VmConfig } from './vm.ts';
 
-/** tdp_mmu=1 is the default from here on. Source: kvm/tdp-history. */
-const TDP_MMU = parseKernelVersion('5.15-rc1');
-
 /** The MMU that a kernel has for a VM. @param tdpMmu the parameter of kvm.ko; null: its default */
 function mmuOf(vm: Vm, tdpMmu: boolean | null): Mmu {
-  const { paging, kernel } = vm.config;
+  const { paging, behaviour } = vm.config;
   if (paging === 'shadow') return new ShadowMmu(vm, (vcpu) => shadowPaging(vm, vcpu));
-  if (tdpMmu ?? compareVersions(kernel, TDP_MMU) >= 0) return new TdpMmu(vm);
+  if (tdpMmu ?? behaviour.tdpMmu) return new TdpMmu(vm);
   return new ShadowMmu(vm, (vcpu) => directPaging(vm, vcpu));
 }
 

@@ -1,14 +1,6 @@
-import { type HugePageInputs, LEVELS, type Level, mappedLevel } from '../huge-page.ts';
 import { PFERR } from './error-code.ts';
-import { type HostMapping, type MapLevel, PAGE_SIZE, pagesOf } from './host-memory.ts';
-import { guestMtrrs, isMmioPfn } from './memory-type.ts';
-import {
-  disallowsHuge,
-  hvaOf,
-  isDirtyLogged,
-  isReadonly,
-  KVM_MEM_HOST_MEMTYPE,
-} from './memslots.ts';
+import type { HostMapping } from './host-memory.ts';
+import { hvaOf, isReadonly } from './memslots.ts';
 import type { FaultResult } from './mmu.ts';
 import type { PageFault } from './page-fault.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -18,14 +10,19 @@ import type { Vm } from './vm.ts';
 type Early = Extract<FaultResult, 'retry' | 'emulate' | 'efault' | 'hwpoison'> | null;
 
 /**
- * A page of a VM_PFNMAP or VM_IO mapping. One without a count of its own is refused by kernels that take
+ * A page of a VM_PFNMAP or VM_IO mapping; where the VMM has no entry for it yet, its fault handler is asked
+ * first: fixup_user_fault(). One without a count of its own is refused by kernels that take
  * references; one that the VMM may not write is emulated, KVM_PFN_ERR_RO_FAULT.
  * Source: linux/hva_to_pfn_remapped.
  */
-function remapped(vm: Vm, fault: PageFault, mapping: HostMapping): Early {
+function remapped(vm: Vm, fault: PageFault, found: HostMapping): Early {
+  const isWrite = (fault.code & PFERR.WRITE) !== 0;
+  if (!found.present && !vm.host.fault(fault.hva, isWrite)) return 'efault';
+  const mapping = found.present ? found : vm.host.mappingOf(fault.hva);
+  if (mapping === null) return 'efault';
   const pfn = vm.host.frameIn(mapping, fault.hva);
   const facts = vm.host.factsOf(pfn);
-  if ((fault.code & PFERR.WRITE) !== 0 && !mapping.writable) return 'emulate';
+  if (isWrite && !mapping.writable) return 'emulate';
   const isCounted = facts.refcounted || facts.reserved || !facts.pfnValid;
   if (vm.config.rules.needsRefcountedPages && !isCounted) return 'efault';
   fault.pfn = pfn;
@@ -65,56 +62,4 @@ export function faultIn(vm: Vm, vcpu: Vcpu, fault: PageFault): Early {
   if (vm.invalidations !== before) return 'retry';
   if (isReadonly(slot)) fault.mapWritable = false;
   return null;
-}
-
-/** All frames of a block are alike, and so are they in the page tables of the VMM. */
-function isOneHostType(vm: Vm, fault: PageFault, pages: number): boolean {
-  const start = fault.hva - ((fault.gfn % pages) * PAGE_SIZE + (fault.hva % PAGE_SIZE));
-  const types = new Set<string>();
-  for (let page = 0; page < pages && types.size < 2; page += 1) {
-    const mapping = vm.host.mappingOf(start + page * PAGE_SIZE);
-    if (mapping === null) return false;
-    const pfn = vm.host.frameIn(mapping, start + page * PAGE_SIZE);
-    const { memtype } = vm.host.factsOf(pfn);
-    types.add(`${memtype} ${mapping.vmmType} ${isMmioPfn(vm, pfn)}`);
-  }
-  return types.size < 2;
-}
-
-function hugeInputs(vm: Vm, vcpu: Vcpu, fault: PageFault): HugePageInputs {
-  const { paging } = vm.config;
-  const pagesAt = (level: Level): number => pagesOf(LEVELS.indexOf(level) + 1);
-  return {
-    ept: () => paging === 'ept',
-    tdp: () => paging !== 'shadow',
-    noncoherent_dma: () => vm.noncoherentDma,
-    slot_host_memtype: () => ((fault.slot?.flags ?? 0) & KVM_MEM_HOST_MEMTYPE) !== 0,
-    mtrr_consistent: (level) => {
-      const pages = pagesAt(level);
-      const mtrrs = guestMtrrs(vm, vcpu);
-      return mtrrs === null ? true : mtrrs.consistent(fault.gfn - (fault.gfn % pages), pages);
-    },
-    one_host_type: (level) => isOneHostType(vm, fault, pagesAt(level)),
-  };
-}
-
-/**
- * kvm_mmu_hugepage_adjust(): the level to map at, by memslot, the page tables of the VMM, dirty logging and
- * the rules of this kernel. Where 4.2 and 4.3 read beside their array, 4K is taken.
- */
-export function mappingLevel(vm: Vm, vcpu: Vcpu, fault: PageFault): MapLevel {
-  const { slot, pfn } = fault;
-  if (slot === null || pfn === null || isDirtyLogged(slot) || fault.maxLevel === 1) return 1;
-  const mapping = vm.host.mappingOf(fault.hva);
-  if (mapping === null || (mapping.pfnmap && !vm.config.behaviour.hugePfnmap)) return 1;
-  let level = Math.min(fault.maxLevel, vm.host.levelIn(mapping, fault.hva)) as MapLevel;
-  while (level > 1 && disallowsHuge(slot, fault.gfn, level)) level = (level - 1) as MapLevel;
-  if (level === 1) return 1;
-  const rules = vm.config.rules;
-  const limits = rules.hugeFlagged
-    ? ([rules.hugePage, 'one-host-type-in-flagged-slots'] as const)
-    : rules.hugePage;
-  const host = LEVELS[level - 1] as Level;
-  const mapped = mappedLevel(limits, hugeInputs(vm, vcpu, fault), host);
-  return (mapped === null ? 1 : LEVELS.indexOf(mapped) + 1) as MapLevel;
 }

@@ -1,10 +1,10 @@
 import { type U64, u64 } from '../../base/u64.ts';
-import { PAT_RESET, patLayout } from '../../x86/pat.ts';
+import { PAT_RESET, patLayout, patMsr } from '../../x86/pat.ts';
 import { mtrrTypeOf } from '../../x86/types.ts';
 import { type GuestMtrrState, rangeOfMtrrWrite } from '../guest-mtrr.ts';
 import { Tlb } from './tlb.ts';
 import { CR0, type Registers, type Vcpu } from './vcpu.ts';
-import type { Vm } from './vm.ts';
+import type { Vm, VmConfig } from './vm.ts';
 
 const FIXED_MSRS = [0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f];
 const MSR_PAT = 0x277;
@@ -14,6 +14,12 @@ const LAST_VARIABLE = 0x20f;
 
 const ZERO = u64(0, 0);
 
+/** IA32_PAT of a new vCPU. Source: kvm/tdp-history. */
+function firstPat({ behaviour, vendor, hostPat }: VmConfig): U64 {
+  const isHosts = vendor === 'intel' && !behaviour.ownResetPat;
+  return isHosts && hostPat !== null ? patMsr(hostPat) : PAT_RESET;
+}
+
 /** KVM_CREATE_VCPU: the registers as after reset, caches off, MTRRs off. */
 export function createVcpu(vm: Vm, tlb: Tlb = new Tlb()): Vcpu {
   const registers: Registers = {
@@ -22,7 +28,7 @@ export function createVcpu(vm: Vm, tlb: Tlb = new Tlb()): Vcpu {
     cr4: 0,
     efer: 0,
     cpl: 0,
-    pat: PAT_RESET,
+    pat: firstPat(vm.config),
     smm: false,
   };
   const vcpu: Vcpu = {

@@ -280,21 +280,39 @@ export class HostMemory {
     return true;
   }
 
-  /** The first touch of a private page: a read gets the frame of the mapping, the zero page, a write a new one. */
+  /**
+   * The first touch of a page: a read gets the frame of the mapping, for private memory the zero page; a write
+   * to private memory gets a new one. A driver puts its own frame in.
+   */
   #populate(page: number, write: boolean): void {
-    this.#cut(page, page + PAGE_SIZE);
-    const now = write
-      ? { writable: true, pfn: this.#fresh++, sameFrame: false, level: 1 as const }
-      : { level: 1 as const };
-    const at = mappingAt(this.#mappings, page);
-    const m = this.#mappings[at];
-    if (m !== undefined) this.#mappings[at] = { ...m, ...now, present: true };
+    this.#set(page, (m) => {
+      const now = { ...m, present: true, level: 1 as const, writable: write || m.writable };
+      return write && !m.pfnmap ? { ...now, pfn: this.#fresh++, sameFrame: false } : now;
+    });
   }
 
+  /**
+   * A first write to a page that is there. A copy changes the frame, and the notifier is told; wp_page_reuse()
+   * sets W in place and tells nobody, but where a huge page has to be split for it.
+   */
   #makeWritable(m: HostMapping, page: number): void {
-    const pfn = m.onWrite === 'copy' ? this.#copy(this.frameIn(m, page)) : this.frameIn(m, page);
-    const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
-    this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
+    if (m.onWrite === 'copy') {
+      const pfn = this.#copy(this.frameIn(m, page));
+      const now = { writable: true, pfn, sameFrame: false, level: 1 as const };
+      this.#replace(page, page + PAGE_SIZE, (old) => ({ ...old, ...now }));
+      return;
+    }
+    const size = pagesOf(2) * PAGE_SIZE;
+    if (this.levelIn(m, page) > 1) this.#splitBlock(page - (page % size));
+    this.#set(page, (old) => ({ ...old, writable: true }));
+  }
+
+  /** Changes the mapping of one page, and tells nobody. */
+  #set(page: number, change: (m: HostMapping) => HostMapping): void {
+    this.#cut(page, page + PAGE_SIZE);
+    const at = mappingAt(this.#mappings, page);
+    const m = this.#mappings[at];
+    if (m !== undefined) this.#mappings[at] = change(m);
   }
 
   #copy(pfn: number): number {

@@ -6,6 +6,9 @@ export const KVM_MEM_READONLY = 1 << 1;
 export const KVM_MEM_NON_COHERENT_DMA = 1 << 30;
 export const KVM_MEM_HOST_MEMTYPE = 1 << 29;
 
+/** KVM_MEM_MAX_NR_PAGES. */
+export const MOST_PAGES = 2 ** 31 - 1;
+
 /** struct kvm_userspace_memory_region; addresses and size in bytes. */
 export interface MemoryRegion {
   /** Bits 31:16: address space (1: SMM). */

@@ -61,10 +61,12 @@ export interface Mmu {
   readonly zapGfnRange: (start: number, end: number) => void;
   /** kvm_unmap_gfn_range() of the MMU notifier; true: the TLBs have to be flushed. */
   readonly unmapGfnRange: (slot: Memslot, start: number, end: number) => boolean;
-  /** kvm_arch_flush_shadow_memslot(): the slot is deleted or moved. */
-  readonly flushSlot: (slot: Memslot) => void;
+  /** kvm_mmu_zap_memslot(): the slot is deleted or moved, and takes only its own along. */
+  readonly zapMemslot: (slot: Memslot) => void;
   /** Dirty logging begins: write-protects the slot, huge pages are split first where the kernel does that. */
   readonly dirtyLogOn: (slot: Memslot) => void;
+  /** kvm_arch_mmu_enable_log_dirty_pt_masked(): the 4K pages of these gfns are logged anew. */
+  readonly dirtyLogAgain: (slot: Memslot, gfns: readonly number[]) => void;
   /** Dirty logging ended: small pages may become huge again. */
   readonly dirtyLogOff: (slot: Memslot) => void;
   /** The VM is gone: kvm_mmu_uninit_vm() with the events that it prints. */
@@ -79,7 +81,6 @@ export interface Mmu {
 export interface TableWatch {
   /** kvm_gfn_is_write_tracked(): stores are emulated. */
   readonly isGuarded: (gfn: number) => boolean;
-  readonly isHugeAllowed: (gfn: number, level: number) => boolean;
   /** mmu_try_to_unsync_pages(): a writable entry may be made. */
   readonly mayWrite: (gfn: number) => boolean;
   /** KVM wrote guest memory in the place of the guest. */

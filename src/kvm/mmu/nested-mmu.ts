@@ -104,7 +104,6 @@ export class NestedMmu implements Mmu {
     this.l2 = new ShadowMmu(vm, (vcpu) => nestedPaging(vm, this.#tablesOf(vcpu)));
     vm.shadowed = {
       isGuarded: (gfn) => this.l2.state.isTracked(gfn),
-      isHugeAllowed: (gfn, level) => this.l2.state.isHugeAllowed(gfn, level),
       mayWrite: (gfn) => tryToUnsync(this.l2.state, gfn, false) === null,
       written: (gpa, bytes) => this.l2.written(gpa, bytes),
     };
@@ -204,14 +203,19 @@ export class NestedMmu implements Mmu {
     return this.l1.unmapGfnRange(slot, start, end) || flush;
   }
 
-  flushSlot(slot: Memslot): void {
-    this.l2.zapAllFast();
-    this.l1.flushSlot(slot);
+  zapMemslot(slot: Memslot): void {
+    this.l2.zapMemslot(slot);
+    this.l1.zapMemslot(slot);
   }
 
   dirtyLogOn(slot: Memslot): void {
     this.l2.dirtyLogOn(slot);
     this.l1.dirtyLogOn(slot);
+  }
+
+  dirtyLogAgain(slot: Memslot, gfns: readonly number[]): void {
+    this.l2.dirtyLogAgain(slot, gfns);
+    this.l1.dirtyLogAgain(slot, gfns);
   }
 
   dirtyLogOff(slot: Memslot): void {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { must } from '../../base/assert.ts';
-import { u64FromNumber } from '../../base/u64.ts';
+import { u64, u64FromNumber } from '../../base/u64.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
 import { eptLeafOf } from '../../x86/ept.ts';
 import { rulesFor } from '../timeline.ts';
@@ -8,7 +8,7 @@ import { access } from './access.ts';
 import { vmConfig } from './config.ts';
 import { PFERR } from './error-code.ts';
 import { RAM_FRAME } from './frames.ts';
-import { createVcpu } from './guest-ops.ts';
+import { createVcpu, writeMsr } from './guest-ops.ts';
 import { type HostMapping, HostMemory } from './host-memory.ts';
 import { NestedMmu, type NestedOutcome } from './nested-mmu.ts';
 import { TdpMmu } from './tdp-mmu.ts';
@@ -90,6 +90,38 @@ function leaf(outcome: NestedOutcome): string {
   return `${outcome.pfn.toString(16)} ${type.memtype}${type.ipat ? ' IPAT' : ''}`;
 }
 
+test.each(['5.19', '6.1', '6.12'])(
+  '%s: guest MTRRs do not limit the huge pages of L2',
+  (kernel) => {
+    const version = parseKernelVersion(kernel);
+    const host = new HostMemory();
+    const size = 2 ** 30;
+    host.map({ ...mapping(HVA, size / PAGE, 0x10_0000, false), level: 2 });
+    const rules = must(rulesFor(version)[0], kernel);
+    const config = vmConfig({ kernel: version, rules, vendor: 'intel', paging: 'ept' });
+    const vm = new Vm(config, host, (of) => new NestedMmu(of, new TdpMmu(of)));
+    slot(vm, 0, 0, size / PAGE, HVA);
+    const put = (gfn: number, i: number, value: number): void =>
+      host.write64(0x10_0000 + gfn, i * 8, u64FromNumber(value));
+    put(16, 0, 17 * PAGE + 7);
+    put(17, 0, 18 * PAGE + 7);
+    for (let i = 0; i < 512; i += 1) put(18, i, i * 2 ** 21 + 0x3b7);
+    const vcpu = createVcpu(vm);
+    vcpu.registers.cr0 = CR0.PE;
+    vm.registerNoncoherentDma();
+    // The first 64K at 4M are UC, all else is WB.
+    writeMsr(vm, vcpu, 0x2ff, u64(0, 0x806));
+    writeMsr(vm, vcpu, 0x200, u64(0, 0x40_0000));
+    writeMsr(vm, vcpu, 0x201, u64(2 ** 14 - 1, 0xffff_0800));
+    const mmu = vm.mmu as NestedMmu;
+    const pointer = u64FromNumber(16 * PAGE + 0x5e);
+    mmu.enter(vcpu, { pointer, nx: true, physicalBits: 46, executeOnly: false });
+    expect(mmu.translate(vcpu, 0x50_0000, 0)).toMatchObject({ is: 'leaf', level: 2 });
+    const level = kernel === '6.12' ? 2 : 1;
+    expect(access(vm, vcpu, 0x50_0000, 'load')).toMatchObject({ is: 'memory', entry: { level } });
+  },
+);
+
 describe('EPT of a nested guest', () => {
   const RWX = 7;
   const types = [
@@ -115,6 +147,26 @@ describe('EPT of a nested guest', () => {
     const { mmu, vcpu } = newHost('ept', bits | RWX | 0x300);
     expect(leaf(mmu.translate(vcpu, 2 * PAGE, 0))).toBe('misconfiguration');
   });
+
+  test.each([
+    ['5.12', ['2 WB IPAT', '2 UC']],
+    ['6.3', ['2 WB IPAT', '2 UC']],
+    ['6.4', ['2 WB IPAT', '2 WB IPAT']],
+    // A device that comes zaps everything.
+    ['6.12', ['2 WB', '2 WB']],
+  ])(
+    '%s: a page that was mapped before a device came, before and after INVEPT: %s',
+    (kernel, is) => {
+      const { vm, mmu, vcpu } = newHost('ept', 0x30 | RWX | 0x300, kernel);
+      expect(leaf(mmu.translate(vcpu, 2 * PAGE, 0))).toBe('2 WB IPAT');
+      access(vm, vcpu, 19 * PAGE + 40, 'store');
+      vm.registerNoncoherentDma();
+      const before = leaf(mmu.translate(vcpu, 2 * PAGE, 0));
+      mmu.invalidate(vcpu);
+      const after = leaf(mmu.translate(vcpu, 2 * PAGE, 0));
+      expect([before, after]).toEqual(is);
+    },
+  );
 
   test('permissions of L1 count', () => {
     const { mmu, vcpu } = newHost('ept', 0x30 | 1 | 0x300);

@@ -37,6 +37,12 @@ export interface MmuPage {
   readonly parent: MmuPage | null;
 }
 
+/** An entry in a table. */
+export interface Place {
+  readonly page: MmuPage;
+  readonly index: number;
+}
+
 export interface MmuRole {
   readonly direct: boolean;
   /** Guest entries have 8 bytes; 4 with 32-bit paging. */

@@ -1,7 +1,7 @@
 import { u64FromNumber } from '../../base/u64.ts';
 import type { AccessOutcome } from './access.ts';
+import { emulatedAccess } from './emulate.ts';
 import { ACC, type AccessKind, PFERR, pferrOf } from './error-code.ts';
-import { hvaOf, isReadonly } from './memslots.ts';
 import type { HardwareWalk } from './mmu.ts';
 import type { ShadowMmu } from './shadow-mmu.ts';
 import type { TlbEntry } from './tlb.ts';
@@ -176,17 +176,9 @@ class ShadowAccess {
   }
 
   #perform(gpa: number, isStore: boolean): AccessOutcome {
-    const { vm } = this.#mmu;
-    const gfn = Math.floor(gpa / 4096);
-    const slot = vm.slots.at(0, gfn);
-    if (slot === null || (isStore && isReadonly(slot))) return { is: 'mmio', gpa };
-    const hva = hvaOf(slot, gfn) + (gpa % 4096);
-    if (isStore && !vm.host.fault(hva, true)) return { is: 'mmio', gpa };
-    if (isStore) {
-      vm.markDirty(slot.asId, gfn);
-      this.#mmu.written(gpa, this.#instruction.bytes);
-    }
-    return { is: 'emulated', gpa, hva };
+    const outcome = emulatedAccess(this.#mmu.vm, 0, gpa, isStore);
+    if (isStore && outcome.is === 'emulated') this.#mmu.written(gpa, this.#instruction.bytes);
+    return outcome;
   }
 }
 

@@ -124,6 +124,21 @@ export function indexAt(address: number, level: number): number {
   return Math.floor(address / (SPANS[level - 1] as number)) % 512;
 }
 
+/** The entry that a walk for an address ends at: fast_pf_get_last_sptep(). */
+export function lastOf(
+  state: ShadowState,
+  root: ShadowPage,
+  address: number,
+): { readonly page: ShadowPage; readonly index: number } {
+  let page = root;
+  for (;;) {
+    const index = indexAt(address, page.level);
+    const [hi, lo] = [page.hi(index), page.lo(index)];
+    if (!state.bits.isPresent(hi, lo) || state.bits.isLast(lo, page.level)) return { page, index };
+    page = state.child(hi, lo);
+  }
+}
+
 /** The page that an entry on the way points to, made and linked where there is none. */
 function descend(
   state: ShadowState,

@@ -1,8 +1,8 @@
 import { must } from '../../base/assert.ts';
 import { ACC, PFERR } from './error-code.ts';
-import { mappingLevel } from './fault-in.ts';
 import { type MapLevel, pagesOf } from './host-memory.ts';
-import { isDirtyLogged, type Memslot } from './memslots.ts';
+import { directMappingLevel, mappingLevel } from './mapping-level.ts';
+import type { Memslot } from './memslots.ts';
 import type { PageFault } from './page-fault.ts';
 import { frameOf } from './page-tables.ts';
 import { entryRef } from './rmap.ts';
@@ -99,13 +99,12 @@ function traceLeaf(state: ShadowState, sp: ShadowPage, index: number, gfn: numbe
  * pages from being executed, a fetch is mapped small.
  */
 export function adjustLevel(state: ShadowState, context: ShadowContext, fault: PageFault): void {
-  const { slot, pfn, gfn } = fault;
-  if (fault.maxLevel === 1 || slot === null || pfn === null || isDirtyLogged(slot)) return;
-  let most: MapLevel = fault.maxLevel;
-  while (most > 1 && !state.isHugeAllowed(gfn, most)) most = (most - 1) as MapLevel;
-  fault.maxLevel = most;
-  fault.reqLevel = mappingLevel(state.vm, context.vcpu, fault);
-  if (fault.reqLevel === 1 || isHugeDisallowed(state, fault)) return;
+  const { pfn } = fault;
+  const { vcpu, rootRole } = context;
+  fault.reqLevel = rootRole.direct
+    ? directMappingLevel(state.vm, vcpu, fault)
+    : mappingLevel(state.vm, fault);
+  if (pfn === null || fault.reqLevel === 1 || isHugeDisallowed(state, fault)) return;
   fault.goalLevel = fault.reqLevel;
   fault.pfn = pfn - (pfn % pagesOf(fault.goalLevel));
 }

@@ -2,13 +2,19 @@ import { must } from '../../base/assert.ts';
 import type { U64 } from '../../base/u64.ts';
 import { PFERR, unsigned48 } from './error-code.ts';
 import { directPageFault } from './legacy-direct.ts';
-import { hvaOf, isReadonly, type Memslot } from './memslots.ts';
+import { endOf, hvaOf, isReadonly, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
 import { frameOf, type MmuPage } from './page-tables.ts';
 import { dropCollapsible } from './shadow-collapse.ts';
 import type { ShadowContext } from './shadow-context.ts';
 import { protectEntry } from './shadow-entries.ts';
-import { indexAt, noteMmio, type ShadowFaultResult, shadowPageFault } from './shadow-fault.ts';
+import {
+  indexAt,
+  lastOf,
+  noteMmio,
+  type ShadowFaultResult,
+  shadowPageFault,
+} from './shadow-fault.ts';
 import { usesGuestPat } from './shadow-leaf.ts';
 import { roleWord, type ShadowPage } from './shadow-page.ts';
 import type { Paging } from './shadow-paging.ts';
@@ -16,7 +22,7 @@ import { freeRoots, reload, switchRoot } from './shadow-roots.ts';
 import { ShadowState } from './shadow-state.ts';
 import { syncOne } from './shadow-sync.ts';
 import { trackWrite } from './shadow-write.ts';
-import { unprotectPage, zapAll, zapLeaves, zapObsolete } from './shadow-zap.ts';
+import { unprotectPage, zapAll, zapLeaves, zapMemslot, zapObsolete } from './shadow-zap.ts';
 import type { Vcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
 import type { WalkMemory } from './walk.ts';
@@ -27,9 +33,6 @@ function isFrom({ from, rootRole }: ShadowContext, { registers }: Vcpu): boolean
   const isSame = cr0 === registers.cr0 && cr3 === registers.cr3 && cr4 === registers.cr4;
   return isSame && efer === registers.efer;
 }
-
-/** First of the memslots that KVM makes for itself: KVM_USER_MEM_SLOTS. */
-const PRIVATE_SLOTS = 32764;
 
 /** Guest memory as KVM reads tables in it: through the memslots, with the rights of the VMM. */
 export function slotMemory(vm: Vm): WalkMemory {
@@ -181,35 +184,23 @@ export class ShadowMmu implements Mmu {
     }
   }
 
-  /** The last entry on the way to an address. */
-  #last(root: ShadowPage, address: number): { readonly sp: ShadowPage; readonly index: number } {
-    let sp = root;
-    for (;;) {
-      const index = indexAt(address, sp.level);
-      const [hi, lo] = [sp.hi(index), sp.lo(index)];
-      const { bits } = this.state;
-      if (!bits.isPresent(hi, lo) || bits.isLast(lo, sp.level)) return { sp, index };
-      sp = this.state.child(hi, lo);
-    }
-  }
-
   /** The gfn that KVM's tables translate an address to. */
   gfnAt(vcpu: Vcpu, address: number): number {
-    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
+    const { page: sp, index } = lastOf(this.state, this.#rootOf(vcpu), address);
     return sp.gfnAt(index) + (Math.floor(address / 4096) % 512 ** (sp.level - 1));
   }
 
   walk(vcpu: Vcpu, address: number, code: number): HardwareWalk {
     this.load(vcpu);
     const { bits } = this.state;
-    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
+    const { page: sp, index } = lastOf(this.state, this.#rootOf(vcpu), address);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
     const { level } = sp;
     if (!bits.isPresent(hi, lo))
       return { is: 'fault', level, hi, lo, rsvd: bits.isMmio(hi, lo), present: false };
     if (!this.#allows(vcpu, hi, lo, code))
       return { is: 'fault', level, hi, lo, rsvd: false, present: true };
-    this.#touch(sp, index, code);
+    this.#touch(sp, index, code, address);
     const size = 512 ** (level - 1);
     const pfn = frameOf(hi, lo);
     const inside = Math.floor(address / 4096) % size;
@@ -232,12 +223,20 @@ export class ShadowMmu implements Mmu {
     return (code & PFERR.FETCH) !== 0 ? !smep : !smap || ac;
   }
 
-  #touch(sp: ShadowPage, index: number, code: number): void {
+  /** The CPU sets A, and D for a write; with PML it logs a write that sets D, but for L2, whose gpa that is. */
+  #touch(sp: ShadowPage, index: number, code: number, address: number): void {
     if (sp.role.adDisabled) return;
     const { accessed, dirty } = this.state.maker(false);
     const isWrite = (code & PFERR.WRITE) !== 0;
-    const lo = sp.lo(index) | accessed | (isWrite ? dirty : 0);
-    sp.set(index, sp.hi(index), lo);
+    const lo = sp.lo(index);
+    sp.set(index, sp.hi(index), lo | accessed | (isWrite ? dirty : 0));
+    if (this.#isLogged(sp) && isWrite && (lo & dirty) === 0)
+      this.vm.markDirty(0, Math.floor(address / 4096));
+  }
+
+  /** Writes through these entries are in the PML: kvm_mmu_page_ad_need_write_protect() is false. */
+  #isLogged({ role }: ShadowPage): boolean {
+    return this.vm.config.pml && !role.adDisabled && !role.guestMode;
   }
 
   /** As pageFault(), with what the guest gets. */
@@ -260,7 +259,7 @@ export class ShadowMmu implements Mmu {
     const { generation } = vm.slots;
     if (vcpu.mmio?.generation === generation && this.#isCached(vcpu, address, direct))
       return 'emulate';
-    const { sp, index } = this.#last(this.#rootOf(vcpu), address);
+    const { page: sp, index } = lastOf(this.state, this.#rootOf(vcpu), address);
     const [hi, lo] = [sp.hi(index), sp.lo(index)];
     if (!state.bits.isMmio(hi, lo)) return 'retry';
     const maker = state.maker(sp.role.adDisabled);
@@ -306,8 +305,9 @@ export class ShadowMmu implements Mmu {
     return slot.asId === 0 && zapLeaves(this.state, start, end);
   }
 
-  flushSlot(_slot: Memslot): void {
-    this.zapAllFast();
+  zapMemslot(slot: Memslot): void {
+    const { asId, baseGfn } = slot;
+    if (asId === 0) zapMemslot(this.state, baseGfn, endOf(slot));
   }
 
   /** kvm_mmu_slot_remove_write_access(), and with PML kvm_mmu_slot_leaf_clear_dirty(). */
@@ -327,20 +327,28 @@ export class ShadowMmu implements Mmu {
       const sp = state.pageOf(ref);
       const index = ref % 512;
       const { dirty } = state.maker(sp.role.adDisabled);
-      if (sp.role.adDisabled) protectEntry(state, ref, false);
+      if (!this.#isLogged(sp)) protectEntry(state, ref, false);
       else sp.set(index, sp.hi(index), (sp.lo(index) & ~dirty) >>> 0);
     }
   }
 
+  dirtyLogAgain({ asId }: Memslot, gfns: readonly number[]): void {
+    const { state } = this;
+    for (const gfn of asId === 0 ? gfns : [])
+      if (this.vm.config.pml) this.#clearDirty(gfn, gfn + 1);
+      else for (const ref of state.rmap.of(gfn, 1)) protectEntry(state, ref, false);
+  }
+
   dirtyLogOff(slot: Memslot): void {
-    const vcpu = this.vm.vcpus[0];
-    if (vcpu !== undefined && dropCollapsible(this.state, vcpu, slot)) this.state.flush();
+    if (dropCollapsible(this.state, slot)) this.state.flush();
   }
 
   /** kvm_mmu_zap_all(), then the memslots of KVM itself go, then the roots of the vCPUs. */
   destroy(): void {
     zapAll(this.state);
-    for (const slot of this.vm.slots.all()) if (slot.id >= PRIVATE_SLOTS) this.flushSlot(slot);
+    const { userMemSlots } = this.vm.config.behaviour;
+    for (const slot of this.vm.slots.all())
+      if (slot.id >= userMemSlots) this.vm.flushShadowMemslot(slot);
     for (const vcpu of this.#contexts.keys()) this.unload(vcpu);
   }
 

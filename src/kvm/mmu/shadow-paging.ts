@@ -1,4 +1,3 @@
-import { assert } from '../../base/assert.ts';
 import { u64 } from '../../base/u64.ts';
 import { walkSettings } from './access.ts';
 import { ACC } from './error-code.ts';
@@ -39,7 +38,10 @@ export function baseRole(vm: Vm, smm: boolean): ShadowRole {
 /** Shadow paging of a guest in long mode: kvm_init_shadow_mmu(). */
 export function shadowPaging(vm: Vm, vcpu: Vcpu): Paging {
   const settings = walkSettings(vm, vcpu);
-  assert(settings !== null, 'shadow paging of a guest that has no paging');
+  if (settings === null)
+    throw new RangeError(
+      'shadow paging of a guest with paging off is not built (CR0.PG is clear): set CR0.PG and EFER.LMA',
+    );
   const { wp, smep, smap } = settings;
   const rootRole: ShadowRole = {
     ...baseRole(vm, vcpu.registers.smm),

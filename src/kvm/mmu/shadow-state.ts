@@ -3,7 +3,8 @@ import type { SpteEdition } from '../spte-editions.ts';
 import type { Memslot } from './memslots.ts';
 import { frameOf } from './page-tables.ts';
 import { type EntryRef, ReverseMap } from './rmap.ts';
-import { type ShadowPage, SpteBits } from './shadow-page.ts';
+import type { ShadowPage } from './shadow-page.ts';
+import type { SpteBits } from './spte-bits.ts';
 import { SpteMaker } from './spte-maker.ts';
 import type { Tracer } from './trace.ts';
 import type { Vm } from './vm.ts';
@@ -29,8 +30,6 @@ export class ShadowState {
   readonly #byPfn = new Map<number, ShadowPage>();
   /** Guest tables of levels above 1 that are shadowed: writes to them are always emulated. By gfn, counted. */
   readonly #tracked = new Map<number, number>();
-  /** Blocks with a guest table in them are not mapped huge: disallow_lpage. By level and block, counted. */
-  readonly #notHuge = new Map<string, number>();
   readonly #makers: readonly [adOn: SpteMaker, adOff: SpteMaker];
 
   /** @param mmioCaching accesses without memory leave an MMIO SPTE */
@@ -40,7 +39,7 @@ export class ShadowState {
     this.vm = vm;
     this.tracer = tracer;
     this.edition = config.edition;
-    this.bits = new SpteBits(config.edition, config.paging === 'ept' ? 'ept' : 'npt');
+    this.bits = vm.bits;
     this.#makers = [new SpteMaker(config), new SpteMaker({ ...config, adBits: false })];
   }
 
@@ -108,24 +107,17 @@ export class ShadowState {
     return this.#tracked.has(gfn);
   }
 
-  isHugeAllowed(gfn: number, level: number): boolean {
-    return !this.#notHuge.has(blockKey(gfn, level));
-  }
-
   /** account_shadowed() and unaccount_shadowed(): `by` is 1 or -1. */
   account(sp: ShadowPage, by: 1 | -1): void {
-    if (sp.level > 1) count(this.#tracked, sp.gfn, by);
+    if (sp.level > 1) this.#track(sp.gfn, by);
     // Tracking a gfn rules huge pages out as well: __kvm_write_track_add_gfn().
-    for (const level of [2, 3]) count(this.#notHuge, blockKey(sp.gfn, level), by);
+    this.vm.largePages.count(sp.gfn, by);
   }
-}
 
-function blockKey(gfn: number, level: number): string {
-  return `${level}:${Math.floor(gfn / 512 ** (level - 1))}`;
-}
-
-function count<K>(map: Map<K, number>, key: K, by: 1 | -1): void {
-  const now = (map.get(key) ?? 0) + by;
-  if (now === 0) map.delete(key);
-  else map.set(key, now);
+  /** __kvm_write_track_add_gfn(), __kvm_write_track_remove_gfn(). */
+  #track(gfn: number, by: 1 | -1): void {
+    const now = (this.#tracked.get(gfn) ?? 0) + by;
+    if (now === 0) this.#tracked.delete(gfn);
+    else this.#tracked.set(gfn, now);
+  }
 }

@@ -24,8 +24,14 @@ rule({
     'writable at the first write fault: its shadow is out of date (unsync) until the guest flushes the ' +
     'translation. INVLPG compares one entry, a write of CR3 all pages below the root, which are ' +
     'write-protected again first. An entry whose frame changed goes, and the next access faults; one whose ' +
-    'permissions changed is made anew. The cache bits of the guest entry are looked at in neither case.',
-  sources: ['kvm/mmu_try_to_unsync_pages', 'kvm/kvm_mmu_track_write', 'kvm/shadow-fetch'],
+    'permissions changed is made anew, up to 6.3 every other one too, with the type of then. The cache bits ' +
+    'of the guest entry are looked at in no case.',
+  sources: [
+    'kvm/mmu_try_to_unsync_pages',
+    'kvm/kvm_mmu_track_write',
+    'kvm/shadow-fetch',
+    'kvm/e6722d9211b2',
+  ],
 });
 
 /** What a guest entry gives to the entry that shadows it; null: nothing, FNAME(prefetch_invalid_gpte). */
@@ -77,7 +83,8 @@ function syncEntry(
     dropLeaf(state, sp, index);
     return true;
   }
-  if (sp.accessAt(index) === access && sp.patIndexAt(index) === leaf.patIndex) return false;
+  const isSame = sp.accessAt(index) === access && sp.patIndexAt(index) === leaf.patIndex;
+  if (isSame && state.vm.config.behaviour.syncKeepsSame) return false;
   sp.setTranslation(index, leaf.gfn, access, leaf.patIndex);
   return remake(state, context, sp, index);
 }
@@ -101,7 +108,7 @@ function syncMmio(
   return false;
 }
 
-/** The permissions changed: make_spte() with what the old entry says of frame and host. */
+/** make_spte() with what the old entry says of frame and host. */
 function remake(
   state: ShadowState,
   context: ShadowContext,

@@ -152,3 +152,14 @@ export function zapLeaves(state: ShadowState, start: number, end: number): boole
   for (const ref of refs) dropLeaf(state, state.pageOf(ref), ref % 512);
   return refs.length > 0;
 }
+
+/** kvm_mmu_zap_memslot(): what maps gfns of a slot goes, and the pages that shadow guest tables in it. */
+export function zapMemslot(state: ShadowState, start: number, end: number): void {
+  const flush = zapLeaves(state, start, end);
+  const invalid: InvalidList = [];
+  const gfns = [...state.byGfn.keys()].filter((gfn) => gfn >= start && gfn < end);
+  for (const gfn of gfns.sort((a, b) => a - b))
+    for (const sp of state.withTables(gfn)) if (!sp.invalid) prepareZap(state, sp, invalid);
+  if (invalid.length > 0) commitZap(state, invalid);
+  else if (flush) state.flush();
+}

@@ -1,5 +1,6 @@
 import { ACC } from './error-code.ts';
 import { pagesOf } from './host-memory.ts';
+import { addressWords, frameOf } from './page-tables.ts';
 import type { VmConfig } from './vm.ts';
 
 /** ACC_READ_MASK of 7.2 and later. */
@@ -124,8 +125,28 @@ export class SpteMaker {
     if (level === 2 && !isPat) this.lo &= ~(1 << 7);
     if (level > 2 && isPat) this.lo |= 1 << 12;
     // Without NX huge pages X is there already.
-    if (level === 2 && this.#config.nxHugePages) this.#rights(this.accessAll);
+    if (level === 2 && this.#config.nxHugePages) this.#executable(true);
     return this.#unsigned();
+  }
+
+  /**
+   * The huge page that small ones with these bits came from: make_huge_spte().
+   *
+   * @param level of the entry that will hold it
+   */
+  huge(hi: number, lo: number, level: number): this {
+    const pfn = frameOf(hi, lo);
+    const base = addressWords(pfn - (pfn % pagesOf(level)));
+    this.hi = (hi & ~0xf_ffff) | base.hi;
+    this.lo = base.lo | (lo & 0xfff) | (1 << 7);
+    if (this.#config.nxHugePages) this.#executable(false);
+    return this.#unsigned();
+  }
+
+  /** make_spte_executable(), make_spte_nonexecutable(). */
+  #executable(is: boolean): void {
+    if (this.isEpt) this.lo = is ? this.lo | 4 : this.lo & ~4;
+    else this.hi = is ? this.hi & 0x7fff_ffff : this.hi | 0x8000_0000;
   }
 
   /** Source: kvm/spte-special. @param access ACC bits */

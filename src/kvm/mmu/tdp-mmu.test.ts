@@ -1,12 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { u64 } from '../../base/u64.ts';
+import { LINUX_PAT } from '../../linux/pat-layout.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
+import { PAT_RESET, patLayout } from '../../x86/pat.ts';
 import { rulesOfPolicy } from '../policies.ts';
 import { KVM_CAP_DISABLE_QUIRKS2, QUIRK } from '../quirks.ts';
 import { decodeSpte } from '../spte.ts';
 import { rulesFor } from '../timeline.ts';
 import { type HostChoice, vmConfig } from './config.ts';
 import { createVm, guestAccess } from './create.ts';
+import { emulatedAccess } from './emulate.ts';
 import { RAM_FRAME } from './frames.ts';
 import { createVcpu, invlpg, writeMsr } from './guest-ops.ts';
 import { type HostMapping, HostMemory } from './host-memory.ts';
@@ -52,6 +55,7 @@ function make(
   version: string,
   mapping: Partial<HostMapping>,
   more: Partial<HostChoice> = {},
+  tdpMmu = true,
 ): Made {
   const kernel = parseKernelVersion(version);
   const [rules] = rulesFor(kernel);
@@ -61,7 +65,7 @@ function make(
   const vm = createVm(
     vmConfig({ kernel, rules, vendor: 'intel', paging: 'ept', ...more }),
     host,
-    true,
+    tdpMmu,
   );
   const vcpu = createVcpu(vm);
   vcpu.registers.cr0 = 0x11;
@@ -110,6 +114,29 @@ describe('hva_to_pfn()', () => {
     expect(store(made, 8)).toMatchObject({ is: 'memory', entry: { pfn: PFN, writable: true } });
   });
 
+  test('make-writable tells no MMU notifier: other TLBs keep the read-only page', () => {
+    const made = make('6.1', { pfnmap: true, writable: false, onWrite: 'make-writable' });
+    const other = createVcpu(made.vm);
+    other.registers.cr0 = 0x11;
+    guestAccess(made.vm, other, 0, 'load');
+    load(made, 0);
+    expect(store(made, 0).is).toBe('emulated');
+    expect(made.vm.invalidations).toBe(0);
+    expect(other.tlb.entries().length).toBe(1);
+    expect(leaf(made, 0)).toMatch(/^1/);
+    expect(store(made, 0)).toMatchObject({ is: 'memory', entry: { pfn: PFN, writable: true } });
+  });
+
+  test.each([
+    [{ writable: false, onWrite: 'make-writable' }, 'memory'],
+    [{ writable: false, onWrite: 'refused' }, 'efault'],
+    [{ writable: true, onWrite: 'refused' }, 'memory'],
+  ] as const)('VM_PFNMAP without a PTE, %j: its driver is asked, a store is %s', (mapping, is) => {
+    const made = make('6.12', { pfnmap: true, present: false, ...mapping });
+    expect(store(made, 0).is).toBe(is);
+    expect(load(made, 0x1000)).toMatchObject({ is: 'memory', entry: { pfn: PFN + 1 } });
+  });
+
   test.each([
     ['5.12', 'memory'],
     ['5.13', 'efault'],
@@ -132,6 +159,38 @@ describe('hva_to_pfn()', () => {
   });
 });
 
+test.each([
+  ['4.1', 'intel', 'ept', LINUX_PAT['wt-wp']],
+  ['4.1', 'amd', 'npt', patLayout(PAT_RESET)],
+  ['4.2', 'intel', 'ept', patLayout(PAT_RESET)],
+] as const)('%s, %s: IA32_PAT of a new vCPU', (version, vendor, paging, pat) => {
+  const { vcpu } = make(version, {}, { vendor, paging }, false);
+  expect(patLayout(vcpu.registers.pat)).toEqual(pat);
+});
+
+test('paging outside long mode is refused, with what to do', () => {
+  const made = make('6.12', {});
+  made.vcpu.registers.cr0 = 0x8000_0011;
+  expect(() => load(made, 0)).toThrow(
+    /32-bit and PAE paging of a guest are not built.*set EFER.LMA/,
+  );
+  const shadow = make('6.12', {}, { paging: 'shadow' }, false);
+  expect(() => load(shadow, 0)).toThrow(/paging off is not built.*set CR0.PG/);
+});
+
+test('the emulator reads memory of a read-only slot, and a load that it does dirties nothing', () => {
+  const made = make('6.12', {});
+  made.vm.setUserMemoryRegion({ ...REGION, memorySize: 0 });
+  made.vm.setUserMemoryRegion({ ...REGION, flags: 3 });
+  expect(emulatedAccess(made.vm, 0, 0x1008, false)).toEqual({
+    is: 'emulated',
+    gpa: 0x1008,
+    hva: HVA + 0x1008,
+  });
+  expect(emulatedAccess(made.vm, 0, 0x1008, true)).toEqual({ is: 'mmio', gpa: 0x1008 });
+  expect(made.vm.slots.all().map((slot) => made.vm.dirtyLog(slot))).toEqual([[]]);
+});
+
 describe('memslots', () => {
   test('what KVM refuses', () => {
     const { vm } = make('6.12', {});
@@ -144,6 +203,9 @@ describe('memslots', () => {
     expect(set({ userspaceAddr: HVA + 4096 })).toBe('EINVAL');
     expect(set({ flags: 4 })).toBe('EINVAL');
     expect(set({ slot: 3 << 16 })).toBe('EINVAL');
+    expect(set({ slot: 32764, guestPhysAddr: 2 ** 32 })).toBe('EINVAL');
+    expect(set({ slot: 32763, guestPhysAddr: 2 ** 32 })).toBe(null);
+    expect(set({ slot: 1, guestPhysAddr: 2 ** 44, memorySize: 2 ** 43 })).toBe('EINVAL');
     expect(set({})).toBe(null);
     // SMM has an address space of its own.
     expect(set({ slot: 1 << 16 })).toBe(null);
@@ -158,26 +220,46 @@ describe('memslots', () => {
     expect(load(made, 0x4000_0000)).toMatchObject({ entry: { pfn: PFN } });
   });
 
-  test('a slot that goes takes all mappings, or its own without KVM_X86_QUIRK_SLOT_ZAP_ALL', () => {
-    const left = (disable: number): string => {
-      const made = make('6.12', {});
-      made.host.map({ ...MAPPING, hva: HVA + 2 ** 32, end: HVA + 2 ** 32 + 4096, pfn: 0x20_0000 });
-      const other = {
-        slot: 1,
-        guestPhysAddr: 2 ** 32,
-        memorySize: 4096,
-        userspaceAddr: HVA + 2 ** 32,
-      };
-      made.vm.setUserMemoryRegion({ ...REGION, ...other });
-      made.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, disable);
-      load(made, 0);
-      load(made, 2 ** 32);
-      made.vm.setUserMemoryRegion({ ...REGION, ...other, memorySize: 0 });
-      return leaf(made, 0);
-    };
-    expect(left(0)).toBe('');
-    expect(left(QUIRK.SLOT_ZAP_ALL)).toBe('1 WB ipat');
+  test('MMIO entries are of an older generation by two with a new slot, by four when one goes or moves', () => {
+    const { vm } = make('6.12', {});
+    const { generation } = vm.slots;
+    const other = { ...REGION, slot: 1, guestPhysAddr: 2 ** 33 };
+    const steps = [{}, { guestPhysAddr: 2 ** 34 }, { guestPhysAddr: 2 ** 34, memorySize: 0 }];
+    const since = steps.map((step) => {
+      expect(vm.setUserMemoryRegion({ ...other, ...step })).toBe(null);
+      return vm.slots.generation - generation;
+    });
+    expect(since).toEqual([2, 6, 10]);
   });
+
+  test.each([true, false])(
+    'tdp_mmu=%s: a slot that goes takes all mappings, or its own without KVM_X86_QUIRK_SLOT_ZAP_ALL',
+    (tdpMmu) => {
+      const left = (disable: number): string => {
+        const made = make('6.12', {}, {}, tdpMmu);
+        made.host.map({
+          ...MAPPING,
+          hva: HVA + 2 ** 32,
+          end: HVA + 2 ** 32 + 4096,
+          pfn: 0x20_0000,
+        });
+        const other = {
+          slot: 1,
+          guestPhysAddr: 2 ** 32,
+          memorySize: 4096,
+          userspaceAddr: HVA + 2 ** 32,
+        };
+        made.vm.setUserMemoryRegion({ ...REGION, ...other });
+        made.vm.disableQuirks(KVM_CAP_DISABLE_QUIRKS2, disable);
+        load(made, 0);
+        load(made, 2 ** 32);
+        made.vm.setUserMemoryRegion({ ...REGION, ...other, memorySize: 0 });
+        return [0, 2 ** 32].map((gpa) => made.vm.mmu.walk(made.vcpu, gpa, 0).is).join();
+      };
+      expect(left(0)).toBe('fault,fault');
+      expect(left(QUIRK.SLOT_ZAP_ALL)).toBe('leaf,fault');
+    },
+  );
 
   test('entries of MMIO are as old as the memslots, and never pass for new ones', () => {
     const made = make('6.12', {});

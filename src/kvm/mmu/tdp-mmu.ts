@@ -1,13 +1,14 @@
 import { PFERR } from './error-code.ts';
-import { faultIn, mappingLevel } from './fault-in.ts';
-import { errorCodeText } from './fault-text.ts';
+import { fastPageFault } from './fast-page-fault.ts';
+import { faultIn } from './fault-in.ts';
 import { pagesOf } from './host-memory.ts';
+import { directMappingLevel } from './mapping-level.ts';
 import { leafTypeBits } from './memory-type.ts';
-import { hvaOf, type Memslot } from './memslots.ts';
+import { endOf, hvaOf, type Memslot } from './memslots.ts';
 import type { FaultResult, HardwareWalk, Mmu } from './mmu.ts';
 import type { PageFault } from './page-fault.ts';
-import { entryIndex, frameOf, type MmuPage } from './page-tables.ts';
-import { gfnOf, type Place, TdpTables } from './tdp-tables.ts';
+import { entryIndex, frameOf, type MmuPage, type Place } from './page-tables.ts';
+import { gfnOf, TdpTables } from './tdp-tables.ts';
 import * as zap from './tdp-zap.ts';
 import type { Vcpu } from './vcpu.ts';
 import type { Vm } from './vm.ts';
@@ -61,9 +62,9 @@ export class TdpMmu implements Mmu {
     const hi = tables.hi(page, index);
     const lo = tables.lo(page, index);
     const { level } = page;
-    if (!tables.isPresent(hi, lo))
-      return { is: 'fault', level, hi, lo, rsvd: tables.isMmio(hi, lo), present: false };
-    if (!tables.allows(hi, lo, code))
+    if (!tables.bits.isPresent(hi, lo))
+      return { is: 'fault', level, hi, lo, rsvd: tables.bits.isMmio(hi, lo), present: false };
+    if (!tables.bits.allows(hi, lo, code))
       return { is: 'fault', level, hi, lo, rsvd: false, present: true };
     this.#touch({ page, index }, gfn, code);
     const pfn = frameOf(hi, lo);
@@ -94,7 +95,7 @@ export class TdpMmu implements Mmu {
       address: gpa,
       code,
       gfn: Math.floor(gpa / 4096),
-      slot: null,
+      slot: this.vm.slots.at(vcpu.registers.smm ? 1 : 0, Math.floor(gpa / 4096)),
       pfn: null,
       hva: 0,
       mapWritable: false,
@@ -104,56 +105,19 @@ export class TdpMmu implements Mmu {
     };
     const isStore = (code & PFERR.PRESENT) !== 0 && (code & PFERR.WRITE) !== 0;
     if (isStore && this.vm.shadowed?.isGuarded(fault.gfn) === true) return 'emulate';
-    const fast = this.#fastPageFault(vcpu, fault);
-    if (fast !== null) return fast;
+    if (this.vm.config.behaviour.fastTdp) {
+      const last = () => this.tables.last(vcpu.root as MmuPage, fault.gfn);
+      const fast = fastPageFault(this.vm, vcpu, fault, this.vm.config.adBits, last);
+      if (fast !== null) return fast;
+    }
     const early = faultIn(this.vm, vcpu, fault);
     return early ?? this.#map(vcpu, fault);
-  }
-
-  /** fast_page_fault(): W comes back without a look at the host, where KVM took it away itself. */
-  #fastPageFault(vcpu: Vcpu, fault: PageFault): FaultResult | null {
-    const { code } = fault;
-    const isPresent = (code & PFERR.PRESENT) !== 0;
-    if ((code & PFERR.RSVD) !== 0) return null;
-    if (!isPresent && this.vm.config.adBits) return null;
-    if (isPresent && (code & PFERR.WRITE) === 0) return null;
-    const { tables } = this;
-    const { page, index } = tables.last(vcpu.root as MmuPage, fault.gfn);
-    const old = { hi: tables.hi(page, index), lo: tables.lo(page, index) };
-    const result = this.#fastResult(fault, { page, index }, old.hi, old.lo);
-    const { tracer } = this.vm;
-    if (tracer !== null) {
-      const now = { hi: tables.hi(page, index), lo: tables.lo(page, index) };
-      const text = errorCodeText(this.vm, code);
-      tracer.fastPageFault(vcpu.id, fault.address, text, old, now, result ?? 'other');
-    }
-    return result;
-  }
-
-  #fastResult(
-    fault: PageFault,
-    { page, index }: Place,
-    hi: number,
-    lo: number,
-  ): 'fixed' | 'spurious' | null {
-    const { tables, vm } = this;
-    if (!tables.isPresent(hi, lo)) return null;
-    if (tables.allows(hi, lo, fault.code)) return 'spurious';
-    const [mmuHi, mmuLo] = vm.sptes.mmuWritable;
-    const isMmuWritable = (hi & mmuHi) !== 0 || (lo & mmuLo) !== 0;
-    const isWrite = (fault.code & PFERR.WRITE) !== 0;
-    if (!isWrite || !isMmuWritable || page.level > 1) return null;
-    page.entries[index * 2] = lo | 2;
-    vm.markDirty(page.role.smm ? 1 : 0, fault.gfn);
-    return 'fixed';
   }
 
   /** kvm_tdp_mmu_map(). */
   #map(vcpu: Vcpu, fault: PageFault): FaultResult {
     const { vm, tables } = this;
-    while (fault.maxLevel > 1 && vm.shadowed?.isHugeAllowed(fault.gfn, fault.maxLevel) === false)
-      fault.maxLevel = (fault.maxLevel - 1) as PageFault['maxLevel'];
-    fault.reqLevel = mappingLevel(vm, vcpu, fault);
+    fault.reqLevel = directMappingLevel(vm, vcpu, fault);
     const noHugeExec = vm.config.nxHugePages && (fault.code & PFERR.FETCH) !== 0;
     fault.goalLevel = noHugeExec ? 1 : fault.reqLevel;
     const { accessAll } = vm.sptes;
@@ -163,7 +127,7 @@ export class TdpMmu implements Mmu {
       const index = entryIndex(fault.gfn, page.level);
       const hi = tables.hi(page, index);
       const lo = tables.lo(page, index);
-      const isTable = tables.isPresent(hi, lo) && !tables.isLeaf(page.level, lo);
+      const isTable = tables.bits.isPresent(hi, lo) && !tables.bits.isLast(lo, page.level);
       // Small pages that run code stay small: disallowed_hugepage_adjust().
       if (isTable && page.level === fault.goalLevel && tables.child(hi, lo).nxHugePageDisallowed)
         fault.goalLevel = (page.level - 1) as PageFault['goalLevel'];
@@ -175,11 +139,10 @@ export class TdpMmu implements Mmu {
   /** A table under an entry that has none: new, or of a huge page that is in the way. */
   #descend(fault: PageFault, { page, index }: Place, hi: number, lo: number): MmuPage {
     const { tables, vm } = this;
-    const isHuge = tables.isPresent(hi, lo);
-    if (isHuge && vm.config.behaviour.splitOnFault) {
-      tables.split(page, index);
-      vm.flushTlbs();
-    } else {
+    const isHuge = tables.bits.isPresent(hi, lo);
+    // What a TLB still has of the huge page is what the small ones say.
+    if (isHuge && vm.config.behaviour.splitOnFault) tables.split(page, index);
+    else {
       if (isHuge) {
         tables.clear(page, index);
         vm.flushTlbs();
@@ -194,7 +157,7 @@ export class TdpMmu implements Mmu {
   /** tdp_mmu_map_handle_target_level(). */
   #mapLeaf(vcpu: Vcpu, fault: PageFault, { page, index }: Place): FaultResult {
     const { tables, vm } = this;
-    const { sptes } = vm;
+    const { sptes, bits } = vm;
     if (fault.slot === null || fault.pfn === null)
       return this.#mapMmio(vcpu, fault, { page, index });
     const gfn = gfnOf(page, index);
@@ -213,11 +176,11 @@ export class TdpMmu implements Mmu {
     });
     const { hi, lo } = sptes;
     const [oldHi, oldLo] = [tables.hi(page, index), tables.lo(page, index)];
-    const wasPresent = tables.isPresent(oldHi, oldLo);
+    const wasTable = bits.isPresent(oldHi, oldLo) && !bits.isLast(oldLo, page.level);
     const isRefused = !mmuWritable && (fault.code & PFERR.WRITE) !== 0;
     if (oldHi === hi && oldLo === lo) return isRefused ? 'emulate' : 'spurious';
     tables.set(page, index, hi, lo);
-    if (wasPresent) vm.flushTlbs();
+    if (wasTable) vm.flushTlbs();
     if ((lo & 2) !== 0) vm.markDirty(page.role.smm ? 1 : 0, fault.gfn);
     this.#traceSet(gfn, hi, lo, { page, index });
     if (isRefused) return 'emulate';
@@ -253,7 +216,7 @@ export class TdpMmu implements Mmu {
     const { page, index } = tables.last(vcpu.root as MmuPage, gfn);
     const hi = tables.hi(page, index);
     const lo = tables.lo(page, index);
-    if (!tables.isMmio(hi, lo)) return 'retry';
+    if (!tables.bits.isMmio(hi, lo)) return 'retry';
     const then = vm.sptes.generationOf(hi, lo);
     vm.tracer?.checkMmio(hi, lo, generation, then);
     if (then !== generation) return 'invalid';
@@ -300,12 +263,17 @@ export class TdpMmu implements Mmu {
     return zap.zapLeaves(this.tables, roots, start, end);
   }
 
-  flushSlot(slot: Memslot): void {
-    zap.flushSlot(this, slot);
+  zapMemslot(slot: Memslot): void {
+    if (this.unmapGfnRange(slot, slot.baseGfn, endOf(slot))) this.vm.flushTlbs();
   }
 
   dirtyLogOn(slot: Memslot): void {
     zap.dirtyLogOn(this.tables, this.#rootsOf(slot), slot);
+  }
+
+  dirtyLogAgain(slot: Memslot, gfns: readonly number[]): void {
+    for (const root of this.#rootsOf(slot))
+      for (const gfn of gfns) zap.logLeaves(this.tables, root, gfn, gfn + 1, 1);
   }
 
   dirtyLogOff(slot: Memslot): void {

@@ -1,4 +1,5 @@
 import { rule } from '../../cite/rule.ts';
+import { HISTORY } from './behaviour.ts';
 
 rule({
   id: 'kvm/memslots',
@@ -9,7 +10,8 @@ rule({
     'size, user address and KVM_MEM_READONLY cannot: -EINVAL. Two slots of one address space must not ' +
     'overlap: -EEXIST. Addresses and size are multiples of 4K. Deleting or moving a slot zaps every mapping ' +
     'of the VM; from 6.12 on those of the slot alone once KVM_X86_QUIRK_SLOT_ZAP_ALL is disabled. Every ' +
-    'change makes the MMIO entries stale: they hold the generation of the memslots.',
+    'change makes the MMIO entries stale: they hold the generation of the memslots, which a slot that goes or ' +
+    'moves raises twice.',
   sources: ['kvm/set-memory-region', 'kvm/tdp-history', 'lab/ept-traces'],
 });
 
@@ -22,7 +24,7 @@ rule({
     'Ordinary memory is faulted in as the VMM would: nothing mapped there, or a store to a mapping without ' +
     'VM_WRITE, makes KVM_RUN return -EFAULT; a poisoned page sends SIGBUS. Memory of a VM_PFNMAP or VM_IO ' +
     'mapping is taken from the page tables of the VMM: a store where they are read-only is emulated, through ' +
-    'the mapping of the VMM; 5.13 to 6.12 refuse a page with a struct page but without a reference count of ' +
+    'the mapping of the VMM; where they have nothing, its fault handler is asked first; 5.13 to 6.12 refuse a page with a struct page but without a reference count of ' +
     'its own, -EFAULT. A page that the VMM may not write is mapped read-only. When the MMU notifier was ' +
     'called meanwhile, by this fault itself too, the guest faults once more.',
   sources: ['kvm/hva_to_pfn', 'linux/hva_to_pfn_remapped', 'kvm/f8be156be163', 'lab/ept-traces'],
@@ -38,7 +40,9 @@ rule({
     'zap of a range takes the leaves in it, whole where they are huge, and from 5.18 on leaves tables and ' +
     'MMIO entries. ' +
     'Where everything goes, roots are made invalid, each vCPU gets a new one, and the old are taken down in ' +
-    'passes. Every zap flushes the TLBs before anything else is mapped. An EPT misconfiguration on a stale ' +
+    'passes. A zap flushes the TLBs before anything else is mapped; a fault does only where it puts a leaf in ' +
+    'the place of a table: a huge page that is split for it, or an entry that is made anew, stays in TLBs ' +
+    'as it was. An EPT misconfiguration on a stale ' +
     'MMIO entry does not say what the access was: the page is mapped as for a read first.',
   sources: ['kvm/tdp_mmu.c', 'kvm/tdp-history', 'lab/ept-traces'],
 });
@@ -50,8 +54,9 @@ rule({
   text:
     'When it begins, huge pages of the slot are split, each small one with the bits of the huge one, its ' +
     'type included; then W is cleared, or D where PML logs the writes. The next store sets W again without ' +
-    'a look at the page (fast_page_fault). When it ends, small pages are made huge again with the bits of ' +
-    'the first of them, or zapped to be mapped anew: up to 6.12 that is when a stale type goes.',
+    'a look at the page (fast_page_fault), in a huge page only where logging is over and from 5.17 on. When ' +
+    'it ends, small pages are made huge again with the bits of the first of them, at any depth (without X ' +
+    'where no huge page is executable), or zapped to be mapped anew: up to 6.12 that is when a stale type goes.',
   sources: ['kvm/tdp-history', 'lab/ept-traces'],
 });
 
@@ -61,21 +66,14 @@ rule({
   title: 'What the TDP MMU did since when',
   text:
     'None of these has a say in a memory type, but in what is mapped and in what a trace shows. 6.1, 6.12 ' +
-    'and 7.3 were seen to behave so, 5.12, 6.11, 6.16 and 7.1 were read; the versions between are as recalled.',
-  table: [
-    '5.15  tdp_mmu=1 is the default',
-    '5.18  a zap of a range takes leaves alone; before, tables that lie in it whole go, MMIO entries with them',
-    '5.18  a new table is printed before the entry that leads to it',
-    '5.18  huge pages are split when dirty logging begins (eager_page_split), and by faults',
-    '6.0   VM_PFNMAP memory may be mapped huge',
-    '6.9   roots are taken down at 4K, 2M, 1G, then whole (not with CONFIG_KVM_PROVE_MMU); from 5.18 on at 1G, ' +
-      'then whole; before, whole',
-    '6.10  fast_page_fault prints all 64 bits of the error code',
-    '6.12  KVM_X86_QUIRK_SLOT_ZAP_ALL',
-    '6.13  A and D are set in EPT entries even where the CPU does not use them',
-    '6.13  huge pages are recovered in place when dirty logging ends; before, zapped',
-    '7.2   the end of a table is printed before the change of the entry that led to it',
-    '7.2   a read is no longer U in the error code of EPT; kvm_mmu_spte_requested prints the access',
-  ].join('\n'),
-  sources: ['kvm/tdp-history', 'kvm/tdp_mmu.c', 'lab/ept-traces'],
+    'and 7.3 were seen to behave so, 5.12, 6.11, 6.16 and 7.1 were read. 5.17, 6.4 and the recovery of 6.13 ' +
+    'are from the changes themselves; the other versions between are as recalled.',
+  table: HISTORY.join('\n'),
+  sources: [
+    'kvm/tdp-history',
+    'kvm/fast-pf-huge',
+    'kvm/e6722d9211b2',
+    'kvm/tdp_mmu.c',
+    'lab/ept-traces',
+  ],
 });

@@ -1,14 +1,9 @@
-import { PFERR } from './error-code.ts';
+import type { U64 } from '../../base/u64.ts';
 import { pagesOf } from './host-memory.ts';
-import { addressWords, entryIndex, frameOf, type MmuPage, type MmuRole } from './page-tables.ts';
+import { entryIndex, frameOf, type MmuPage, type MmuRole, type Place } from './page-tables.ts';
+import type { SpteBits } from './spte-bits.ts';
 import type { SpteMaker } from './spte-maker.ts';
 import type { Vm } from './vm.ts';
-
-/** An entry in a table. */
-export interface Place {
-  readonly page: MmuPage;
-  readonly index: number;
-}
 
 /** First gfn of an entry. */
 export function gfnOf(page: MmuPage, index: number): number {
@@ -22,11 +17,13 @@ export function gfnOf(page: MmuPage, index: number): number {
 export class TdpTables {
   readonly vm: Vm;
   readonly role: MmuRole;
+  readonly bits: SpteBits;
   readonly #maker: SpteMaker;
 
   constructor(vm: Vm) {
     this.vm = vm;
     this.#maker = vm.sptes;
+    this.bits = vm.bits;
     this.role = {
       direct: true,
       has4ByteGpte: false,
@@ -44,29 +41,6 @@ export class TdpTables {
 
   lo(page: MmuPage, index: number): number {
     return page.entries[index * 2] as number;
-  }
-
-  /** is_shadow_present_pte(): it maps something. */
-  isPresent(hi: number, lo: number): boolean {
-    const { edition } = this.vm.config;
-    if (edition.hasPresentBit) return (lo & (1 << 11)) !== 0;
-    if (lo === edition.empty.lo && hi === edition.empty.hi) return false;
-    if (edition.frozen !== null && lo === edition.frozen.lo && hi === edition.frozen.hi)
-      return false;
-    return !this.isMmio(hi, lo);
-  }
-
-  isMmio(hi: number, lo: number): boolean {
-    const { edition } = this.vm.config;
-    if (edition.id === 'A-5.3') return ((hi >>> 30) & 1) === 1 && lo !== 0;
-    if (edition.id === 'A-5.4') return ((hi >>> 20) & 3) === 3;
-    if ((lo & (1 << 11)) !== 0) return false;
-    return this.#maker.isEpt ? (lo & 7) === 6 : (lo & 1) === 1 && (hi & (1 << 19)) !== 0;
-  }
-
-  /** is_last_spte(): of an entry that is present. */
-  isLeaf(level: number, lo: number): boolean {
-    return level === 1 || (level <= 3 && (lo & (1 << 7)) !== 0);
   }
 
   child(hi: number, lo: number): MmuPage {
@@ -89,7 +63,7 @@ export class TdpTables {
     [hi, lo]: readonly [number, number],
   ): void {
     if (oldHi === hi && oldLo === lo) return;
-    const isTable = this.isPresent(oldHi, oldLo) && !this.isLeaf(page.level, oldLo);
+    const isTable = this.bits.isPresent(oldHi, oldLo) && !this.bits.isLast(oldLo, page.level);
     const removed = isTable ? this.child(oldHi, oldLo) : null;
     const { removalFirst } = this.vm.config.behaviour;
     if (removed !== null && removalFirst) this.#remove(removed);
@@ -104,7 +78,7 @@ export class TdpTables {
     this.vm.tracer?.prepareZap(page);
     const to = frozen ?? empty;
     for (let index = 0; index < 512; index += 1) {
-      if (this.isPresent(this.hi(page, index), this.lo(page, index)))
+      if (this.bits.isPresent(this.hi(page, index), this.lo(page, index)))
         this.set(page, index, to.hi, to.lo);
     }
     this.vm.tables.free(page);
@@ -150,16 +124,16 @@ export class TdpTables {
     this.vm.tracer?.splitHugePage(gfnOf(page, index), hi, lo, page.level);
   }
 
-  /**
-   * tdp_mmu_make_huge_spte(): the huge page that small ones with these bits came from.
-   *
-   * @param level of the entry that will hold it
-   */
-  huge(hi: number, lo: number, level: number): { readonly hi: number; readonly lo: number } {
-    const pfn = frameOf(hi, lo);
-    const base = addressWords(pfn - (pfn % pagesOf(level)));
-    const flags = (lo & 0xfff) | (1 << 7);
-    return { hi: ((hi & ~0xf_ffff) | base.hi) >>> 0, lo: (base.lo | flags) >>> 0 };
+  /** The first leaf below a table, at any depth; null: nothing is mapped. */
+  firstLeaf(page: MmuPage): U64 | null {
+    for (let index = 0; index < 512; index += 1) {
+      const entry = { hi: this.hi(page, index), lo: this.lo(page, index) };
+      if (!this.bits.isPresent(entry.hi, entry.lo)) continue;
+      if (this.bits.isLast(entry.lo, page.level)) return entry;
+      const below = this.firstLeaf(this.child(entry.hi, entry.lo));
+      if (below !== null) return below;
+    }
+    return null;
   }
 
   /** The entries that map something of [start, end), in order; `visit` may change the one it is given. */
@@ -175,8 +149,8 @@ export class TdpTables {
     for (let index = first; index < last; index += 1) {
       const hi = this.hi(page, index);
       const lo = this.lo(page, index);
-      if (!this.isPresent(hi, lo)) continue;
-      if (this.isLeaf(page.level, lo)) visit(page, index, hi, lo);
+      if (!this.bits.isPresent(hi, lo)) continue;
+      if (this.bits.isLast(lo, page.level)) visit(page, index, hi, lo);
       else this.leaves(this.child(hi, lo), start, end, visit);
     }
   }
@@ -186,9 +160,9 @@ export class TdpTables {
     for (let index = 0; index < 512; index += 1) {
       const hi = this.hi(page, index);
       const lo = this.lo(page, index);
-      if (!this.isPresent(hi, lo)) continue;
+      if (!this.bits.isPresent(hi, lo)) continue;
       if (page.level === level) visit(page, index);
-      else if (!this.isLeaf(page.level, lo)) this.atLevel(this.child(hi, lo), level, visit);
+      else if (!this.bits.isLast(lo, page.level)) this.atLevel(this.child(hi, lo), level, visit);
     }
   }
 
@@ -199,16 +173,8 @@ export class TdpTables {
       const index = entryIndex(gfn, page.level);
       const hi = this.hi(page, index);
       const lo = this.lo(page, index);
-      if (!this.isPresent(hi, lo) || this.isLeaf(page.level, lo)) return { page, index };
+      if (!this.bits.isPresent(hi, lo) || this.bits.isLast(lo, page.level)) return { page, index };
       page = this.child(hi, lo);
     }
-  }
-
-  /** is_access_allowed(): an entry lets an access with these PFERR bits through. */
-  allows(hi: number, lo: number, code: number): boolean {
-    const { isEpt } = this.#maker;
-    const isExecutable = isEpt ? (lo & 4) !== 0 : hi >>> 31 === 0;
-    if ((code & PFERR.FETCH) !== 0) return isExecutable;
-    return (code & PFERR.WRITE) !== 0 ? (lo & 2) !== 0 : (lo & 1) !== 0;
   }
 }

@@ -1,8 +1,7 @@
-import { QUIRK } from '../quirks.ts';
 import { pagesOf } from './host-memory.ts';
-import { disallowsHuge, endOf, hvaOf, isReadonly, type Memslot } from './memslots.ts';
+import { maxMappingLevel } from './mapping-level.ts';
+import { endOf, isReadonly, type Memslot } from './memslots.ts';
 import type { MmuPage } from './page-tables.ts';
-import type { TdpMmu } from './tdp-mmu.ts';
 import { gfnOf, type TdpTables } from './tdp-tables.ts';
 
 /** zap_gfn_range() up to 5.17: tables that lie in the range whole go, with the MMIO entries in them. */
@@ -13,10 +12,10 @@ function zapTables(tables: TdpTables, page: MmuPage, start: number, end: number)
   let any = false;
   for (let index = first; index < last; index += 1) {
     const [hi, lo] = [tables.hi(page, index), tables.lo(page, index)];
-    if (!tables.isPresent(hi, lo)) continue;
+    if (!tables.bits.isPresent(hi, lo)) continue;
     const gfn = gfnOf(page, index);
     const isWhole = gfn >= start && gfn + size <= end;
-    if (isWhole || tables.isLeaf(page.level, lo)) {
+    if (isWhole || tables.bits.isLast(lo, page.level)) {
       tables.clear(page, index);
       any = true;
     } else any = zapTables(tables, tables.child(hi, lo), start, end) || any;
@@ -59,14 +58,6 @@ export function zapRoots(tables: TdpTables, roots: readonly MmuPage[]): void {
   }
 }
 
-/** kvm_arch_flush_shadow_memslot(): everything goes, or with SLOT_ZAP_ALL disabled the slot alone. */
-export function flushSlot(mmu: TdpMmu, slot: Memslot): void {
-  const { vm } = mmu;
-  const isAll = !vm.config.behaviour.slotZapAllQuirk || vm.hasQuirk(QUIRK.SLOT_ZAP_ALL);
-  if (isAll) mmu.zapAllFast();
-  else if (mmu.unmapGfnRange(slot, slot.baseGfn, endOf(slot))) vm.flushTlbs();
-}
-
 /**
  * kvm_mmu_slot_apply_flags(): huge pages are split first, by eager_page_split; then D is cleared where PML logs
  * writes, else W. Huge pages that are left lose W in any case.
@@ -77,12 +68,24 @@ export function dirtyLogOn(tables: TdpTables, roots: readonly MmuPage[], slot: M
   if (isReadonly(slot)) return;
   for (const root of roots) {
     if (vm.config.behaviour.eagerSplit) splitHuge(tables, root, start, end);
-    tables.leaves(root, start, end, (page, index, hi, lo) => {
-      const mask = vm.config.pml && page.level === 1 ? vm.sptes.dirty : 2;
-      if ((lo & mask) !== 0) tables.set(page, index, hi, (lo & ~mask) >>> 0);
-    });
+    logLeaves(tables, root, start, end, 3);
   }
   vm.flushTlbs();
+}
+
+/** Leaves up to a level lose D where PML logs writes, else W: clear_dirty_pt_masked() of 4K pages. */
+export function logLeaves(
+  tables: TdpTables,
+  root: MmuPage,
+  start: number,
+  end: number,
+  most: number,
+): void {
+  const { config, sptes } = tables.vm;
+  tables.leaves(root, start, end, (page, index, hi, lo) => {
+    const mask = config.pml && page.level === 1 ? sptes.dirty : 2;
+    if (page.level <= most && (lo & mask) !== 0) tables.set(page, index, hi, (lo & ~mask) >>> 0);
+  });
 }
 
 /** tdp_mmu_split_huge_pages_root(): down to 4K; a page that sticks out of the slot is split too. */
@@ -95,35 +98,41 @@ function splitHuge(tables: TdpTables, root: MmuPage, start: number, end: number)
 
 /** kvm_tdp_mmu_recover_huge_pages(), before kvm_tdp_mmu_zap_collapsible_sptes(). */
 export function dirtyLogOff(tables: TdpTables, roots: readonly MmuPage[], slot: Memslot): void {
-  const { vm } = tables;
-  for (const root of roots)
-    for (const level of [3, 2])
-      tables.atLevel(root, level, (page, index) => {
-        const gfn = gfnOf(page, index);
-        if (gfn < slot.baseGfn || gfn + pagesOf(level) > endOf(slot)) return;
-        if (tables.isLeaf(level, tables.lo(page, index))) return;
-        if (disallowsHuge(slot, gfn, level) || hostLevel(tables, slot, gfn) < level) return;
-        if (vm.config.behaviour.recoverHuge) recover(tables, page, index);
-        else tables.clear(page, index);
-      });
-  vm.flushTlbs();
+  let any = false;
+  for (const root of roots) any = collapse(tables, root, slot) || any;
+  if (any) tables.vm.flushTlbs();
 }
 
-function hostLevel({ vm }: TdpTables, slot: Memslot, gfn: number): number {
-  const hva = hvaOf(slot, gfn);
-  const mapping = vm.host.mappingOf(hva);
-  return mapping === null ? 1 : vm.host.levelIn(mapping, hva);
-}
-
-/** The huge page gets the bits of the first small one that is present, its type with them. */
-function recover(tables: TdpTables, page: MmuPage, index: number): void {
-  const child = tables.child(tables.hi(page, index), tables.lo(page, index));
-  for (let i = 0; i < 512; i += 1) {
-    const hi = tables.hi(child, i);
-    const lo = tables.lo(child, i);
-    if (!tables.isPresent(hi, lo) || !tables.isLeaf(child.level, lo)) continue;
-    const huge = tables.huge(hi, lo, page.level);
-    tables.set(page, index, huge.hi, huge.lo);
-    return;
+/** recover_huge_pages_range(), zap_collapsible_spte_range(): the largest first. @returns anything changed */
+function collapse(tables: TdpTables, page: MmuPage, slot: Memslot): boolean {
+  const { vm, bits } = tables;
+  const size = pagesOf(page.level);
+  const first = Math.max(0, Math.floor((slot.baseGfn - page.gfn) / size));
+  const last = Math.min(512, Math.ceil((endOf(slot) - page.gfn) / size));
+  let any = false;
+  for (let index = first; page.level > 1 && index < last; index += 1) {
+    const [hi, lo] = [tables.hi(page, index), tables.lo(page, index)];
+    if (!bits.isPresent(hi, lo) || bits.isLast(lo, page.level)) continue;
+    const gfn = gfnOf(page, index);
+    const isHuge =
+      page.level <= 3 && gfn >= slot.baseGfn && maxMappingLevel(vm, slot, gfn) >= page.level;
+    const done = isHuge && toHuge(tables, page, index);
+    any = done || any;
+    if (!done) any = collapse(tables, tables.child(hi, lo), slot) || any;
   }
+  return any;
+}
+
+/** tdp_mmu_make_huge_spte(): the bits of the first leaf below, its type with them; up to 6.12 all is zapped. */
+function toHuge(tables: TdpTables, page: MmuPage, index: number): boolean {
+  const { vm } = tables;
+  if (!vm.config.behaviour.recoverHuge) {
+    tables.clear(page, index);
+    return true;
+  }
+  const leaf = tables.firstLeaf(tables.child(tables.hi(page, index), tables.lo(page, index)));
+  if (leaf === null) return false;
+  const { hi, lo } = vm.sptes.huge(leaf.hi, leaf.lo, page.level);
+  tables.set(page, index, hi, lo);
+  return true;
 }

@@ -14,7 +14,8 @@ import type { SpteEdition } from '../spte-editions.ts';
 import { isZapped, type ZapEvent, type ZapInputs, zapOn } from '../zap.ts';
 import type { MmuBehaviour } from './behaviour.ts';
 import type { FrameFacts } from './frames.ts';
-import type { HostMemory } from './host-memory.ts';
+import { type HostMemory, PAGE_SIZE } from './host-memory.ts';
+import { LargePages } from './large-pages.ts';
 import {
   isDirtyLogged,
   KVM_MEM_HOST_MEMTYPE,
@@ -22,10 +23,12 @@ import {
   type MemoryRegion,
   type Memslot,
   Memslots,
+  MOST_PAGES,
   type SlotErrno,
 } from './memslots.ts';
 import type { Mmu, TableWatch } from './mmu.ts';
 import { PageTables } from './page-tables.ts';
+import { SpteBits } from './spte-bits.ts';
 import { SpteMaker } from './spte-maker.ts';
 import { Tracer, type TraceSink } from './trace.ts';
 import type { Vcpu } from './vcpu.ts';
@@ -73,9 +76,11 @@ export class Vm {
   readonly vcpus: Vcpu[] = [];
   readonly tables: PageTables;
   readonly sptes: SpteMaker;
+  readonly bits: SpteBits;
   readonly tracer: Tracer | null;
   /** kvm_is_mmio_pfn() of frames that are alike, as far as it was asked. */
   readonly mmioFrames = new WeakMap<FrameFacts, boolean>();
+  readonly largePages = new LargePages();
   /** mmu_invalidate_seq: a fault during which it changes is tried again. */
   invalidations = 0;
   /** Tables of the guest that are shadowed beside its MMU; null: none. */
@@ -94,6 +99,7 @@ export class Vm {
     const { edition, behaviour, trace } = config;
     this.tables = new PageTables(config.tablesPfn, edition.empty);
     this.sptes = new SpteMaker(config);
+    this.bits = new SpteBits(edition, config.paging === 'ept' ? 'ept' : 'npt');
     this.tracer = trace === null ? null : new Tracer(trace, behaviour.trace);
     this.#disabledQuirks = disabledAtCreation(config.quirks, false);
     this.mmu = mmu(this);
@@ -174,8 +180,26 @@ export class Vm {
 
   #install(old: Memslot | null, now: Memslot | null): void {
     this.slots.commit(old, now);
+    this.#swapped((now ?? old)?.asId ?? 0);
+  }
+
+  /** kvm_invalidate_memslot(): a slot that goes or moves is made invalid first, a change of its own. */
+  #invalidate(slot: Memslot): void {
+    this.#swapped(slot.asId);
+    this.flushShadowMemslot(slot);
+  }
+
+  /** kvm_arch_flush_shadow_memslot(): everything goes, or with SLOT_ZAP_ALL disabled the slot alone. */
+  flushShadowMemslot(slot: Memslot): void {
+    const { slotZapAllQuirk } = this.config.behaviour;
+    if (!slotZapAllQuirk || this.hasQuirk(QUIRK.SLOT_ZAP_ALL)) this.mmu.zapAllFast();
+    else this.mmu.zapMemslot(slot);
+  }
+
+  /** kvm_swap_active_memslots(), kvm_arch_memslots_updated(). */
+  #swapped(asId: number): void {
     // The memslots of SMM have a generation of their own, which no MMIO SPTE of today asks for.
-    if ((now ?? old)?.asId !== 0) return;
+    if (asId !== 0) return;
     this.slots.generation += 2;
     // kvm_mmu_invalidate_mmio_sptes(): an old entry would pass for one of today.
     if (this.slots.generation % this.sptes.generations === 0) this.mmu.zapAllFast();
@@ -183,6 +207,13 @@ export class Vm {
 
   /** KVM_SET_USER_MEMORY_REGION. @returns null: done */
   setUserMemoryRegion(region: MemoryRegion): SlotErrno | null {
+    const isOfUser = (region.slot & 0xffff) < this.config.behaviour.userMemSlots;
+    if (!isOfUser || region.memorySize / PAGE_SIZE > MOST_PAGES) return 'EINVAL';
+    return this.setMemoryRegion(region);
+  }
+
+  /** kvm_set_memory_region(), for slots of KVM itself too. @returns null: done */
+  setMemoryRegion(region: MemoryRegion): SlotErrno | null {
     const plan = this.slots.plan(region, this.config.slotFlags);
     switch (plan.is) {
       case 'error':
@@ -193,11 +224,11 @@ export class Vm {
         this.#install(null, plan.now);
         return null;
       case 'delete':
-        this.mmu.flushSlot(plan.old);
+        this.#invalidate(plan.old);
         this.#install(plan.old, null);
         return null;
       case 'move':
-        this.mmu.flushSlot(plan.old);
+        this.#invalidate(plan.old);
         this.#install(plan.old, plan.now);
         return null;
       case 'flags': {
@@ -250,7 +281,16 @@ export class Vm {
     this.#dirty.set(slot, log.add(gfn));
   }
 
-  /** KVM_GET_DIRTY_LOG, less the clearing: the gfns noted since dirty logging began. */
+  /** KVM_GET_DIRTY_LOG: the gfns noted since the last one; their next store is noted again. */
+  getDirtyLog(slot: Memslot): readonly number[] {
+    const gfns = this.dirtyLog(slot);
+    this.#dirty.delete(slot);
+    this.mmu.dirtyLogAgain(slot, gfns);
+    if (gfns.length > 0) this.flushTlbs();
+    return gfns;
+  }
+
+  /** The gfns in the dirty log, which stay in it. */
   dirtyLog(slot: Memslot): readonly number[] {
     return [...(this.#dirty.get(slot) ?? [])].sort((a, b) => a - b);
   }
