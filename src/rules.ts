@@ -4,6 +4,15 @@
  */
 import './kvm/guest-mtrr.ts';
 import './kvm/huge-page.ts';
+import './kvm/mmu/legacy-direct.ts';
+import './kvm/mmu/nested-mmu.ts';
+import './kvm/mmu/rmap.ts';
+import './kvm/mmu/shadow-fault.ts';
+import './kvm/mmu/shadow-get.ts';
+import './kvm/mmu/shadow-sync.ts';
+import './kvm/mmu/shadow-zap.ts';
+import './kvm/mmu/tdp-rules.ts';
+import './kvm/mmu/walk-format.ts';
 import './kvm/noncoherent.ts';
 import './kvm/other-rules.ts';
 import './kvm/quirks.ts';

@@ -7,13 +7,14 @@ type Columns = ReturnType<typeof emptyColumns>;
 type Mutable = { -readonly [K in keyof Columns]: Columns[K] };
 
 const TIME = /\s(\d+\.\d+):\s/;
+const CPU = /\s\[(\d{3})\]\s/;
 const LOST = /\[LOST (\d+) EVENTS\]/;
 
 /** One event of a line into row `i`; false: the line is none. */
 function fill(line: string, number: number, columns: Mutable, i: number, names: string[]): boolean {
   columns.level[i] = 0;
   columns.flags[i] = 0;
-  columns.cpu[i] = -1;
+  columns.cpu[i] = Number(CPU.exec(line)?.[1] ?? -1);
   columns.tid[i] = -1;
   columns.tgid[i] = -1;
   columns.time[i] = Number(TIME.exec(line)?.[1] ?? Number.NaN);

@@ -6,6 +6,7 @@ import { type AuditFinding, auditFindings } from '../src/audit/findings.ts';
 import { AUDIT_FINDINGS, hasExampleFacts } from '../src/audit/kinds.ts';
 import { Predictor } from '../src/audit/predict.ts';
 import { parsePredictFacts } from '../src/audit/predict-facts.ts';
+import { inForce, isComparable, saidByFacts } from '../src/audit/said.ts';
 import { readFactsTree } from '../src/cli/facts-tree.ts';
 import { exampleCommand } from '../src/report/rule-page.ts';
 import { batchesOf } from './audit-batches.ts';
@@ -26,15 +27,17 @@ function examine(code: string): Shown {
   const facts = existsSync(file)
     ? parsePredictFacts(readFactsTree(readFileSync(file, 'utf8'), file))
     : null;
-  const audit = new Audit({ host: facts?.host ?? null, kernel: facts?.kernel ?? null });
+  const said = facts === null ? [] : [saidByFacts(facts)];
+  const audit = new Audit({ ...inForce(said), facts, said });
   const predictor = facts === null ? null : new Predictor(facts);
   for (const batch of batchesOf(text)) {
     audit.push(batch);
     predictor?.push(batch);
   }
   const result = audit.result();
-  const standing = predictor?.standing(result.vms.flatMap((vm) => vm.regions)) ?? [];
-  const findings = auditFindings(result, predictor?.result() ?? null, standing);
+  const told = isComparable(result) ? predictor : null;
+  const standing = told?.standing(result.vms) ?? [];
+  const findings = auditFindings(result, told?.result() ?? null, standing);
   return { findings, lines: text.split('\n') };
 }
 

@@ -153,7 +153,7 @@ process.exitCode = await runApplication(['audit', ...process.argv.slice(2)], PRO
     // Whether KVM took them away at its end before the recording did is chance.
     expect(audit.out()).toMatch(
       new RegExp(
-        `^VM ${vm.child.pid}: .* leaf entries installed[^]*^ {2}PAT index 0 +4K +6\\d `,
+        `^VM ${vm.child.pid}: .* leaf entries installed[\\s\\S]*^ {2}PAT index 0 +4K +6\\d `,
         'm',
       ),
     );
@@ -177,7 +177,13 @@ process.exitCode = await runApplication(['audit', ...process.argv.slice(2)], PRO
     audit.child.kill(signal);
     expect(await audit.code).toBe(0);
     expect(instances()).toEqual([]);
-    expect(audit.out()).toMatch(new RegExp(`^VM ${vm.child.pid}: [^]*\n {2}40000-4003f +64 `, 'm'));
+    expect(audit.out()).toMatch(
+      new RegExp(`^VM ${vm.child.pid}: [\\s\\S]*\n {2}40000-4003f +64 `, 'm'),
+    );
+    // Its pages were anonymous memory while it ran, and their flags were read then.
+    expect(audit.out()).toMatch(
+      /frame on the host +installed [\s\S]*\n {2}WB ram +PAT index 0 +\d/,
+    );
     vm.child.stdin?.end();
     await vm.code;
   });

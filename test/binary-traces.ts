@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { gunzipSync, inflateSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
+import { loadCodecs } from '../src/cli/audit/binary.ts';
 import { type EventBatch, KIND } from '../src/trace/batch.ts';
 import type { Codecs } from '../src/trace/binary/source.ts';
 import type { BinaryTrace } from '../src/trace/binary/trace.ts';
@@ -23,31 +24,10 @@ export function fixtureText(name: string): string {
   return Buffer.from(fixture(name)).toString('latin1');
 }
 
-/** The zstd program: Node has it from 22.15 on only. */
-function unzstd(bytes: Uint8Array): Uint8Array {
-  const { stdout } = spawnSync('zstd', ['-dcq'], { input: bytes, maxBuffer: 1 << 28 });
-  return new Uint8Array(stdout);
-}
-
+/** The zstd program, to make what is to be unpacked. */
 export const hasZstd: boolean = spawnSync('zstd', ['--version']).status === 0;
 
-export const CODECS: Codecs = {
-  inflate: (bytes, size) => new Uint8Array(inflateSync(bytes, { maxOutputLength: size })),
-  zstd: hasZstd ? unzstd : null,
-  zstdStream: hasZstd
-    ? () => {
-        let all: Uint8Array = new Uint8Array(0);
-        let given = 0;
-        return (piece) => {
-          all = new Uint8Array([...all, ...piece]);
-          const plain = unzstd(all);
-          const fresh = plain.subarray(given);
-          given = plain.length;
-          return fresh;
-        };
-      }
-    : null,
-};
+export const CODECS: Codecs = await loadCodecs();
 
 const NAMES: Readonly<Record<number, string>> = {
   [KIND.set]: 'kvm_mmu_set_spte',
@@ -106,12 +86,14 @@ function payload(batch: EventBatch, i: number): string {
   }
 }
 
-/** The rows of a trace, and where events were lost. */
+/** The rows of a trace, where events were lost, and what programs wrote to trace_marker. */
 export function rowsOf(trace: BinaryTrace): {
   rows: Row[];
   lost: { cpu: number; count: number }[];
+  marks: string[];
 } {
   const rows: Row[] = [];
+  const marks: string[] = [];
   const lost: { cpu: number; count: number }[] = [];
   for (const batch of trace.batches()) {
     for (let i = 0; i < batch.count; i += 1) {
@@ -120,6 +102,10 @@ export function rowsOf(trace: BinaryTrace): {
       const { [i]: key = 0 } = batch.key;
       if (kind === KIND.lost) {
         lost.push({ cpu, count: key });
+        continue;
+      }
+      if (kind === KIND.mark) {
+        marks.push(batch.names[key] ?? '');
         continue;
       }
       const name = NAMES[kind] ?? `${kind === KIND.unreadable ? '!' : ''}${batch.names[key]}`;
@@ -131,7 +117,7 @@ export function rowsOf(trace: BinaryTrace): {
       });
     }
   }
-  return { rows, lost };
+  return { rows, lost, marks };
 }
 
 const FTRACE = /^\s*.*-(\d+)\s+\[(\d+)\]\s+(?:\S{5,6}\s+)?([\d.]+): (\w+): +(.*)$/;

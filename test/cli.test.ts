@@ -170,7 +170,7 @@ describe('bad input is refused with its place', () => {
     [['explane'], 'explain'],
     [['rule', 'MT999'], 'no rule'],
     [['conform', '/nonexistent'], 'cannot read'],
-    [['schema', 'nothing'], 'one of case, capture, explain, diff'],
+    [['schema', 'nothing'], 'one of case, scenario, capture, explain, diff'],
   ])('%j', (args, message) => {
     const r = memtype(args);
     expect(r.status).toBe(2);

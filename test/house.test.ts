@@ -38,6 +38,18 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'resolve',
     'compare',
   ],
+  scenario: [
+    'base',
+    'cite',
+    'facts',
+    'x86',
+    'linux',
+    'platform',
+    'kvm',
+    'machine',
+    'trace',
+    'resolve',
+  ],
   report: [
     'base',
     'cite',
@@ -53,6 +65,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'machine',
     'litmus',
     'explore',
+    'scenario',
   ],
   host: ['base', 'doctor', 'linux', 'kvm', 'trace', 'machine', 'explore'],
   cli: [
@@ -75,6 +88,7 @@ const MAY_USE: Readonly<Record<string, readonly string[]>> = {
     'machine',
     'litmus',
     'explore',
+    'scenario',
   ],
 };
 

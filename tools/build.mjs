@@ -11,7 +11,7 @@ if (!runBin('tsc', ['-p', 'tsconfig.build.json'])) process.exit(1);
 const bundle = await rolldown({
   input: { main: `${ROOT}dist/cli/main.js` },
   platform: 'node',
-  external: [/^node:/, '@stricli/core', 'yaml', 'koffi', 'hyparquet-writer'],
+  external: [/^node:/, '@stricli/core', 'yaml', 'koffi', 'hyparquet-writer', 'fzstd'],
 });
 await bundle.write({
   dir: `${ROOT}dist/bin`,

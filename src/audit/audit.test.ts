@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { batchesOf } from '../../test/audit-batches.ts';
 import { Audit, type AuditOptions, type AuditResult } from './audit.ts';
+import { auditFindings } from './findings.ts';
 import { inferences } from './infer.ts';
 import { vmsByNames } from './vms.ts';
 
@@ -48,6 +49,27 @@ describe('VMs', () => {
     expect(audited(plain)).toMatchObject({ told: 'one', vms: [{ id: null, sptes: 2 }] });
   });
 
+  test('are known by the first entry that they fill, or by what is known of the thread', () => {
+    const first = [
+      line('qemu-11 (     10)', 1, changed('100', 2, '0', '8875907')),
+      line('qemu-11 (     10)', 1, changed('100', 1, '0', '6000000029c4b77')),
+      line('qemu-11 (     10)', 1, set('100', '6000000029c4b77')),
+    ];
+    expect(audited(first)).toMatchObject({ vms: [{ id: 10, events: 3 }], ambiguous: 0 });
+    const owned = [line('qemu-11', 1, changed('100', 1, '6000000029c4b77', '0')), ...first];
+    const owners = new Map([[11, 10]]);
+    expect(audited(owned, { owners })).toMatchObject({
+      vms: [{ id: 10, events: 4 }],
+      ambiguous: 0,
+    });
+    // A thread of the kernel, before any VM is known.
+    const early = line('kswapd0-9 (      9)', 1, changed('100', 1, '6000000029c4b77', '0'));
+    expect(audited([early, ...first])).toMatchObject({
+      vms: [{ id: 10, events: 3 }],
+      ambiguous: 1,
+    });
+  });
+
   test('are told apart by the names of their threads', () => {
     const names = new Map([
       [101, 'CPU 0/KVM'],
@@ -55,12 +77,41 @@ describe('VMs', () => {
       [201, 'CPU 0/KVM'],
       [202, 'vhost-77'],
     ]);
-    expect([...vmsByNames(names)]).toEqual([
+    const { owners, least } = vmsByNames(names);
+    expect([...owners]).toEqual([
       [101, 101],
       [102, 101],
       [201, 201],
-      [202, 77],
     ]);
+    expect(least).toBe(2);
+    const events = [
+      line('CPU 1/KVM-102', 1, set('100', '6000000029c4b77')),
+      line('CPU 0/KVM-201', 2, set('100', '6000000039c4b37')),
+      line('CPU 0/KVM-101', 2, set('101', '6000000029c5b77')),
+      line('qemu-kvm-99', 3, changed('101', 1, '6000000029c5b77', '0')),
+    ];
+    const { vms, told } = audited(events, { names });
+    expect(told).toBe('names');
+    expect(vms.map((vm) => [vm.id, vm.sptes, vm.regions.length])).toEqual([
+      [101, 2, 1],
+      [201, 1, 1],
+    ]);
+  });
+
+  test.each([
+    [['CPU 0/KVM', 'CPU 1/KVM', 'CPU 2/KVM'], 1, 3],
+    // Two VMs that were started at once.
+    [['CPU 0/KVM', 'CPU 0/KVM', 'CPU 1/KVM', 'CPU 1/KVM'], 2, 0],
+    // The first vCPU of one of them did nothing.
+    [['CPU 1/KVM', 'CPU 0/KVM', 'CPU 1/KVM'], 2, 0],
+    [['crosvm_vcpu0', 'crosvm_vcpu1', 'crosvm_vcpu0'], 2, 3],
+    [['vcpu0', 'fc_vcpu 0', 'vcpu1', 'fc_vcpu 1'], 2, 4],
+    [['kvm-vcpu-0', 'kvm-vcpu-0'], 2, 2],
+    [['qemu-system-x86', 'qemu-system-x86', 'VCPU-0'], 0, 0],
+  ])('%j: so many VMs at least, so many threads told', (all, least, told) => {
+    const names = new Map(all.map((name, i) => [i + 1, name]));
+    const found = vmsByNames(names);
+    expect([found.least, found.owners.size]).toEqual([least, told]);
   });
 
   test('have a second address space for SMM', () => {
@@ -124,15 +175,15 @@ describe('what is taken away', () => {
 
 describe('the paging mode', () => {
   test.each([
-    [[set('100', '6000000029c4b77')], 'ept', 'layout B: Linux 5.13 to 6.19'],
-    [[set('100', '90a00000062c6f77')], 'ept', 'layout C: Linux 7.2 and 7.3'],
-    [[set('100', '29c4f77')], 'ept', 'layout A: Linux up to 5.12'],
-    [[set('100', '1003eb27e67')], 'pages', 'layout B or C: Linux 5.13 to 6.19, or 7.2 and 7.3'],
-    [[changed('100', 1, '1003eb27e67', '5a0')], 'npt', 'layout B: Linux 5.13 to 6.19'],
+    [[set('100', '6000000029c4b77')], 'ept', 'layout B: Linux 5.13 to 6.8'],
+    [[set('100', '90a00000062c6f77')], 'ept', 'layout C: Linux 7.2 and later'],
+    [[set('100', '29c4f77')], 'ept', 'layout A: Linux to 5.12'],
+    [[set('100', '1003eb27e67')], 'pages', 'layout B or C: Linux 5.13 and later'],
+    [[changed('100', 1, '1003eb27e67', '5a0')], 'npt', 'layout B: Linux 5.13 to 6.8'],
     [
       [set('100', '11a468e67'), 'kvm_mmu_prepare_zap_page: sp gen 0 gfn 1021 l1 4-byte'],
       'shadow',
-      'layout B or C: Linux 5.13 to 6.19, or 7.2 and 7.3',
+      'layout B or C: Linux 5.13 and later',
     ],
   ])('%j', (events, paging, layout) => {
     const result = audited(events.map((event) => line('q-1', 1, event)));
@@ -167,4 +218,22 @@ test('counts have a row for each kind of leaf that kvm_mmu_set_spte printed', ()
     { paging: 'ept', memtype: 'WB', ipat: true, level: 1, installs: 2 },
     { paging: 'ept', memtype: 'WB', ipat: true, level: 2, installs: 1 },
   ]);
+});
+
+describe('entries that disagree', () => {
+  test('the finding names the page of its line, whichever page of the region came first', () => {
+    const result = audited([
+      line('q-1', 1, set('100', '6000000029c4b77')),
+      line('q-1', 2, set('202', '6000000029c5b37')),
+      line('q-1', 3, set('201', '6000000029c6b37')),
+      line('q-1', 4, set('200', '6000000029c7b37')),
+    ]);
+    expect(result.vms[0]?.regions).toMatchObject([
+      { gfnStart: 0x100 },
+      { gfnStart: 0x200, gfnEnd: 0x203, since: { place: 2 } },
+    ]);
+    const found = auditFindings(result).find(({ code }) => code === 'MT705');
+    expect(found).toMatchObject({ at: { place: 2 }, mark: 'gfn 202' });
+    expect(found?.text).toContain('the first of them gfn 0x202');
+  });
 });

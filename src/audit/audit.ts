@@ -2,9 +2,13 @@ import type { U64 } from '../base/u64.ts';
 import type { KernelVersion } from '../linux/version.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import type { MtrrType } from '../x86/types.ts';
-import { frameOf, HostJoin, type HostPages, type JoinRow } from './host-pages.ts';
-import { leafType, typeMask, WORD } from './leaf-word.ts';
+import { type Backwards, Clock } from './clock.ts';
+import { HostJoin, type HostPages, type JoinRow, ONLY_SLOTS } from './host-pages.ts';
+import { isInstalled, type LeafType, leafType, typeMask, WORD } from './leaf-word.ts';
 import { type AuditPaging, PagingVotes } from './paging.ts';
+import type { PredictFacts } from './predict-facts.ts';
+import { type Refuted, refutedBy, type Said } from './said.ts';
+import { pageKindOf, TimedFacts } from './timed-facts.ts';
 import type { EmulatedWrites, Installs, VmState } from './vm.ts';
 import { momentAt, ROLE, rolesOf } from './vm.ts';
 import type { Moment, Region } from './vm-map.ts';
@@ -16,9 +20,13 @@ export interface AuditOptions extends VmSources {
   readonly kernel?: KernelVersion | null;
   /** What the host knows of its page frames; null or absent: it was not asked. */
   readonly host?: HostPages | null;
+  /** What the memslots have, where the host does not know better; null or absent: it is not said. */
+  readonly facts?: PredictFacts | null;
+  /** By whom `paging`, `kernel` and more was said: what the entries contradict is told. */
+  readonly said?: readonly Said[];
 }
 
-/** Leaves that kvm_mmu_set_spte printed as present. */
+/** Leaves that kvm_mmu_set_spte printed as present; of a VM without such those of kvm_tdp_mmu_spte_changed. */
 export interface AuditCount {
   readonly paging: AuditPaging | null;
   /** Null: of NPT and shadow paging, and a reserved type. */
@@ -78,7 +86,10 @@ export interface AuditResult {
   readonly paging: AuditPaging | null;
   readonly votes: PagingVotes;
   readonly told: ToldBy;
+  /** Changes of entries that are of no VM that is known. */
   readonly ambiguous: number;
+  /** So many VMs there are at least, by the names of threads; 0: they do not say. */
+  readonly least: number;
   readonly vms: readonly AuditVm[];
   /** Of all VMs. */
   readonly counts: readonly AuditCount[];
@@ -92,9 +103,9 @@ export interface AuditResult {
   readonly others: ReadonlyMap<string, number>;
   /** Bytes of the maps. */
   readonly bytes: number;
-  /** The clock went backwards: several buffers were put one behind the other, or it is not one clock. */
-  readonly backwards: { readonly times: number; readonly first: Moment } | null;
-  readonly joined: boolean;
+  readonly backwards: Backwards | null;
+  readonly said: readonly Said[];
+  readonly refuted: readonly Refuted[];
 }
 
 export interface Unreadable extends Moment {
@@ -105,9 +116,6 @@ export interface Unreadable extends Moment {
 export const PLACES_MAX = 64;
 /** Names of other events that are kept. */
 const NAMES_MAX = 1024;
-/** A step back by less is two CPUs that print at the same time. */
-const CLOCK_SLACK = 0.01;
-
 function isVmEvent(kind: number): boolean {
   return kind <= KIND.exit;
 }
@@ -118,6 +126,8 @@ export class Audit {
   readonly #sorter: VmSorter;
   readonly #joins = new Map<VmState, HostJoin>();
   readonly #host: HostPages | null;
+  readonly #facts: TimedFacts | null;
+  readonly #said: readonly Said[];
   readonly #gaps: Gap[] = [];
   readonly #unreadable: Unreadable[] = [];
   readonly #others = new Map<string, number>();
@@ -125,13 +135,15 @@ export class Audit {
   #gapCount = 0;
   #lost = 0;
   #unreadableCount = 0;
-  #time = Number.NEGATIVE_INFINITY;
-  #backwards: { times: number; first: Moment } | null = null;
+  readonly #clock = new Clock();
 
   constructor(options: AuditOptions = {}) {
     this.#votes = new PagingVotes(options.paging ?? null, options.kernel ?? null);
     this.#sorter = new VmSorter(this.#votes, options);
-    this.#host = options.host ?? null;
+    const { facts = null, said = [] } = options;
+    this.#facts = facts === null ? null : new TimedFacts(facts);
+    this.#host = options.host ?? facts?.host ?? (facts === null ? null : ONLY_SLOTS);
+    this.#said = said;
   }
 
   push(batch: EventBatch): void {
@@ -140,7 +152,8 @@ export class Audit {
     for (let i = 0; i < batch.count; i += 1) {
       const kind = batch.kind[i] ?? 0;
       this.#events += 1;
-      this.#clock(batch, i);
+      this.#clock.take(batch, i);
+      this.#facts?.see(batch, i);
       if (!isVmEvent(kind)) {
         if (kind === KIND.other) {
           const key = batch.key[i] ?? 0;
@@ -152,8 +165,11 @@ export class Audit {
       }
       const vm = this.#sorter.vmOf(batch, i);
       if (vm === null) continue;
+      const { hasSet } = vm;
       vm.take(batch, i);
-      if (kind === KIND.set && this.#host !== null) this.#join(vm, this.#host, batch, i);
+      if (this.#host === null) continue;
+      if (hasSet !== vm.hasSet) this.#joins.delete(vm);
+      if (this.#isEntry(batch, i, vm.hasSet)) this.#join(vm, this.#host, batch, i);
     }
     this.#countOthers(batch.names, others);
   }
@@ -173,17 +189,17 @@ export class Audit {
       join = new HostJoin(host);
       this.#joins.set(vm, join);
     }
-    const frame = frameOf(batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0, batch.level[i] ?? 1);
-    join.take(frame, batch, i);
+    const isOf = this.#facts?.isOf(batch.tgid[i] ?? -1) === true;
+    const slot = isOf ? (this.#facts?.slotAt(batch.key[i] ?? 0) ?? null) : null;
+    join.take(batch, i, slot === null ? null : pageKindOf(slot));
   }
 
-  #clock(batch: EventBatch, i: number): void {
-    const time = batch.time[i] ?? Number.NaN;
-    if (time < this.#time - CLOCK_SLACK) {
-      const first = this.#backwards?.first ?? momentAt(batch, i);
-      this.#backwards = { times: (this.#backwards?.times ?? 0) + 1, first };
-    }
-    if (!Number.isNaN(time)) this.#time = time;
+  /** A page is mapped, and this event is the one that counts for it. */
+  #isEntry(batch: EventBatch, i: number, hasSet: boolean): boolean {
+    if (batch.kind[i] === KIND.set) return true;
+    return (
+      !hasSet && batch.kind[i] === KIND.changed && isInstalled(batch, i, this.#votes.olderLayout)
+    );
   }
 
   #aside(batch: EventBatch, i: number, kind: number): void {
@@ -206,11 +222,13 @@ export class Audit {
   result(): AuditResult {
     for (const state of this.#sorter.vms.values()) state.settle();
     const paging = this.#votes.paging;
-    const isEpt = this.#votes.isEpt ?? true;
+    const refuted = refutedBy(this.#votes, this.#said);
+    const isOther = refuted.some(({ by, what }) => by !== 'options' && what === 'paging');
+    const isJoined = !isOther && !refuted.some(({ by }) => by === 'capture');
     const vms = [...this.#sorter.vms]
       .filter(([, state]) => state.events > 0)
       .sort(([a], [b]) => (a ?? -1) - (b ?? -1))
-      .map(([id, state]) => this.#vm(id, state, paging, isEpt));
+      .map(([id, state]) => this.#vm(id, state, paging, isJoined));
     return {
       events: this.#events,
       sptes: vms.reduce((sum, vm) => sum + vm.sptes, 0),
@@ -218,6 +236,7 @@ export class Audit {
       votes: this.#votes,
       told: this.#sorter.told,
       ambiguous: this.#sorter.ambiguous,
+      least: this.#sorter.least,
       vms,
       counts: merged(vms.flatMap((vm) => vm.counts)),
       gaps: this.#gaps,
@@ -227,48 +246,57 @@ export class Audit {
       unreadableCount: this.#unreadableCount,
       others: this.#others,
       bytes: vms.reduce((sum, vm) => sum + vm.state.maps.reduce((n, map) => n + map.bytes, 0), 0),
-      backwards: this.#backwards,
-      joined: this.#host !== null,
+      backwards: this.#clock.backwards,
+      said: this.#said,
+      refuted,
     };
   }
 
-  #vm(id: VmId, state: VmState, paging: AuditPaging | null, isEpt: boolean): AuditVm {
+  /** @param isJoined what is known of the host is of the host that was traced */
+  #vm(id: VmId, state: VmState, paging: AuditPaging | null, isJoined: boolean): AuditVm {
+    const { isMixed } = this.#votes;
+    const isEpt = this.#votes.isEpt ?? true;
+    const typeOf = (word: number): LeafType => leafType(word, isEpt, isMixed);
     return {
       id,
       events: state.events,
       sptes: state.sptes,
       threads: state.threads.size,
-      counts: merged(state.installs.map((row) => countOf(row, paging, isEpt))),
+      counts: merged(state.installs.map((row) => countOf(row, paging, typeOf))),
       regions: state.maps.flatMap((map, asId) =>
-        map.regions(typeMask(isEpt)).map((region) => regionOf(region, asId, isEpt)),
+        map.regions(typeMask(isEpt)).map((region) => regionOf(region, asId, typeOf)),
       ),
       state,
-      join: this.#joins.get(state)?.rows(isEpt) ?? [],
+      join: isJoined ? (this.#joins.get(state)?.rows(isEpt, isMixed) ?? []) : [],
       emulated: state.emulated,
     };
   }
 }
 
-function regionOf(region: Region, asId: number, isEpt: boolean): AuditRegion {
+function regionOf(region: Region, asId: number, typeOf: (word: number) => LeafType): AuditRegion {
   const { gfnStart, gfnEnd, level, word, since, until, changes, before } = region;
   return {
     gfnStart,
     gfnEnd,
     asId,
-    ...leafType(word, isEpt),
+    ...typeOf(word),
     level,
     writable: (word & WORD.writable) !== 0,
     sure: (word & WORD.unsure) === 0,
     since,
     until,
     changes,
-    before: before === null ? null : leafType(before, isEpt),
+    before: before === null ? null : typeOf(before),
   };
 }
 
-function countOf(row: Installs, paging: AuditPaging | null, isEpt: boolean): AuditCount {
+function countOf(
+  row: Installs,
+  paging: AuditPaging | null,
+  typeOf: (word: number) => LeafType,
+): AuditCount {
   const { level, word, installs, first, firstGfn, firstSpte, last } = row;
-  return { paging, ...leafType(word, isEpt), level, installs, first, firstGfn, firstSpte, last };
+  return { paging, ...typeOf(word), level, installs, first, firstGfn, firstSpte, last };
 }
 
 function earlier(a: AuditCount, b: AuditCount): AuditCount {

@@ -2,9 +2,16 @@ import { QUIRK } from '../kvm/quirks.ts';
 import { rulesFor } from '../kvm/timeline.ts';
 import { parseKernelVersion } from '../linux/version.ts';
 import { at, complain, type Word } from '../resolve/entries.ts';
+import {
+  asMap,
+  type FactsMap,
+  type FactsNode,
+  nodeOf,
+  spotOf,
+  wordOf,
+} from '../resolve/facts-tree.ts';
 import type { PatType } from '../x86/types.ts';
 import { PAT_TYPES } from '../x86/types.ts';
-import { asMap, type FactsMap, type FactsNode, nodeOf, spotOf, wordOf } from './facts-tree.ts';
 import {
   backingFacts,
   EVERYWHERE,

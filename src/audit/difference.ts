@@ -1,5 +1,7 @@
+import type { U64 } from '../base/u64.ts';
 import { factWord } from '../facts/facts.ts';
 import type { KvmRules } from '../kvm/rules.ts';
+import { editionsOfLeaf, spansOf } from './editions.ts';
 import { givenBy, type Point } from './point.ts';
 import type { FactSet } from './predict-facts.ts';
 
@@ -26,12 +28,13 @@ function changed(points: readonly Point[], rules: readonly KvmRules[], installed
 
 /**
  * Which one fact, were it otherwise, or which other kernel gives what was installed. Such a fact may have
- * been otherwise before, and the entry is stale.
+ * been otherwise before, and the entry is stale. Kernels that write their entries otherwise are none of them.
  */
 export function explainDifference(
   point: Point,
   rules: readonly KvmRules[],
   installed: string,
+  spte: U64,
 ): readonly string[] {
   const reasons: string[] = [];
   for (const key of FLIPS) {
@@ -54,7 +57,11 @@ export function explainDifference(
   );
   if (types.length > 0 && types.length < 5)
     reasons.push(`guest MTRRs that say ${types.join(' or ')} give it`);
-  const kernels = givenBy(point, installed).map((found) => found.kernels);
+  const editions = editionsOfLeaf(spte.hi, spte.lo, point.way === 'ept');
+  const writing = new Set(spansOf(editions).flatMap((span) => span.rules));
+  const kernels = givenBy(point, installed)
+    .filter((found) => writing.has(found))
+    .map((found) => found.kernels);
   if (kernels.length > 0) reasons.push(`kernels that give it: ${spans(kernels)}`);
   return reasons;
 }

@@ -1,7 +1,9 @@
 import { u64ToHex } from '../base/u64.ts';
-import type { SpteLayout } from '../kvm/spte.ts';
+import { kernelWords } from '../kvm/spte-editions.ts';
 import type { Severity, VerdictCode } from '../resolve/verdict.ts';
+import { NO_NAME } from '../trace/event-names.ts';
 import type { AuditCount, AuditRegion, AuditResult, AuditVm } from './audit.ts';
+import { type EditionSet, editionsIn } from './editions.ts';
 import type { JoinRow } from './host-pages.ts';
 import { isPossible, patState } from './infer.ts';
 import { AUDIT_FINDINGS, type AuditFindingName } from './kinds.ts';
@@ -53,11 +55,12 @@ function printed(spte: { readonly hi: number; readonly lo: number }): string {
 function leafWords(leaf: Pick<AuditCount, 'memtype' | 'ipat' | 'patIndex'>): string {
   if (leaf.patIndex !== null)
     return leaf.patIndex === 0 ? 'PAT index 0' : `PAT index ${leaf.patIndex}`;
+  if (leaf.ipat === null) return 'a type that is not told';
   return `${leaf.memtype ?? 'a reserved type'}${leaf.ipat === true ? '+IPAT' : ''}`;
 }
 
 function plural(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : noun.endsWith('y') ? '' : 's'}`;
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function entries(count: number): string {
@@ -130,9 +133,9 @@ function withHost(vm: AuditVm, paging: AuditResult['paging']): readonly AuditFin
 
 // ---- by themselves ----------------------------------------------------------------------------
 
-function impossible(vm: AuditVm, layouts: readonly SpteLayout[]): readonly AuditFinding[] {
+function impossible(vm: AuditVm, editions: EditionSet): readonly AuditFinding[] {
   return vm.counts
-    .filter((count) => !isPossible(count, layouts))
+    .filter((count) => !isPossible(count, editions))
     .map((count) => {
       const text = `${entries(count.installs)} at level ${count.level} with ${leafWords(count)}; the first maps gfn ${hex(count.firstGfn)}.`;
       const mark = printed(count.firstSpte);
@@ -150,6 +153,17 @@ function pagesOf(regions: readonly AuditRegion[]): number {
   return regions.reduce((sum, { gfnStart, gfnEnd }) => sum + gfnEnd - gfnStart, 0);
 }
 
+/** The page of a region that was installed first. */
+function firstPage(
+  { state }: AuditVm,
+  { gfnStart, gfnEnd, level, asId, since }: AuditRegion,
+): number {
+  const map = state.map(asId);
+  for (let gfn = gfnStart; gfn < gfnEnd; gfn += 512 ** (level - 1))
+    if (map.since(level, gfn)?.place === since.place) return gfn;
+  return gfnStart;
+}
+
 /** RAM with and without IPAT at the same time. */
 function stale(vm: AuditVm): readonly AuditFinding[] {
   const present = vm.regions.filter((region) => region.asId === 0 && region.sure);
@@ -162,10 +176,11 @@ function stale(vm: AuditVm): readonly AuditFinding[] {
   const first = [...newer].sort((a, b) => a.since.place - b.since.place)[0];
   const old = older[0];
   if (first === undefined || old === undefined) return [];
+  const gfn = firstPage(vm, first);
   const text =
     `${plural(pagesOf(older), 'page')} of RAM still ${leafWords(old)}, ${plural(pagesOf(newer), 'page')} ` +
-    `${leafWords(first)}, the first of them gfn ${hex(first.gfnStart)}; no zap lies between.`;
-  const mark = `gfn ${first.gfnStart.toString(16)}`;
+    `${leafWords(first)}, the first of them gfn ${hex(gfn)}; no zap lies between.`;
+  const mark = `gfn ${gfn.toString(16)}`;
   const agents = ['guest CPU', 'device'];
   return [
     finding('staleEntries', {
@@ -188,7 +203,7 @@ function emulated({ id, emulated: found }: AuditVm): readonly AuditFinding[] {
 function contradicted({ id, state }: AuditVm): readonly AuditFinding[] {
   const found = state.contradictions;
   if (found === null) return [];
-  const text = `${entries(found.count)} said to have been empty, though the trace has it filled.`;
+  const text = `${entries(found.count)} said to have been empty, though the trace has ${found.count === 1 ? 'it' : 'them'} filled.`;
   return [
     finding('contradiction', {
       vm: id,
@@ -216,7 +231,7 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
   const found: AuditFinding[] = [];
   const [gap] = result.gaps;
   if (gap !== undefined) {
-    const events = result.lost > 0 ? `${result.lost} events` : 'events';
+    const events = result.lost > 0 ? plural(result.lost, 'event') : 'events';
     const text = `${events} lost at ${plural(result.gapCount, 'place')}; what was mapped before is not sure.`;
     found.push(
       finding('lostEvents', { count: result.gapCount, at: gap, text, agents: ['the trace'] }),
@@ -225,34 +240,64 @@ function ofTrace(result: AuditResult): readonly AuditFinding[] {
   const [unreadable] = result.unreadable;
   if (unreadable !== undefined) {
     const count = result.unreadableCount;
-    const text = `${plural(count, 'event')}; the first is a ${unreadable.name}.`;
+    const name = unreadable.name === NO_NAME ? 'printed without its name' : `a ${unreadable.name}`;
+    const text = `${plural(count, 'event')}; the first is ${name}.`;
     found.push(finding('unreadableEvents', { count, at: unreadable, text, agents: ['the trace'] }));
   }
   if (result.backwards !== null) {
     const { times, first } = result.backwards;
-    const text = `${plural(times, 'time')} by more than 10 ms.`;
+    const text = `${plural(times, 'time')}: on one CPU, or by more than 10 ms between several.`;
     found.push(finding('wrongClock', { count: times, at: first, text, agents: ['the trace'] }));
   }
-  if (result.votes.isMixed) {
-    const { pages, ept } = result.votes;
-    const later = (pages?.place ?? 0) > (ept?.place ?? 0) ? pages : ept;
-    const text = 'Types are read as those of EPT.';
-    found.push(finding('twoModes', { count: 1, at: later, text, agents: ['the trace'] }));
+  found.push(...twoHosts(result.votes));
+  for (const { text, at } of result.refuted) {
+    const agents = ['what was said'];
+    found.push(finding('wrongHost', { count: 1, at, text: `${sentence(text)}.`, agents }));
   }
-  const changed = result.vms.some((vm) => vm.state.changedLeaves > 0);
-  if (result.sptes === 0 && !changed) found.push(nothing(result));
+  if (result.sptes === 0) found.push(nothing(result));
   return found;
+}
+
+function sentence(text: string): string {
+  return text.slice(0, 1).toUpperCase() + text.slice(1);
+}
+
+function twoHosts({
+  isMixed,
+  pages,
+  ept,
+  evidence,
+}: AuditResult['votes']): readonly AuditFinding[] {
+  const agents = ['the trace'];
+  if (isMixed) {
+    const at = (pages?.place ?? 0) > (ept?.place ?? 0) ? pages : ept;
+    const text =
+      'Some are of EPT, some of page tables; where an entry does not tell, it has no type here.';
+    return [finding('twoHosts', { count: 1, at, text, agents })];
+  }
+  if (!evidence.isMixed) return [];
+  const kernels = kernelWords(editionsIn(evidence.set));
+  const text = `Their software bits are of several kernels out of ${kernels}.`;
+  return [finding('twoHosts', { count: 1, at: evidence.proofs.at(-1) ?? null, text, agents })];
 }
 
 const NAMES_SHOWN = 5;
 
-function nothing({ events, others, vms }: AuditResult): AuditFinding {
+function nothing({ events, unreadableCount, others, vms }: AuditResult): AuditFinding {
   const names = [...others.keys()].slice(0, NAMES_SHOWN).join(', ');
-  const rest =
-    events === 0 ? 'It has no event of KVM at all.' : names === '' ? '' : `It has ${names}.`;
-  const text = `${plural(events, 'event')}, and no kvm_mmu_set_spte of a page. ${rest}`.trim();
+  const rest = names === '' ? '' : ` It has ${names}.`;
+  const own =
+    unreadableCount === events ? '' : ' among the others is no kvm_mmu_set_spte of a page.';
+  const read =
+    unreadableCount === 0
+      ? `${plural(events, 'event')}, and no kvm_mmu_set_spte of a page.`
+      : `${plural(events, 'event')}; ${unreadableCount} could not be read;${own}`.replace(
+          /;$/,
+          '.',
+        );
+  const text = read + rest;
   const gone = vms.reduce((sum, vm) => sum + vm.state.removals, 0);
-  const more = gone === 0 ? '' : ` ${entries(gone)} were taken away.`;
+  const more = gone === 0 ? '' : ` ${entries(gone)} ${gone === 1 ? 'was' : 'were'} taken away.`;
   return finding('noEntries', { count: 0, at: null, text: text + more, agents: ['the trace'] });
 }
 
@@ -280,21 +325,41 @@ function ofPrediction(prediction: Prediction): readonly AuditFinding[] {
   return found;
 }
 
-/** Installed under facts that no longer hold. */
+const SLOTS_SHOWN = 3;
+
+function slotWords(slots: readonly string[]): string {
+  const rest = slots.length - SLOTS_SHOWN;
+  if (rest <= 0) return slots.join(', ');
+  return `${slots.slice(0, SLOTS_SHOWN).join(', ')} and ${plural(rest, 'more memslot')}`;
+}
+
+function installedWords(group: readonly Standing[]): string {
+  const pages = new Map<string, number>();
+  for (const s of group) pages.set(s.installed, (pages.get(s.installed) ?? 0) + s.pages);
+  const types = [...pages].sort(([, n], [, m]) => m - n);
+  return types.map(([type, n]) => (types.length > 1 ? `${type} (${n})` : type)).join(', ');
+}
+
+/** Installed under facts that no longer hold: one finding for each VM, and for what its pages would be now. */
 function ofStanding(standing: readonly Standing[]): readonly AuditFinding[] {
-  return standing.map(({ slot, installed, expected, pages, first }) => {
+  const groups = new Map<string, Standing[]>();
+  for (const one of standing) {
+    const key = `${one.vm} ${one.expected.join(' ')}`;
+    groups.set(key, [...(groups.get(key) ?? []), one]);
+  }
+  return [...groups.values()].flatMap((group) => {
+    const [oldest] = group.toSorted((a, b) => a.first.place - b.first.place);
+    if (oldest === undefined) return [];
+    const { vm, expected, first } = oldest;
+    const pages = group.reduce((sum, s) => sum + s.pages, 0);
+    const slots = [...new Set(group.map(({ slot }) => slot))];
     const text =
-      `${plural(pages, 'page')} of ${slot} still mapped ${installed}, the first of them gfn ${hex(first.gfn)}; ` +
-      `by the facts as they are at the end it would be ${expected.join(' or ')}.`;
+      `${plural(pages, 'page')} of ${slotWords(slots)} still mapped ${installedWords(group)}, the first of them gfn ` +
+      `${hex(first.gfn)}; by the facts as they are at the end it would be ${expected.join(' or ')}.`;
     const mark = `gfn ${first.gfn.toString(16)}`;
     const at = { place: first.place, time: first.time };
-    return finding('staleEntries', {
-      count: pages,
-      at,
-      mark,
-      text,
-      agents: ['guest CPU', 'device'],
-    });
+    const agents = ['guest CPU', 'device'];
+    return [finding('staleEntries', { vm, count: pages, at, mark, text, agents })];
   });
 }
 
@@ -308,8 +373,12 @@ export function auditFindings(
 ): readonly AuditFinding[] {
   const ofVms = result.vms.flatMap((vm) => [
     ...withHost(vm, result.paging),
-    ...(result.votes.isMixed ? [] : impossible(vm, result.votes.possible)),
-    ...stale(vm),
+    ...(result.votes.isMixed ? [] : impossible(vm, result.votes.evidence.set)),
+    // Of several VMs that are taken for one nothing can be said by what differs.
+    // Where the facts say which entries are stale they know better.
+    ...((result.told === 'one' && result.least > 1) || standing.some((s) => s.vm === vm.id)
+      ? []
+      : stale(vm)),
     ...emulated(vm),
     ...contradicted(vm),
     ...patOf(vm),

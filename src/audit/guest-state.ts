@@ -50,7 +50,7 @@ export class GuestState {
   wrote(msr: number, value: U64, moment: Moment): void {
     if (!GuestState.keeps(msr)) return;
     const times = (this.#msrs.get(msr)?.times ?? 0) + 1;
-    this.#msrs.set(msr, { ...moment, value, times });
+    this.#msrs.set(msr, { place: moment.place, time: moment.time, value, times });
     if (!isMtrr(msr)) return;
     this.#compiled = null;
     this.#generation += 1;
@@ -58,7 +58,8 @@ export class GuestState {
 
   wroteCr0(value: U64, moment: Moment): void {
     const before = this.cd;
-    this.#cr0 = { ...moment, value, times: (this.#cr0?.times ?? 0) + 1 };
+    const times = (this.#cr0?.times ?? 0) + 1;
+    this.#cr0 = { place: moment.place, time: moment.time, value, times };
     if (before !== this.cd) this.#generation += 1;
   }
 

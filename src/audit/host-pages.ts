@@ -17,9 +17,17 @@ export interface PageKind {
   readonly memtype: PatType | null;
 }
 
+/** A0000-BFFFF: every PC has the VGA memory there, which Linux counts as reserved memory and does not track. */
+export function isVga(pfn: number): boolean {
+  return pfn >= 0xa0 && pfn < 0xc0;
+}
+
+export const VGA: PageKind = { kind: 'device', memtype: null };
+
 /** Asked once for each entry that is installed. Null: not known. */
 export interface HostPages {
-  readonly kindOf: (pfn: number) => PageKind | null;
+  /** @param slot what the memslot is said to have there: it counts where this frame is not known by itself */
+  readonly kindOf: (pfn: number, slot?: PageKind | null) => PageKind | null;
   /** Whether all frames of a huge page are alike; null: not known. */
   readonly alike?: (pfn: number, pages: number) => boolean | null;
 }
@@ -69,11 +77,12 @@ export class HostJoin {
     this.#host = host;
   }
 
-  take(pfn: number, batch: EventBatch, i: number): void {
+  take(batch: EventBatch, i: number, slot: PageKind | null): void {
     const lo = batch.valueLo[i] ?? 0;
     const level = batch.level[i] ?? 1;
     if (spteClass(batch.valueHi[i] ?? 0, lo, level, false) !== SPTE.leaf) return;
-    const host = this.#host.kindOf(pfn);
+    const pfn = frameOf(batch.valueHi[i] ?? 0, lo, level);
+    const host = this.#host.kindOf(pfn, slot !== null && isVga(pfn) ? VGA : slot);
     if (host === null) return;
     const word = leafWord(lo, level);
     const key = `${host.kind} ${host.memtype} ${word} ${level > 1}`;
@@ -92,7 +101,7 @@ export class HostJoin {
     row.firstMixed ??= { ...moment, gfn, pfn, level, spte };
   }
 
-  rows(isEpt: boolean): readonly JoinRow[] {
+  rows(isEpt: boolean, isMixed: boolean): readonly JoinRow[] {
     const groups = new Map<string, JoinRow>();
     for (const row of this.#rows.values()) {
       const { host, installs, first, mixed, firstMixed } = row;
@@ -102,7 +111,7 @@ export class HostJoin {
       groups.set(key, {
         host,
         word,
-        ...leafType(word, isEpt),
+        ...leafType(word, isEpt, isMixed),
         installs: installs + (before?.installs ?? 0),
         first: before !== undefined && before.first.place < first.place ? before.first : first,
         mixed: mixed + (before?.mixed ?? 0),
@@ -112,6 +121,9 @@ export class HostJoin {
     return [...groups].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row);
   }
 }
+
+/** A host of which no frame is known, but what memslots have. */
+export const ONLY_SLOTS: HostPages = { kindOf: (_, slot = null) => slot };
 
 // ---- ranges -----------------------------------------------------------------------------------
 
@@ -142,7 +154,8 @@ function rangeAt(ranges: readonly FrameRange[], pfn: number): number {
  */
 export function hostOfRanges(list: readonly FrameRange[], rest: PageKind | null): HostPages {
   const ranges = [...list].sort((a, b) => a.start - b.start);
-  const kindOf = (pfn: number): PageKind | null => ranges[rangeAt(ranges, pfn)] ?? rest;
+  const kindOf: HostPages['kindOf'] = (pfn, slot = null) =>
+    ranges[rangeAt(ranges, pfn)] ?? slot ?? rest;
   return {
     kindOf,
     alike: (pfn, pages) => {

@@ -1,9 +1,11 @@
 import type { EptChoice } from '../kvm/decision.ts';
-import type { SpteLayout } from '../kvm/spte.ts';
-import { SPANS, type Span } from '../kvm/timeline.ts';
-import { compareVersions, parseKernelVersion } from '../linux/version.ts';
+import { kernelWords } from '../kvm/spte-editions.ts';
+import type { Span } from '../kvm/timeline.ts';
+import { compareVersions } from '../linux/version.ts';
 import { MTRR_TYPES } from '../x86/types.ts';
 import type { AuditCount, AuditResult, AuditVm } from './audit.ts';
+import { boundsOf, type EditionSet, editionsIn, spansOf } from './editions.ts';
+import { assumedOf } from './said.ts';
 import type { Moment } from './vm-map.ts';
 
 /** Something that follows from entries, with the events that show it. */
@@ -31,34 +33,18 @@ function canInstall(span: Span, kinds: readonly string[]): boolean {
   });
 }
 
-const FIRST_OF = { A: '2.6.26-rc2', B: '5.13-rc1', C: '7.0-rc1' } as const;
-const END_OF: Readonly<Record<SpteLayout, string | null>> = {
-  A: '5.13-rc1',
-  B: '7.2-rc1',
-  C: null,
-};
-const LAYOUT_KERNELS = { A: 'up to 5.12', B: '5.13 to 6.19', C: '7.2 and 7.3' } as const;
-
-function hasLayout(span: Span, layouts: readonly SpteLayout[]): boolean {
-  return layouts.some((layout) => {
-    const end = END_OF[layout];
-    const begins = end === null || compareVersions(span.from, parseKernelVersion(end)) < 0;
-    const first = parseKernelVersion(FIRST_OF[layout]);
-    return begins && (span.to === null || compareVersions(first, span.to) < 0);
-  });
-}
-
 /** Spans of kernels that can have installed all kinds of leaf that were seen; EPT only. */
 export function possibleSpans(result: AuditResult): readonly Span[] {
-  const layouts = result.votes.possible;
-  const kinds = result.paging === 'ept' ? [...new Set(result.counts.map(wordsOf))] : [];
-  return SPANS.filter((span) => hasLayout(span, layouts) && canInstall(span, kinds));
+  const told = result.counts.filter((count) => count.memtype !== null);
+  const kinds = result.paging === 'ept' ? [...new Set(told.map(wordsOf))] : [];
+  return spansOf(result.votes.evidence.set).filter((span) => canInstall(span, kinds));
 }
 
-/** Whether any kernel whose software bits stand so installs such a leaf. */
-export function isPossible(count: AuditCount, layouts: readonly SpteLayout[]): boolean {
+/** Whether any kernel that writes such entries installs such a leaf. */
+export function isPossible(count: AuditCount, editions: EditionSet): boolean {
   if (count.patIndex !== null) return count.patIndex === 0;
-  return SPANS.some((span) => hasLayout(span, layouts) && canInstall(span, [wordsOf(count)]));
+  if (count.ipat === null) return true;
+  return spansOf(editions).some((span) => canInstall(span, [wordsOf(count)]));
 }
 
 /** A type that only guest MTRRs bring. */
@@ -116,15 +102,13 @@ function ofPaging({ votes, paging }: AuditResult): readonly Inference[] {
 }
 
 function ofLayout({ votes }: AuditResult): readonly Inference[] {
-  if (votes.layouts.size === 0) return [];
-  const kernels = votes.possible.map((layout) => LAYOUT_KERNELS[layout]).join(', or ');
-  return [
-    {
-      about: 'software bits',
-      text: `layout ${votes.possible.join(' or ')}: Linux ${kernels}`,
-      proofs: [...votes.layouts.values()],
-    },
-  ];
+  const { set, isMixed, proofs } = votes.evidence;
+  if (proofs.length === 0) return [];
+  const editions = editionsIn(set);
+  const layouts = [...new Set(editions.map(({ layout }) => layout))].join(' or ');
+  const both = isMixed ? ', of several kernels' : '';
+  const text = `layout ${layouts}: Linux ${kernelWords(editions)}${both}`;
+  return [{ about: 'software bits', text, proofs }];
 }
 
 function vmWords(vm: AuditVm): string {
@@ -162,24 +146,33 @@ function ofVm(vm: AuditVm): readonly Inference[] {
 }
 
 function ofKernel(result: AuditResult): readonly Inference[] {
-  if (result.sptes === 0) return [];
+  const { sptes, votes, paging, said, counts } = result;
+  const assumed = assumedOf(said).map((text) => ({ about: 'kernel', text, proofs: [] }) as const);
+  if (sptes === 0 || votes.evidence.isMixed || votes.isMixed) return assumed;
   const spans = possibleSpans(result);
   const first = spans[0];
   const last = spans.at(-1);
   if (first === undefined || last === undefined)
-    return [{ about: 'kernel', text: 'no kernel that is known installs all of these', proofs: [] }];
+    return [
+      { about: 'kernel', text: 'no kernel that is known installs all of these', proofs: [] },
+      ...assumed,
+    ];
   const eras = [...new Set(spans.flatMap((span) => span.rules.map((rules) => rules.vmx.id)))];
-  const ends = result.votes.possible.map((layout) => END_OF[layout]);
-  const limit = ends.includes(null) ? null : (ends.at(-1) ?? null);
-  const until = last.to?.text ?? limit;
-  const end = until === null ? 'the newest that was read' : `before ${until}`;
-  const which = result.paging === 'ept' ? ` (${eras.join(' ')})` : '';
+  const bounds = boundsOf(votes.evidence.set);
+  const from = compareVersions(first.from, bounds.from) < 0 ? bounds.from : first.from;
+  const isOpen = bounds.before === null;
+  const isEarlier =
+    last.to !== null && (isOpen || compareVersions(last.to, bounds.before ?? last.to) < 0);
+  const until = isEarlier ? last.to : bounds.before;
+  const end = until === null ? 'the newest that was read' : `before ${until.text}`;
+  const which = paging === 'ept' ? ` (${eras.join(' ')})` : '';
   return [
     {
       about: 'kernel',
-      text: `these entries are possible with Linux ${first.from.text} to ${end}${which}`,
-      proofs: result.counts.map((count) => count.first),
+      text: `these entries are possible with Linux ${from.text} to ${end}${which}`,
+      proofs: counts.map((count) => count.first),
     },
+    ...assumed,
   ];
 }
 

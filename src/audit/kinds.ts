@@ -69,7 +69,9 @@ export const AUDIT_FINDINGS = {
       '(non-coherent DMA came or went, CR0.CD, a quirk), and KVM left what was installed: before 6.7 it did ' +
       'not zap when non-coherent DMA comes or goes, and disabling a quirk never zaps.',
     consequence: 'Of two pages of one buffer, one has the type that the guest asks and one has WB.',
-    fix: 'Add the device, or disable the quirk, before the guest runs; or Linux 6.7 or later.',
+    fix:
+      'Let devices come and go, and disable quirks, before the guest runs; or have its memory mapped anew (a reset, ' +
+      'a memslot that is made again). Linux 6.7 and later zap when non-coherent DMA comes or goes.',
     sources: ['kvm/362ff6dca541', 'kvm/x86.c-quirks', 'lab/ept-traces'],
     example: 'Linux 6.1, non-coherent DMA registered while pages are mapped: WB+IPAT beside WB.',
   },
@@ -116,10 +118,10 @@ export const AUDIT_FINDINGS = {
     title: 'Events could not be read',
     room: 'host',
     cause:
-      'The fields are not as any kernel prints them: a line was cut, two writers got mixed, the trace option ' +
-      'raw or hex was set, or the tool could not parse the format.',
+      'The fields are not as any kernel prints them: a line was cut or wrapped, two writers got mixed, the ' +
+      'trace option raw or hex was set, or the tool could not parse the format.',
     consequence: 'What these events changed is not known.',
-    fix: 'Trace again without the options raw, hex and bin; or give the binary file (trace.dat, perf.data).',
+    fix: 'Give the trace as it was written, whole and without the options raw, hex and bin; or trace.dat, perf.data.',
     sources: ['lab/ept-traces'],
     example: 'A kvm_mmu_set_spte line that ends after its gfn.',
   },
@@ -132,7 +134,7 @@ export const AUDIT_FINDINGS = {
       'The event kvm_mmu_set_spte was not on, or nothing faulted while the trace ran: memory that is mapped ' +
       'already does not fault again.',
     consequence: 'Nothing can be said of types.',
-    fix: 'echo 1 > events/kvmmmu/enable before the VM starts; or restart the VM.',
+    fix: 'Trace kvmmmu from before the VM starts, or while it maps its memory anew (a migration, dirty logging).',
     sources: ['lab/ept-traces'],
     example: 'A trace of kvm_entry and kvm_exit alone.',
   },
@@ -199,17 +201,34 @@ export const AUDIT_FINDINGS = {
     sources: ['kvm/vmx_get_mt_mask'],
     example: 'A memslot without a backing.',
   },
-  twoModes: {
+  twoHosts: {
     code: 'MT716',
     severity: 'warning',
-    title: 'The trace has entries of EPT and of page tables',
+    title: 'The trace has entries of two hosts',
     room: 'host',
     cause:
-      'Traces of two hosts were put together, or kvm_intel was loaded with ept=0 for a part of the time.',
-    consequence: 'All entries were taken for EPT; types of the others are wrong.',
-    fix: 'Split the trace, or say --paging.',
-    sources: ['kvm/make_spte'],
+      'Entries of EPT and of page tables, or software bits that no one kernel sets: traces of two hosts were put ' +
+      'together, or kvm_intel was loaded with ept=0 for a part of the time.',
+    consequence:
+      'Of an entry that can be of EPT or of a page table no type is given, and nothing is predicted.',
+    fix: 'Split the trace.',
+    sources: ['kvm/make_spte', 'kvm/spte.h'],
     example: 'SPTE 6000000029c4b77H, and behind it 46b0e67H.',
+  },
+  wrongHost: {
+    code: 'MT717',
+    severity: 'warning',
+    title: 'The host is said to be another than the entries show',
+    room: 'host',
+    cause:
+      'The paging mode or the kernel that an option, the facts or the capture name does not write such entries: ' +
+      'they are of another host, or of another boot of this one.',
+    consequence:
+      'The entries are read as what they are. By a wrong paging mode nothing is predicted; what another host knows ' +
+      'of its frames is not looked at.',
+    fix: 'Give the facts, the capture or the options of the host that was traced; memtype spte explains an entry.',
+    sources: ['kvm/spte.h', 'kvm/make_spte'],
+    example: 'SPTE 8600000002beeb77H, with bits 57, 58 and 63, and --kernel 5.4.',
   },
 } as const satisfies Readonly<Record<string, VerdictKind>>;
 
@@ -223,6 +242,7 @@ const WITH_FACTS: ReadonlySet<string> = new Set([
   'MT706',
   'MT711',
   'MT715',
+  'MT717',
 ]);
 
 export function hasExampleFacts(code: string): boolean {

@@ -1,3 +1,4 @@
+import type { EventBatch } from '../trace/batch.ts';
 import { type MtrrType, mtrrTypeOf } from '../x86/types.ts';
 
 /** What an SPTE is, told from its two halves without knowing the paging mode. */
@@ -5,8 +6,10 @@ export const SPTE = { empty: 0, frozen: 1, mmio: 2, table: 3, leaf: 4 } as const
 export type SpteClass = (typeof SPTE)[keyof typeof SPTE];
 
 const NO_VALUE = 0x8000_0000;
-/** Bits 53:52, the A/D type up to 6.19: 3 is a special entry, which layout A uses for MMIO. */
+/** Bits 53:52, the A/D type up to 7.1: 3 is a special entry, which layout A uses for MMIO. */
 const SPECIAL = 3;
+/** Bits 31:12 and 5:3; IPAT is D in a page table, and no kernel changes it alone. */
+const TYPE_AND_FRAME = 0xffff_f038;
 
 function isFrozen(hi: number, lo: number): boolean {
   if (lo === 0x5a0) return hi === 0 || hi === NO_VALUE;
@@ -32,6 +35,16 @@ export function spteClass(hi: number, lo: number, level: number, olderLayout: bo
   return level === 1 || (level <= 3 && (lo & 0x80) !== 0) ? SPTE.leaf : SPTE.table;
 }
 
+/** Whether kvm_tdp_mmu_spte_changed maps a page where none was, or another one, or with another type. */
+export function isInstalled(batch: EventBatch, i: number, olderLayout: boolean): boolean {
+  const level = batch.level[i] ?? 0;
+  const [hi, lo] = [batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0];
+  const [oldHi, oldLo] = [batch.beforeHi[i] ?? 0, batch.beforeLo[i] ?? 0];
+  if (spteClass(hi, lo, level, olderLayout) !== SPTE.leaf) return false;
+  if (spteClass(oldHi, oldLo, level, olderLayout) !== SPTE.leaf) return true;
+  return ((hi ^ oldHi) & 0xf_ffff) !== 0 || ((lo ^ oldLo) & TYPE_AND_FRAME) !== 0;
+}
+
 /**
  * A leaf in one byte: bit 7 present, bits 6 to 3 those of the entry (EPT: IPAT and the type; NPT: D, A, PCD,
  * PWT), bit 2 not sure (events were lost since), bit 1 writable, bit 0 the PAT bit of NPT.
@@ -46,12 +59,18 @@ export function leafWord(lo: number, level: number): number {
   return WORD.present | (lo & 0x78) | (lo & WORD.writable) | isPat;
 }
 
-/** Of NPT and shadow paging: PAT, PCD and PWT as an index into the host's PAT; KVM leaves it at 0. */
+/**
+ * Of EPT, the type and IPAT. Of NPT and shadow paging: PAT, PCD and PWT as an index into the host's PAT; KVM leaves
+ * it at 0. All null: it is not told of which of them the entry is.
+ */
 export type LeafType =
+  | { readonly memtype: null; readonly ipat: null; readonly patIndex: null }
   | { readonly memtype: MtrrType | null; readonly ipat: boolean; readonly patIndex: null }
   | { readonly memtype: null; readonly ipat: null; readonly patIndex: number };
 
-export function leafType(word: number, isEpt: boolean): LeafType {
+/** @param isMixed the trace has entries of both: KVM sets neither PWT nor PCD, so that with one of them it is EPT */
+export function leafType(word: number, isEpt: boolean, isMixed = false): LeafType {
+  if (isMixed && (word & 0x18) === 0) return { memtype: null, ipat: null, patIndex: null };
   if (isEpt)
     return { memtype: mtrrTypeOf((word >> 3) & 7), ipat: (word & 0x40) !== 0, patIndex: null };
   return { memtype: null, ipat: null, patIndex: ((word >> 3) & 3) | ((word & 1) << 2) };

@@ -1,5 +1,13 @@
-import { type SpteLayout, spteLayouts } from '../kvm/spte.ts';
+import { editionsOf, type SpteEdition } from '../kvm/spte-editions.ts';
 import type { KernelVersion } from '../linux/version.ts';
+import {
+  ALL_EDITIONS,
+  type EditionSet,
+  editionSet,
+  editionsOfFrozen,
+  editionsOfLeaf,
+  LAYOUT_A,
+} from './editions.ts';
 import type { Moment } from './vm-map.ts';
 
 /** `pages`: page-table entries as the CPU has them: NPT, or shadow paging of either vendor. */
@@ -8,10 +16,21 @@ export type AuditPaging = 'ept' | 'npt' | 'shadow' | 'pages';
 const EPT_WRITABLE_B = 0x0600_0000;
 const EPT_WRITABLE_C = 0x00a0_0000;
 const NX_OR_VE = 0x8000_0000;
-const FULL_B = 0xe00;
-const FULL_A = 0xc00;
 
-/** What entries and zaps of one trace say of the paging mode and of where the software bits stand. */
+/** What the entries of one trace say of the kernel that wrote them. */
+export interface EditionEvidence {
+  /** Those that every entry can be of; of several kernels all that any entry can be of. */
+  readonly set: EditionSet;
+  /** No kernel wrote all of the entries. */
+  readonly isMixed: boolean;
+  /** The first entry of each kind that excludes some. */
+  readonly proofs: readonly Moment[];
+}
+
+/**
+ * What entries and zaps of one trace say of the paging mode and of the kernel; what was said of the host counts
+ * where they say nothing.
+ */
 export class PagingVotes {
   ept: Moment | null = null;
   pages: Moment | null = null;
@@ -19,39 +38,39 @@ export class PagingVotes {
   shadow: Moment | null = null;
   /** kvm_tdp_mmu_spte_changed: EPT or NPT, with the TDP MMU. */
   tdp: Moment | null = null;
-  /** Layout of the software bits, as a full leaf or a frozen entry shows it. */
-  readonly layouts = new Map<SpteLayout, Moment>();
-  #eptVotes = 0;
-  #pageVotes = 0;
+  /** The first entry that can be of these editions only. */
+  readonly #seen = new Map<EditionSet, Moment>();
+  #last: EditionSet = ALL_EDITIONS;
   #older: boolean;
-  readonly #known: { readonly paging: AuditPaging | null; readonly layout: SpteLayout | null };
+  readonly #said: { readonly paging: AuditPaging | null; readonly editions: EditionSet };
 
   constructor(paging: AuditPaging | null, kernel: KernelVersion | null) {
-    const layouts = kernel === null ? [] : spteLayouts(kernel);
-    this.#older = layouts.length === 1 && layouts[0] === 'A';
-    this.#known = { paging, layout: layouts.length === 1 ? (layouts[0] ?? null) : null };
+    const editions: readonly SpteEdition[] = kernel === null ? [] : editionsOf(kernel);
+    this.#said = { paging, editions: editions.length === 0 ? ALL_EDITIONS : editionSet(editions) };
+    this.#older = (this.possible & ~LAYOUT_A) === 0;
   }
 
   /** Null: not told yet. */
   get isEpt(): boolean | null {
-    const { paging } = this.#known;
-    if (paging !== null) return paging === 'ept';
-    if (this.#eptVotes === 0 && this.#pageVotes === 0) return null;
-    return this.#eptVotes > 0;
+    if (this.ept !== null) return true;
+    if (this.pages !== null) return false;
+    const { paging } = this.#said;
+    return paging === null ? null : paging === 'ept';
   }
 
   get paging(): AuditPaging | null {
-    const { paging } = this.#known;
-    if (paging !== null) return paging;
     if (this.isEpt === null) return null;
     if (this.isEpt) return 'ept';
+    const { paging } = this.#said;
+    const isRefuted = paging === 'ept' || (paging === 'shadow' && this.tdp !== null);
+    if (paging !== null && paging !== 'pages' && !isRefuted) return paging;
     if (this.tdp !== null) return 'npt';
     return this.shadow === null ? 'pages' : 'shadow';
   }
 
   /** Both kinds of entries are there: traces of two hosts, or of two modules. */
   get isMixed(): boolean {
-    return this.#eptVotes > 0 && this.#pageVotes > 0;
+    return this.ept !== null && this.pages !== null;
   }
 
   /** Bit 11 does not say "present". */
@@ -59,45 +78,44 @@ export class PagingVotes {
     return this.#older;
   }
 
-  /** The layouts that are possible by what was seen. */
-  get possible(): readonly SpteLayout[] {
-    if (this.#known.layout !== null) return [this.#known.layout];
-    const seen = [...this.layouts.keys()];
-    return seen.length === 0 ? ['A', 'B', 'C'] : seen;
+  get evidence(): EditionEvidence {
+    let common = ALL_EDITIONS;
+    let any = 0;
+    const proofs: Moment[] = [];
+    for (const [set, moment] of this.#seen) {
+      if ((common & set) !== common) proofs.push(moment);
+      common &= set;
+      any |= set;
+    }
+    return { set: common === 0 ? any : common, isMixed: common === 0, proofs };
+  }
+
+  /** The editions that are possible by what was seen and, where that leaves it open, by what was said. */
+  get possible(): EditionSet {
+    const { set } = this.evidence;
+    const both = set & this.#said.editions;
+    return both === 0 ? set : both;
   }
 
   /** A present leaf as kvm_mmu_set_spte prints it. */
   leaf(hi: number, lo: number, place: number, time: number): void {
     // PWT and PCD are never set by KVM, nor is the global bit, where an EPT entry has A.
     const isEpt = (lo & 0x118) !== 0 || this.#hasEptBits(hi, lo);
-    if (isEpt) {
-      this.#eptVotes += 1;
-      this.ept ??= momentOf(place, time);
-    } else if ((lo & 0x600) !== 0 && (lo & 5) === 5) {
-      this.#pageVotes += 1;
-      this.pages ??= momentOf(place, time);
-    }
-    if (this.layouts.size > 0) return;
-    this.#layout(hi, lo, isEpt, place, time);
-    if (this.#known.layout === null) this.#older = this.layouts.size === 1 && this.layouts.has('A');
+    // A page table's has P, U and A, for a fault installs it; EPT without A/D bits has no bit 5 but in a type.
+    const isPages = !isEpt && (lo & 0x600) !== 0 && (lo & 0x25) === 0x25;
+    if (isEpt) this.ept ??= momentOf(place, time);
+    else if (isPages) this.pages ??= momentOf(place, time);
+    if (isEpt || isPages) this.#note(editionsOfLeaf(hi, lo, isEpt), place, time);
   }
 
   /** A table: A is bit 8 under EPT, bit 5 in a page table. Asked as long as nothing is told. */
   table(lo: number, place: number, time: number): void {
-    if ((lo & 0x120) === 0x100) {
-      this.#eptVotes += 1;
-      this.ept ??= momentOf(place, time);
-    } else if ((lo & 0x125) === 0x25) {
-      this.#pageVotes += 1;
-      this.pages ??= momentOf(place, time);
-    }
+    if ((lo & 0x120) === 0x100) this.ept ??= momentOf(place, time);
+    else if ((lo & 0x125) === 0x25) this.pages ??= momentOf(place, time);
   }
 
-  frozen(lo: number, place: number, time: number): void {
-    const layout = lo === 0x1a0 ? 'C' : 'B';
-    if (this.layouts.has(layout)) return;
-    this.layouts.set(layout, momentOf(place, time));
-    if (this.#known.layout === null) this.#older = false;
+  frozen(hi: number, lo: number, place: number, time: number): void {
+    this.#note(editionsOfFrozen(hi, lo), place, time);
   }
 
   /** A page of page tables was zapped: that of a direct map stands at a multiple of its size. */
@@ -111,17 +129,12 @@ export class PagingVotes {
     return (hi & EPT_WRITABLE_C) !== 0 && (hi & NX_OR_VE) !== 0 && (lo & 0x600) !== 0x600;
   }
 
-  #layout(hi: number, lo: number, isEpt: boolean, place: number, time: number): void {
-    const moment = momentOf(place, time);
-    if (isEpt) {
-      if ((hi & EPT_WRITABLE_B) === EPT_WRITABLE_B) this.layouts.set('B', moment);
-      else if ((hi & EPT_WRITABLE_C) === EPT_WRITABLE_C) this.layouts.set('C', moment);
-      else if ((hi & 0x7fff_ffff & ~0xf_ffff) === 0 && (lo & FULL_A) === FULL_A)
-        this.layouts.set('A', moment);
-    } else if ((lo & FULL_B) === FULL_B) {
-      this.layouts.set('B', moment);
-      this.layouts.set('C', moment);
-    } else if ((lo & FULL_B) === FULL_A) this.layouts.set('A', moment);
+  #note(set: EditionSet, place: number, time: number): void {
+    if (set === this.#last || set === 0) return;
+    this.#last = set;
+    if (set === ALL_EDITIONS || this.#seen.has(set)) return;
+    this.#seen.set(set, momentOf(place, time));
+    this.#older = (this.possible & ~LAYOUT_A) === 0;
   }
 }
 

@@ -8,7 +8,6 @@ import { rulesFor } from '../kvm/timeline.ts';
 import { BACKINGS, backingClass } from '../linux/backing.ts';
 import { type KernelVersion, parseKernelVersion } from '../linux/version.ts';
 import { at, complain, type Word } from '../resolve/entries.ts';
-import { PAT_TYPES, type PatType } from '../x86/types.ts';
 import {
   asList,
   asMap,
@@ -19,7 +18,8 @@ import {
   refuseTwice,
   spotOf,
   wordOf,
-} from './facts-tree.ts';
+} from '../resolve/facts-tree.ts';
+import { PAT_TYPES, type PatType } from '../x86/types.ts';
 import { type FrameRange, type HostPages, hostOfRanges } from './host-pages.ts';
 
 /** What is known of one page, one VM or one host, by the names of the facts. */

@@ -132,7 +132,7 @@ describe('a file of facts', () => {
       audit.push(batch);
     }
     const result = audit.result();
-    const standing = predictor.standing(result.vms.flatMap((vm) => vm.regions));
+    const standing = predictor.standing(result.vms);
     expect(standing).toMatchObject([
       { slot: 'ram', installed: 'EPT WB+IPAT', expected: ['EPT UC'], pages: 1 },
     ]);

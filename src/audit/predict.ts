@@ -1,18 +1,22 @@
 import { type U64, u64 } from '../base/u64.ts';
 import { isMmioAt } from '../compare/space/access.ts';
 import type { KvmRules } from '../kvm/rules.ts';
+import { editionsOf } from '../kvm/spte-editions.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import type { MtrrType } from '../x86/types.ts';
-import type { AuditRegion } from './audit.ts';
+import type { AuditRegion, AuditVm } from './audit.ts';
 import { explainDifference } from './difference.ts';
+import { editionSet, LAYOUT_A } from './editions.ts';
 import { GuestState } from './guest-state.ts';
-import { SPTE, spteClass } from './leaf-word.ts';
-import { markedSlot, readMark } from './marks.ts';
+import { isInstalled, SPTE, spteClass } from './leaf-word.ts';
+import { PageSet } from './page-set.ts';
 import { momentOf } from './paging.ts';
 import { installedWords, leafOf, leafWords, Missing, type Point, readerOf } from './point.ts';
-import type { Change, FactSet, PredictFacts, Slot } from './predict-facts.ts';
+import type { PredictFacts, Slot } from './predict-facts.ts';
+import { TimedFacts } from './timed-facts.ts';
 import { momentAt } from './vm.ts';
-import type { Moment } from './vm-map.ts';
+import type { GuestMap, Moment } from './vm-map.ts';
+import type { VmId } from './vms.ts';
 
 /** An entry that is not what the facts give. */
 export interface Mismatch extends Moment {
@@ -37,7 +41,7 @@ export interface PredictRow {
 }
 
 export interface Prediction {
-  /** Present leaves that kvm_mmu_set_spte printed. */
+  /** Present leaves that kvm_mmu_set_spte printed; without such, those of kvm_tdp_mmu_spte_changed. */
   readonly entries: number;
   /** Of these, as the facts give them. */
   readonly predicted: number;
@@ -62,6 +66,7 @@ export interface Unknown {
 
 /** Pages that were installed under other facts and are still mapped so. */
 export interface Standing {
+  readonly vm: VmId;
   readonly slot: string;
   readonly installed: string;
   readonly expected: readonly string[];
@@ -77,37 +82,69 @@ interface Counted {
   mismatches: number;
 }
 
+/** What was found up to here. */
+class Tally {
+  readonly rows = new Map<string, { slot: string; installed: string } & Counted>();
+  readonly unknown = new Map<string, Unknown>();
+  readonly mismatches: Mismatch[] = [];
+  entries = 0;
+  predicted = 0;
+  open = 0;
+  mismatched = 0;
+
+  count(slot: string, installed: string, isWrong: boolean): void {
+    const key = rowKey({ slot, installed });
+    let row = this.rows.get(key);
+    if (row === undefined) {
+      row = { slot, installed, entries: 0, mismatches: 0 };
+      this.rows.set(key, row);
+    }
+    row.entries += 1;
+    if (isWrong) row.mismatches += 1;
+  }
+
+  missing(fact: string, gfn: number, moment: Moment): void {
+    const before = this.unknown.get(fact);
+    const entries = (before?.entries ?? 0) + 1;
+    this.unknown.set(
+      fact,
+      before === undefined ? { fact, entries, first: { ...moment, gfn } } : { ...before, entries },
+    );
+  }
+}
+
 /** Says of each entry of a trace what it has to be, from facts that stand beside it. */
 export class Predictor {
   readonly #facts: PredictFacts;
-  readonly #rows = new Map<string, { slot: string; installed: string } & Counted>();
-  readonly #unknown = new Map<string, Unknown>();
-  readonly #mismatches: Mismatch[] = [];
+  #tally = new Tally();
+  /** kvm_mmu_set_spte printed a leaf: what kvm_tdp_mmu_spte_changed prints is the same once more. */
+  #hasSet = false;
   readonly #cache = new Map<string, readonly string[]>();
+  readonly #timed: TimedFacts;
+  /** What is mapped there was not as the facts gave it when it was installed, or that is not known. */
+  #notRight = new PageSet();
   #guest = new GuestState();
-  #state: FactSet = {};
-  #slots: readonly Slot[];
-  #changes: readonly Change[];
+  /** Bit 11 does not say "present". */
+  readonly #isOlder: boolean;
+  /** Of the facts that `#cache` is for, and the VM. */
   #generation = 0;
-  #entries = 0;
-  #predicted = 0;
-  #open = 0;
-  #mismatched = 0;
+  #vms = 0;
 
   constructor(facts: PredictFacts) {
+    const { kernel } = facts;
     this.#facts = facts;
-    this.#slots = facts.slots;
-    this.#changes = facts.changes;
+    this.#isOlder = kernel !== null && (editionSet(editionsOf(kernel)) & ~LAYOUT_A) === 0;
+    this.#timed = new TimedFacts(facts);
   }
 
   push(batch: EventBatch): void {
-    const { vm } = this.#facts;
     for (let i = 0; i < batch.count; i += 1) {
-      if (this.#changes.length > 0) this.#advance(batch.place[i] ?? 0, batch.time[i] ?? 0);
+      this.#timed.see(batch, i);
+      if (this.#generation !== this.#timed.generation) this.#become();
       const kind: number = batch.kind[i] ?? 0;
-      if (kind === KIND.mark) this.#mark(batch.names[batch.key[i] ?? 0] ?? '');
-      else if (vm !== null && (batch.tgid[i] ?? -1) !== vm) continue;
-      else if (kind === KIND.set) this.#set(batch, i);
+      if (!this.#timed.isOf(batch.tgid[i] ?? -1)) continue;
+      if (kind === KIND.set) this.#set(batch, i);
+      else if (kind === KIND.changed && !this.#hasSet) this.#changed(batch, i);
       else if (kind === KIND.msr && batch.flags[i] === 1)
         this.#guest.wrote(batch.key[i] ?? 0, valueAt(batch, i), momentAt(batch, i));
       else if (kind === KIND.cr && batch.flags[i] === 1 && batch.key[i] === 0)
@@ -116,125 +153,108 @@ export class Predictor {
   }
 
   result(): Prediction {
+    const { entries, predicted, open, mismatched, mismatches, unknown, rows } = this.#tally;
     return {
-      entries: this.#entries,
-      predicted: this.#predicted,
-      open: this.#open,
-      mismatched: this.#mismatched,
-      mismatches: this.#mismatches,
-      unknown: [...this.#unknown.values()],
-      rows: [...this.#rows.values()].sort((a, b) => (rowKey(a) < rowKey(b) ? -1 : 1)),
+      entries,
+      predicted,
+      open,
+      mismatched,
+      mismatches,
+      unknown: [...unknown.values()],
+      rows: [...rows.values()].sort((a, b) => (rowKey(a) < rowKey(b) ? -1 : 1)),
       contradictions: this.#contradictions(),
     };
   }
 
   /**
-   * What is mapped and is no longer what the facts give as they are now: KVM did not zap it when they
-   * changed. Pages of SMM and those that events were lost of are passed over.
+   * What is mapped, was what the facts gave when it was installed, and is not what they give now: KVM did not
+   * zap it when they changed. Pages of SMM and those that events were lost of are passed over.
    */
-  standing(regions: readonly AuditRegion[]): readonly Standing[] {
+  standing(vms: readonly AuditVm[]): readonly Standing[] {
     const found = new Map<string, { -readonly [K in keyof Standing]: Standing[K] }>();
-    for (const region of regions) {
-      if (region.asId !== 0 || !region.sure) continue;
+    const { vm: own } = this.#facts;
+    const asked = vms.filter(({ id }) => own === null || id === own);
+    for (const { vm, region, map } of surely(asked)) {
       const step = 512 ** (region.level - 1);
       const installed = leafWords(region, this.#facts.way);
       for (let gfn = region.gfnStart; gfn < region.gfnEnd; gfn += step) {
-        const slot = this.#slotAt(gfn);
+        if (this.#notRight.has(gfn)) continue;
+        const slot = this.#timed.slotAt(gfn);
         const expected = slot === null ? null : this.#expectedOr(slot, gfn, null);
         if (slot === null || expected === null || expected.includes(installed)) continue;
-        const key = rowKey({ slot: slot.name, installed });
+        const key = `${vm} ${rowKey({ slot: slot.name, installed })}`;
         const before = found.get(key);
-        if (before !== undefined) before.pages += step;
-        else
-          found.set(key, {
-            slot: slot.name,
-            installed,
-            expected,
-            pages: step,
-            first: { ...region.since, gfn },
-          });
+        const first = { ...(map.since(region.level, gfn) ?? region.since), gfn };
+        if (before === undefined)
+          found.set(key, { vm, slot: slot.name, installed, expected, pages: step, first });
+        else {
+          before.pages += step;
+          if (first.place < before.first.place) before.first = first;
+        }
       }
     }
     return [...found.values()];
   }
 
-  #advance(place: number, time: number): void {
-    for (;;) {
-      const [next, ...rest] = this.#changes;
-      if (next === undefined) return;
-      const isPast = next.place === null ? time >= (next.time ?? 0) : place >= next.place;
-      if (!isPast) return;
-      this.#changes = rest;
-      this.#become(next.facts);
-      this.#slots = [...next.slots, ...this.#slots];
-    }
-  }
-
-  #become(facts: FactSet): void {
-    this.#state = { ...this.#state, ...facts };
-    this.#generation += 1;
+  /** The facts are others than they were, or another VM begins. */
+  #become(): void {
     this.#cache.clear();
+    this.#generation = this.#timed.generation;
+    if (this.#vms === this.#timed.vms) return;
+    this.#vms = this.#timed.vms;
+    this.#guest = new GuestState();
+    this.#notRight = new PageSet();
   }
 
-  #mark(text: string): void {
-    const mark = readMark(text);
-    if (mark === null) return;
-    if (mark.is === 'facts') this.#become(mark.facts);
-    else if (mark.is === 'vm') {
-      this.#guest = new GuestState();
-      this.#slots = this.#facts.slots;
-      this.#state = {};
-      this.#become({});
-    } else {
-      const slot = markedSlot(mark, this.#facts.slots, this.#facts.elsewhere);
-      if (slot !== null) this.#slots = [slot, ...this.#slots];
-    }
-  }
-
-  #slotAt(gfn: number): Slot | null {
-    const slot = this.#slots.find((s) => gfn >= s.gfnStart && gfn < s.gfnEnd);
-    return slot ?? this.#facts.elsewhere;
+  #changed(batch: EventBatch, i: number): void {
+    if (isInstalled(batch, i, this.#isOlder)) this.#entry(batch, i);
   }
 
   #set(batch: EventBatch, i: number): void {
-    const hi = batch.valueHi[i] ?? 0;
-    const lo = batch.valueLo[i] ?? 0;
+    const [hi, lo] = [batch.valueHi[i] ?? 0, batch.valueLo[i] ?? 0];
+    if (spteClass(hi, lo, batch.level[i] ?? 0, this.#isOlder) !== SPTE.leaf) return;
+    if (!this.#hasSet) this.#tally = new Tally();
+    this.#hasSet = true;
+    this.#entry(batch, i);
+  }
+
+  #entry(batch: EventBatch, i: number): void {
     const level = batch.level[i] ?? 0;
     const gfn = batch.key[i] ?? 0;
-    const { kernel, way } = this.#facts;
-    const isOlder =
-      kernel !== null && (kernel.major < 5 || (kernel.major === 5 && kernel.minor < 13));
-    if (spteClass(hi, lo, level, isOlder) !== SPTE.leaf) return;
-    this.#entries += 1;
+    const isRight = this.#judge(batch, i, level, gfn);
+    const pages = 512 ** (level - 1);
+    const first = gfn - (gfn % pages);
+    if (isRight) this.#notRight.remove(first, pages);
+    else this.#notRight.add(first, pages);
+  }
+
+  /** True: the entry is what the facts give. */
+  #judge(batch: EventBatch, i: number, level: number, gfn: number): boolean {
+    const tally = this.#tally;
+    tally.entries += 1;
     const moment = momentOf(batch.place[i] ?? 0, batch.time[i] ?? Number.NaN);
-    const slot = this.#slotAt(gfn);
+    const slot = this.#timed.slotAt(gfn);
     if (slot === null) {
-      this.#missing('memslot', gfn, moment);
-      return;
+      tally.missing('memslot', gfn, moment);
+      return false;
     }
-    const installed = installedWords(lo, level, way);
+    const spte = valueAt(batch, i);
+    const installed = installedWords(spte.lo, level, this.#facts.way);
     const expected = this.#expectedOr(slot, gfn, moment);
-    if (expected === null) return;
+    if (expected === null) return false;
     const isRight = expected.includes(installed);
-    this.#count(slot.name, installed, !isRight);
-    if (isRight && expected.length === 1) this.#predicted += 1;
-    else if (isRight) this.#open += 1;
+    tally.count(slot.name, installed, !isRight);
+    if (isRight && expected.length === 1) tally.predicted += 1;
+    else if (isRight) tally.open += 1;
     else {
-      this.#mismatched += 1;
-      if (this.#mismatches.length >= MISMATCHES_MAX) return;
-      const reasons = explainDifference(this.#point(slot, gfn), this.#facts.rules, installed);
-      const spte = u64(hi, lo);
-      this.#mismatches.push({
-        ...moment,
-        gfn,
-        level,
-        spte,
-        slot: slot.name,
-        installed,
-        expected,
-        reasons,
-      });
+      tally.mismatched += 1;
+      if (tally.mismatches.length >= MISMATCHES_MAX) return false;
+      const point = this.#point(slot, gfn);
+      const reasons = explainDifference(point, this.#facts.rules, installed, spte);
+      const entry = { gfn, level, spte, slot: slot.name, installed };
+      tally.mismatches.push({ ...moment, ...entry, expected, reasons });
     }
+    return isRight;
   }
 
   #expectedOr(slot: Slot, gfn: number, moment: Moment | null): readonly string[] | null {
@@ -242,7 +262,7 @@ export class Predictor {
       return this.#expected(slot, gfn);
     } catch (error) {
       if (!(error instanceof Missing)) throw error;
-      if (moment !== null) this.#missing(error.fact, gfn, moment);
+      if (moment !== null) this.#tally.missing(error.fact, gfn, moment);
       return null;
     }
   }
@@ -255,7 +275,7 @@ export class Predictor {
       facts: {
         ...facts,
         ...(cd === null ? {} : { 'cr0-cd': cd }),
-        ...this.#state,
+        ...this.#timed.state,
         ...slot.facts,
       },
       isMmio: slot.isMmio,
@@ -289,26 +309,6 @@ export class Predictor {
     return expected;
   }
 
-  #count(slot: string, installed: string, isWrong: boolean): void {
-    const key = rowKey({ slot, installed });
-    let row = this.#rows.get(key);
-    if (row === undefined) {
-      row = { slot, installed, entries: 0, mismatches: 0 };
-      this.#rows.set(key, row);
-    }
-    row.entries += 1;
-    if (isWrong) row.mismatches += 1;
-  }
-
-  #missing(fact: string, gfn: number, moment: Moment): void {
-    const before = this.#unknown.get(fact);
-    const entries = (before?.entries ?? 0) + 1;
-    this.#unknown.set(
-      fact,
-      before === undefined ? { fact, entries, first: { ...moment, gfn } } : { ...before, entries },
-    );
-  }
-
   #contradictions(): readonly string[] {
     return this.#facts.slots.flatMap((slot) => {
       if (slot.isMmio === null) return [];
@@ -325,6 +325,17 @@ export class Predictor {
       return [`${slot.name} ${says} by the facts, and the rules of this kernel say otherwise`];
     });
   }
+}
+
+/** Regions that are mapped for sure, outside of SMM, each with the map that it is of. */
+function surely(
+  vms: readonly AuditVm[],
+): readonly { readonly vm: VmId; readonly region: AuditRegion; readonly map: GuestMap }[] {
+  return vms.flatMap(({ id, regions, state }) =>
+    regions
+      .filter(({ asId, sure }) => asId === 0 && sure)
+      .map((region) => ({ vm: id, region, map: state.map(0) })),
+  );
 }
 
 function rowKey({

@@ -1,6 +1,14 @@
 import type { KernelVersion } from '../linux/version.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
-import { type LeafType, leafType, leafWord, SPTE, spteClass, typeMask } from './leaf-word.ts';
+import {
+  isInstalled,
+  type LeafType,
+  leafType,
+  leafWord,
+  SPTE,
+  spteClass,
+  typeMask,
+} from './leaf-word.ts';
 import { type AuditPaging, PagingVotes } from './paging.ts';
 import type { VmState } from './vm.ts';
 import { type VmId, VmSorter, type VmSources } from './vms.ts';
@@ -71,6 +79,7 @@ export class Stretches {
   readonly #emit: StretchOptions['emit'];
   readonly #ids = new Map<VmState, VmId>();
   readonly #open = new Map<string, Open>();
+  #hasSet = false;
   #events = 0;
   #isTimed: boolean | null = null;
   #time = 0;
@@ -95,7 +104,7 @@ export class Stretches {
       // An event without a time, of a trace that has them, is taken to be at once with the one before.
       if (this.isTimed) this.#time = Number.isNaN(time) ? this.#time : time;
       else this.#time = this.#events;
-      if (kind === KIND.set) this.#set(batch, i);
+      if (kind === KIND.set || this.#standsIn(batch, i)) this.#set(batch, i);
       else if (kind === KIND.lost) this.#happened('lost events', null, batch, i);
       else if (kind === KIND.zapAll) this.#happened('zap all', this.#vmOf(batch, i), batch, i);
       else if (this.#isRegister(batch, i, kind))
@@ -122,7 +131,17 @@ export class Stretches {
     return this.#ids.get(state) ?? null;
   }
 
+  /** kvm_tdp_mmu_spte_changed counts as long as there is no kvm_mmu_set_spte, which prints the same once more. */
+  #standsIn(batch: EventBatch, i: number): boolean {
+    if (this.#hasSet || batch.kind[i] !== KIND.changed) return false;
+    return isInstalled(batch, i, this.#votes.olderLayout);
+  }
+
   #set(batch: EventBatch, i: number): void {
+    if (!this.#hasSet && batch.kind[i] === KIND.set) {
+      this.#hasSet = true;
+      this.#open.clear();
+    }
     const hi = batch.valueHi[i] ?? 0;
     const lo = batch.valueLo[i] ?? 0;
     const level = batch.level[i] ?? 0;
@@ -136,7 +155,7 @@ export class Stretches {
     const now = this.#time;
     let open = this.#open.get(key);
     const pause = this.isTimed ? PAUSE : 1;
-    if (open !== undefined && (now - open.end > pause || now < open.end)) {
+    if (open !== undefined && Math.abs(now - open.end) > pause) {
       this.#close(open);
       open.start = now;
       open.installs = 0;
@@ -148,14 +167,16 @@ export class Stretches {
       open = { vm, word, level, ...from, firstGfn: gfn, lastGfn: gfn };
       this.#open.set(key, open);
     }
-    open.end = now;
+    // CPUs that print at the same time may do so out of order.
+    open.end = Math.max(open.end, now);
     open.installs += 1;
     open.total += 1;
     open.lastGfn = gfn;
   }
 
   #close({ word, ...open }: Open): void {
-    this.#emit({ is: 'stretch', ...open, type: leafType(word, this.#votes.isEpt ?? true) });
+    const { isEpt, isMixed } = this.#votes;
+    this.#emit({ is: 'stretch', ...open, type: leafType(word, isEpt ?? true, isMixed) });
   }
 
   #happened(is: Happening['is'], vm: VmId, batch: EventBatch, i: number): void {

@@ -30,6 +30,8 @@ const LEVELS = 3;
 /** 4-KiB pages behind an entry of level n+1, and behind a whole table of level n. */
 const PAGES: readonly number[] = [1, 2 ** 9, 2 ** 18, 2 ** 27, 2 ** 36, 2 ** 45];
 const CHANGES_MAX = 255;
+/** Page-table pages of each level that are found at once. */
+const LAST = 1 << 11;
 
 /** Entries whose time is kept, 8 MiB: of those that come later only the place is. */
 export const TIMED_ENTRIES = 1 << 20;
@@ -38,21 +40,37 @@ function pagesOf(level: number): number {
   return PAGES[level] ?? 0;
 }
 
-/** Entries of one page-table page. 5 bytes each; 2 more once one of them changes, 8 more with times. */
-interface Block {
+/**
+ * Entries of so many page-table pages, in the order in which they were first used; all columns by entry. 5 bytes each;
+ * 2 more once one of them changes, 8 more with times. Together, because an array of its own for every page-table page
+ * would be one more miss of the cache for every entry that is written.
+ */
+const CHUNK = 16;
+
+interface Chunk {
   readonly words: Uint8Array;
+  /** The same, four at a time. */
+  readonly quads: Uint32Array;
   places: Uint32Array | Float64Array;
   readonly times: Float64Array | null;
-  before: Uint8Array | null;
-  changes: Uint8Array | null;
+  /** What was there before the last change, and 256 times the number of changes. */
+  history: Uint16Array | null;
+}
+
+/** A page-table page. */
+interface Block {
+  readonly chunk: Chunk;
+  /** Of its first entry in the columns. */
+  readonly base: number;
   used: number;
   epoch: number;
 }
 
 /**
  * What is mapped of one guest-physical address space. Memory grows with the guest: a page of 4 KiB costs 5
- * bytes, 7 when something in its 2 MiB was changed, a huge page the same; so 64 GiB in 4-KiB pages are 80 to
- * 112 MiB. Places past 2^32 cost 4 bytes more, the first `TIMED_ENTRIES` 8 for their time.
+ * bytes, 7 when something in its chunk was changed, a huge page the same; so 64 GiB in 4-KiB pages are 80 to
+ * 112 MiB. Places past 2^32 cost 4 bytes more, the first `TIMED_ENTRIES` 8 for their
+ * time; a map at least 0.25 MiB.
  */
 export class GuestMap {
   /** By level, by number of the page-table page. */
@@ -60,8 +78,12 @@ export class GuestMap {
     { length: LEVELS + 1 },
     () => new Map(),
   );
-  readonly #lastKey = new Float64Array(LEVELS + 1).fill(-1);
-  readonly #last: (Block | null)[] = Array.from({ length: LEVELS + 1 }, () => null);
+  /** Those used last, by level and the low bits of the number: sooner found than in the map. */
+  readonly #lastKeys = new Float64Array((LEVELS + 1) * LAST).fill(-1);
+  readonly #last: (Block | null)[] = Array.from(this.#lastKeys, () => null);
+  #chunk: Chunk | null = null;
+  /** Page-table pages in it. */
+  #filled = 0;
   #timed = 0;
   #epoch = 0;
   #bytes = 0;
@@ -81,7 +103,7 @@ export class GuestMap {
   /** The word of the entry of that level at a page; 0: none. */
   at(level: number, gfn: number): number {
     const block = this.#find(level, gfn);
-    return block === null ? 0 : (block.words[slotOf(level, gfn)] ?? 0);
+    return block === null ? 0 : (block.chunk.words[block.base + slotOf(level, gfn)] ?? 0);
   }
 
   /** The leaf that maps a page, of whatever level; 0: none. */
@@ -94,6 +116,14 @@ export class GuestMap {
     return 0;
   }
 
+  /** When the entry of that level at a page was installed; null: there is none. */
+  since(level: number, gfn: number): Moment | null {
+    const block = this.#find(level, gfn);
+    if (block === null) return null;
+    const at = block.base + slotOf(level, gfn);
+    return (block.chunk.words[at] ?? 0) === 0 ? null : momentIn(block.chunk, at);
+  }
+
   /**
    * Installs a leaf.
    *
@@ -104,16 +134,16 @@ export class GuestMap {
     if (level > LEVELS) return 0;
     const block = this.#find(level, gfn) ?? this.#add(level, gfn);
     this.#refresh(block);
-    const slot = slotOf(level, gfn);
-    const old = block.words[slot] ?? 0;
-    block.words[slot] = word;
+    const { chunk } = block;
+    const at = block.base + slotOf(level, gfn);
+    const old = chunk.words[at] ?? 0;
+    chunk.words[at] = word;
     if (old === 0) this.#displace(level, gfn, place);
     if (old !== 0 && ((old ^ word) & mask) === 0) return old;
-    const isFirst = old === 0 && block.places[slot] === 0;
     if (old === 0) block.used += 1;
-    if (!isFirst) this.#changed(block, slot, old);
-    this.#setPlace(block, slot, place);
-    if (block.times !== null) block.times[slot] = time;
+    else this.#changed(chunk, at, old);
+    this.#setPlace(chunk, at, place);
+    if (chunk.times !== null) chunk.times[at] = time;
     return old;
   }
 
@@ -122,12 +152,13 @@ export class GuestMap {
     const block = this.#find(level, gfn);
     if (block === null) return 0;
     this.#refresh(block);
-    const slot = slotOf(level, gfn);
-    const old = block.words[slot] ?? 0;
+    const { chunk } = block;
+    const at = block.base + slotOf(level, gfn);
+    const old = chunk.words[at] ?? 0;
     if (old === 0) return 0;
-    block.words[slot] = 0;
+    chunk.words[at] = 0;
     block.used -= 1;
-    this.#changed(block, slot, old);
+    this.#changed(chunk, at, old);
     return old;
   }
 
@@ -178,14 +209,14 @@ export class GuestMap {
       if (block.used === 0) continue;
       this.#refresh(block);
       for (let slot = 0; slot < ENTRIES; slot += 1) {
-        const word = (block.words[slot] ?? 0) & mask;
+        const word = (block.chunk.words[block.base + slot] ?? 0) & mask;
         if (word === 0) continue;
         const gfn = (key * ENTRIES + slot) * pagesOf(level - 1);
         if (open === null || open.gfnEnd !== gfn || open.word !== word) {
           if (open !== null) found.push(finished(open));
           open = opened(gfn, level, word);
         }
-        extend(open, block, slot);
+        extend(open, block.chunk, block.base + slot);
       }
     }
     if (open !== null) found.push(finished(open));
@@ -198,62 +229,69 @@ export class GuestMap {
 
   #find(level: number, gfn: number): Block | null {
     const key = Math.floor(gfn / pagesOf(level));
-    if (this.#lastKey[level] === key) return this.#last[level] ?? null;
+    const at = level * LAST + (key & (LAST - 1));
+    if (this.#lastKeys[at] === key) return this.#last[at] ?? null;
     const block = this.#blocks[level]?.get(key);
     if (block === undefined) return null;
-    this.#lastKey[level] = key;
-    this.#last[level] = block;
+    this.#lastKeys[at] = key;
+    this.#last[at] = block;
     return block;
   }
 
   #add(level: number, gfn: number): Block {
-    const isTimed = this.#timed < TIMED_ENTRIES;
-    const block: Block = {
-      words: new Uint8Array(ENTRIES),
-      places: new Uint32Array(ENTRIES),
-      times: isTimed ? new Float64Array(ENTRIES) : null,
-      before: null,
-      changes: null,
-      used: 0,
-      epoch: this.#epoch,
-    };
-    if (isTimed) this.#timed += ENTRIES;
-    this.#bytes += ENTRIES * (isTimed ? 13 : 5);
+    if (this.#chunk === null || this.#filled === CHUNK) {
+      this.#chunk = this.#newChunk();
+      this.#filled = 0;
+    }
+    const base = this.#filled * ENTRIES;
+    const block: Block = { chunk: this.#chunk, base, used: 0, epoch: this.#epoch };
+    this.#filled += 1;
     const key = Math.floor(gfn / pagesOf(level));
     this.#blocks[level]?.set(key, block);
-    this.#lastKey[level] = key;
-    this.#last[level] = block;
     return block;
+  }
+
+  #newChunk(): Chunk {
+    const isTimed = this.#timed < TIMED_ENTRIES;
+    const count = CHUNK * ENTRIES;
+    if (isTimed) this.#timed += count;
+    this.#bytes += count * (isTimed ? 13 : 5);
+    const words = new Uint8Array(count);
+    return {
+      words,
+      quads: new Uint32Array(words.buffer),
+      places: new Uint32Array(count),
+      times: isTimed ? new Float64Array(count) : null,
+      history: null,
+    };
   }
 
   /** What this block has was installed before events were lost. */
   #refresh(block: Block): void {
     if (block.epoch === this.#epoch) return;
     block.epoch = this.#epoch;
-    for (let i = 0; i < ENTRIES; i += 1) {
-      const word = block.words[i] ?? 0;
-      if (word !== 0) block.words[i] = word | WORD.unsure;
+    const { base, chunk } = block;
+    for (let at = base; at < base + ENTRIES; at += 1) {
+      const word = chunk.words[at] ?? 0;
+      if (word !== 0) chunk.words[at] = word | WORD.unsure;
     }
   }
 
-  #changed(block: Block, slot: number, old: number): void {
-    if (block.before === null || block.changes === null) {
-      block.before = new Uint8Array(ENTRIES);
-      block.changes = new Uint8Array(ENTRIES);
-      this.#bytes += 2 * ENTRIES;
+  #changed(chunk: Chunk, at: number, old: number): void {
+    if (chunk.history === null) {
+      chunk.history = new Uint16Array(CHUNK * ENTRIES);
+      this.#bytes += 2 * CHUNK * ENTRIES;
     }
-    if (old === 0) return;
-    block.before[slot] = old;
-    const changes = block.changes[slot] ?? 0;
-    if (changes < CHANGES_MAX) block.changes[slot] = changes + 1;
+    const changes = (chunk.history[at] ?? 0) >> 8;
+    chunk.history[at] = old | (Math.min(changes + 1, CHANGES_MAX) << 8);
   }
 
-  #setPlace(block: Block, slot: number, place: number): void {
-    if (place >= 2 ** 32 && block.places instanceof Uint32Array) {
-      block.places = Float64Array.from(block.places);
-      this.#bytes += 4 * ENTRIES;
+  #setPlace(chunk: Chunk, at: number, place: number): void {
+    if (place >= 2 ** 32 && chunk.places instanceof Uint32Array) {
+      chunk.places = Float64Array.from(chunk.places);
+      this.#bytes += 4 * CHUNK * ENTRIES;
     }
-    block.places[slot] = place;
+    chunk.places[at] = place;
   }
 
   /** A new entry takes the place of smaller ones below it, and of a huge one above. */
@@ -284,17 +322,18 @@ export class GuestMap {
   }
 
   #empty(block: Block): number {
-    if (block.used === 0) return 0;
-    let removed = 0;
-    for (let slot = 0; slot < ENTRIES; slot += 1) {
-      const old = block.words[slot] ?? 0;
-      if (old === 0) continue;
-      block.words[slot] = 0;
-      this.#changed(block, slot, old);
-      removed += 1;
+    const { used, base, chunk } = block;
+    for (let quad = base / 4; block.used > 0; quad += 1) {
+      if (chunk.quads[quad] === 0) continue;
+      for (let at = quad * 4; at < quad * 4 + 4; at += 1) {
+        const old = chunk.words[at] ?? 0;
+        if (old === 0) continue;
+        chunk.words[at] = 0;
+        block.used -= 1;
+        this.#changed(chunk, at, old);
+      }
     }
-    block.used = 0;
-    return removed;
+    return used;
   }
 }
 
@@ -322,15 +361,20 @@ function opened(gfn: number, level: number, word: number): Open {
   return { gfnStart: gfn, gfnEnd: gfn, level, word, first, last, changes: 0, before: -1 };
 }
 
-function extend(open: Open, block: Block, slot: number): void {
+function momentIn(chunk: Chunk, at: number): Moment {
+  const time = chunk.times?.[at] ?? Number.NaN;
+  return { place: chunk.places[at] ?? 0, time: Number.isNaN(time) ? null : time };
+}
+
+function extend(open: Open, chunk: Chunk, at: number): void {
   open.gfnEnd += pagesOf(open.level - 1);
-  const place = block.places[slot] ?? 0;
-  const time = block.times?.[slot] ?? Number.NaN;
-  const moment = { place, time: Number.isNaN(time) ? null : time };
+  const moment = momentIn(chunk, at);
+  const { place } = moment;
   if (place < open.first.place) open.first = moment;
   if (place > open.last.place) open.last = moment;
-  open.changes = Math.max(open.changes, block.changes?.[slot] ?? 0);
-  const before = block.before?.[slot] ?? 0;
+  const history = chunk.history?.[at] ?? 0;
+  open.changes = Math.max(open.changes, history >> 8);
+  const before = history & 0xff;
   open.before = open.before === -1 || open.before === before ? before : -2;
 }
 

@@ -2,7 +2,7 @@ import { own } from '../base/own.ts';
 import { type U64, u64 } from '../base/u64.ts';
 import { type EventBatch, KIND } from '../trace/batch.ts';
 import { GuestState } from './guest-state.ts';
-import { leafWord, SPTE, spteClass, typeMask, WORD } from './leaf-word.ts';
+import { isInstalled, leafWord, SPTE, spteClass, typeMask, WORD } from './leaf-word.ts';
 import { momentOf, type PagingVotes } from './paging.ts';
 import { GuestMap, type Moment } from './vm-map.ts';
 
@@ -75,9 +75,10 @@ export class VmState {
   };
   #lastTid = -1;
   events = 0;
+  /** Leaves that kvm_mmu_set_spte printed; as long as there is none, those that kvm_tdp_mmu_spte_changed did. */
   sptes = 0;
-  /** Leaves that kvm_tdp_mmu_spte_changed printed. */
-  changedLeaves = 0;
+  /** kvm_mmu_set_spte printed a leaf. */
+  hasSet = false;
   mmioMarked = 0;
   mmioFaults = 0;
   removals = 0;
@@ -191,6 +192,29 @@ export class VmState {
     const time = batch.time[i] ?? Number.NaN;
     this.#votes.leaf(hi, lo, place, time);
     if (spteClass(hi, lo, level, this.#votes.olderLayout) !== SPTE.leaf) return;
+    if (!this.hasSet) this.#restart();
+    this.#count(batch, i);
+    const { gfn: lastGfn, level: lastLevel, asId } = this.#lastChanged;
+    const map = this.map(lastGfn === gfn && lastLevel === level ? asId : 0);
+    map.set(level, gfn, leafWord(lo, level), this.mask, place, time);
+    this.#installed(gfn, hi, lo, batch.tid[i] ?? -1);
+  }
+
+  /** What kvm_tdp_mmu_spte_changed printed is printed by kvm_mmu_set_spte, too: it is not counted twice. */
+  #restart(): void {
+    this.hasSet = true;
+    this.sptes = 0;
+    this.#counts.fill(0);
+    this.#firsts.clear();
+  }
+
+  #count(batch: EventBatch, i: number): void {
+    const hi = batch.valueHi[i] ?? 0;
+    const lo = batch.valueLo[i] ?? 0;
+    const level = batch.level[i] ?? 0;
+    const gfn = batch.key[i] ?? 0;
+    const place = batch.place[i] ?? 0;
+    const time = batch.time[i] ?? Number.NaN;
     this.sptes += 1;
     const word = leafWord(lo, level);
     const index = level * WORDS + word;
@@ -199,10 +223,6 @@ export class VmState {
     this.#lastPlace[index] = place;
     this.#lastTime[index] = time;
     this.#counts[index] = (this.#counts[index] ?? 0) + 1;
-    const { gfn: lastGfn, level: lastLevel, asId } = this.#lastChanged;
-    const map = this.map(lastGfn === gfn && lastLevel === level ? asId : 0);
-    map.set(level, gfn, word, this.mask, place, time);
-    this.#installed(gfn, hi, lo, batch.tid[i] ?? -1);
   }
 
   #installed(gfn: number, hi: number, lo: number, tid: number): void {
@@ -227,13 +247,13 @@ export class VmState {
     const older = this.#votes.olderLayout;
     this.#votes.tdp ??= momentOf(place, time);
     const now = spteClass(hi, lo, level, older);
-    if (now === SPTE.frozen) this.#votes.frozen(lo, place, time);
+    if (now === SPTE.frozen) this.#votes.frozen(hi, lo, place, time);
     const was = spteClass(batch.beforeHi[i] ?? 0, batch.beforeLo[i] ?? 0, level, older);
-    if (this.#votes.isEpt === null) this.#vote(batch, i, now, was);
+    if (!this.hasSet) this.#vote(batch, i, now, was);
     const asId = batch.flags[i] ?? 0;
     const map = this.map(asId);
     if (now === SPTE.leaf) {
-      this.changedLeaves += 1;
+      if (!this.hasSet && isInstalled(batch, i, older)) this.#count(batch, i);
       if (was === SPTE.table) map.removeTable(level - 1, gfn);
       const old = map.set(level, gfn, leafWord(lo, level), this.mask, place, time);
       if (was === SPTE.empty && (old & CERTAIN) === WORD.present)
@@ -251,7 +271,7 @@ export class VmState {
     this.#removed(batch, i, was, map);
   }
 
-  /** Nothing told the paging mode yet: what is taken away may. */
+  /** As long as kvm_mmu_set_spte is not there: what is taken away may tell the paging mode, too. */
   #vote(batch: EventBatch, i: number, now: number, was: number): void {
     const place = batch.place[i] ?? 0;
     const time = batch.time[i] ?? Number.NaN;

@@ -3,6 +3,7 @@ import { KVM_SOURCES } from './sources/kvm.ts';
 import { LINUX_SOURCES } from './sources/linux.ts';
 import { MACHINE_SOURCES } from './sources/machine.ts';
 import { MANUALS } from './sources/manuals.ts';
+import { MMU_SOURCES } from './sources/mmu.ts';
 import { PLATFORM_SOURCES } from './sources/platform.ts';
 import { SPTE_SOURCES } from './sources/spte.ts';
 import { VMM_SOURCES } from './sources/vmm.ts';
@@ -13,6 +14,7 @@ export const SOURCES = {
   ...MACHINE_SOURCES,
   ...LINUX_SOURCES,
   ...KVM_SOURCES,
+  ...MMU_SOURCES,
   ...PLATFORM_SOURCES,
   ...SPTE_SOURCES,
   ...VMM_SOURCES,

@@ -16,7 +16,11 @@ import { audit } from './routes/audit.ts';
 import { check } from './routes/check.ts';
 import { diff } from './routes/diff.ts';
 import { explain } from './routes/explain.ts';
+
 import { merge } from './routes/merge.ts';
+
+import { run as runScenario } from './routes/run.ts';
+
 import { spte } from './routes/spte.ts';
 import { packageVersion } from './version.ts';
 
@@ -189,6 +193,7 @@ const routes = buildRouteMap({
     audit,
     check,
     merge,
+    run: runScenario,
     spte,
     conform,
     rule,

@@ -4,7 +4,8 @@ import { readText } from './io.ts';
 /** Flags as given: for each key of EXPLAIN_KEYS the values, in order. */
 export type ExplainFlags = Readonly<Record<string, readonly string[] | undefined>>;
 
-function flagEntries(flags: ExplainFlags): readonly Entry[] {
+/** What was said on the command line. */
+export function flagEntries(flags: ExplainFlags): readonly Entry[] {
   return EXPLAIN_KEYS.flatMap((key) => {
     const given = flags[key] ?? [];
     if (given.length === 0) return [];

@@ -1,6 +1,6 @@
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
-import type { FactsNode } from '../audit/facts-tree.ts';
 import { InputError, type Place } from '../base/diagnostic.ts';
+import type { FactsNode } from '../resolve/facts-tree.ts';
 
 interface Reader {
   readonly file: string;

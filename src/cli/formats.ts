@@ -37,9 +37,15 @@ export const CHECK_FORMATS = ['text', 'json', 'svg', 'mermaid', 'itf'] as const;
 
 export type CheckFormat = (typeof CHECK_FORMATS)[number];
 
-/** What there is a JSON Schema of: two kinds of file that are read, and what commands print. */
+/** What `run` can print. */
+export const RUN_FORMATS = ['text', 'json', 'jsonl', 'svg', 'perfetto'] as const;
+
+export type RunFormat = (typeof RUN_FORMATS)[number];
+
+/** What there is a JSON Schema of: three kinds of file that are read, and what commands print. */
 export const SCHEMA_NAMES = [
   'case',
+  'scenario',
   'capture',
   'explain',
   'diff',
@@ -48,7 +54,7 @@ export const SCHEMA_NAMES = [
   'doctor',
   'fleet',
   'spte',
-
+  'run',
   'audit',
   'audit-region',
   'check',

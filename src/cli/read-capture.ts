@@ -32,6 +32,12 @@ async function fromCase(text: string, file: string): Promise<CaptureFile> {
   }
 }
 
+function noCapture(file: string): never {
+  const message = `${file} is neither a capture (JSON) nor a case file with the key "capture"`;
+  const help = 'memtype capture writes one; memtype explain reads case files with facts';
+  throw new InputError([{ severity: 'error', message, help }]);
+}
+
 async function fromYaml(text: string, file: string): Promise<CaptureFile> {
   if (text.length > YAML_MAX) {
     const message = `${file} is no JSON, and no case file is larger than ${YAML_MAX / 1024} KiB`;
@@ -45,6 +51,7 @@ async function fromYaml(text: string, file: string): Promise<CaptureFile> {
     // It compares every key with every other.
     uniqueKeys: false,
   });
+  if (!text.split('\n').some((line) => /^["']?capture["']?\s*:/.test(line))) noCapture(file);
   const lines = text.split('\n');
   const at = (start: number, end: number) => {
     const { line, col } = lineCounter.linePos(start);
@@ -80,11 +87,7 @@ async function fromYaml(text: string, file: string): Promise<CaptureFile> {
     }
     return { severity: 'error', message, ...(help === undefined ? {} : { help }) };
   };
-  if (!document.has('capture')) {
-    const message = `${file} is neither a capture (JSON) nor a case file with the key "capture"`;
-    const help = 'memtype capture writes one; memtype explain reads case files with facts';
-    throw new InputError([{ severity: 'error', message, help }]);
-  }
+  if (!document.has('capture')) noCapture(file);
   const value: unknown = (document.toJS() as { capture: unknown }).capture;
   const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
   return captureFrom(isMap ? { memtypeCapture: 1, ...value } : value, locate);

@@ -134,21 +134,36 @@ export function spteArgument(text: string, index: number): readonly SpteInput[] 
 
 const LIST = { what: 'list of SPTEs', max: 4 * 2 ** 20, open: () => 0 };
 
+/** What standard input has. */
+export interface SpteList {
+  readonly inputs: readonly SpteInput[];
+  /** Lines of other events. */
+  readonly others: number;
+  /** Lines that cannot be read. */
+  readonly wrong: readonly Diagnostic[];
+}
+
 /**
- * Standard input: a value or a line of a trace on each line. Lines of other events are counted.
+ * Standard input: a value or a line of a trace on each line. A line that cannot be read keeps none of the others.
  *
- * @throws InputError
+ * @throws InputError when all of it cannot be read
  */
-export function spteList(): { readonly inputs: readonly SpteInput[]; readonly others: number } {
+export function spteList(): SpteList {
   const inputs: SpteInput[] = [];
+  const wrong: Diagnostic[] = [];
   let others = 0;
   for (const [i, line] of readText('-', LIST).split('\n').entries()) {
     const at = { file: 'standard input', line: i + 1 };
     const text = line.replace(/\r$/, '');
     if (text.trim() === '' || text.startsWith('#')) continue;
-    const found = /\s|=/.test(text.trim()) ? traced(text, at) : [plainValue(text, at)];
-    if (found.length === 0) others += 1;
-    inputs.push(...found);
+    try {
+      const found = /\s|=/.test(text.trim()) ? traced(text, at) : [plainValue(text, at)];
+      if (found.length === 0) others += 1;
+      inputs.push(...found);
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      wrong.push(...error.diagnostics);
+    }
   }
-  return { inputs, others };
+  return { inputs, others, wrong };
 }

@@ -48,7 +48,8 @@ async function collectModules(recorder: Recorder): Promise<void> {
 /** More ranges than any firmware lists. */
 const MEMMAP_MAX = 1024;
 
-async function collectFirmware(recorder: Recorder): Promise<void> {
+/** The firmware's list of memory, and the registers that go with it. */
+export async function collectFirmware(recorder: Recorder): Promise<void> {
   const directory = '/sys/firmware/memmap';
   for (const name of (await recorder.names(directory)).slice(0, MEMMAP_MAX)) {
     await recorder.texts(['start', 'end', 'type'].map((file) => `${directory}/${name}/${file}`));

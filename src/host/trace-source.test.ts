@@ -119,14 +119,4 @@ describe('a trace', () => {
   ])('that cannot be read: %s', async (path, message) => {
     await expect(openTrace(path)).rejects.toThrow(message);
   });
-
-  test.skipIf(Number(process.versions.node.split('.')[0]) >= 22)(
-    'packed with zstd names what unpacks it',
-    async () => {
-      const path = file('zst', Buffer.from([0x28, 0xb5, 0x2f, 0xfd, 0, 0, 0, 0, 0, 0]));
-      await expect(openTrace(path)).rejects.toMatchObject({
-        diagnostics: [{ help: expect.stringContaining('zstd -dc') }],
-      });
-    },
-  );
 });

@@ -7,12 +7,13 @@ import {
   readSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { Readable, type Transform } from 'node:stream';
-import * as zlib from 'node:zlib';
+import { Readable } from 'node:stream';
 import { printable, refuse } from '../base/diagnostic.ts';
 import type { EventBatch, Kind } from '../trace/batch.ts';
 import { type ScanTally, TextScanner } from '../trace/scan.ts';
+import { GzipError, gunzip } from './gunzip.ts';
 import { TraceThreads } from './trace-threads.ts';
+import { loadZstd, ZstdError } from './zstd.ts';
 
 /** What a trace is written in. */
 export type TraceForm = 'text' | 'trace.dat' | 'perf.data';
@@ -46,21 +47,23 @@ const MAGIC: readonly (readonly [string, TraceForm | Packing])[] = [
 ];
 const MAGIC_BYTES = 10;
 
-function formOf(start: Uint8Array): TraceForm | Packing {
+/** An object of JSON: no name of a task begins a trace like that. */
+const JSON_BEGIN = /^(?:\u00ef\u00bb\u00bf)?\s*\{\s*"/;
+
+function formOf(start: Uint8Array, path: string): TraceForm | Packing {
   const text = Buffer.from(start.subarray(0, MAGIC_BYTES)).toString('latin1');
+  if (JSON_BEGIN.test(text))
+    refuse(
+      `${path === '-' ? 'standard input' : printable(path)} is no trace: it is JSON`,
+      'a capture is given with --host; what audit prints cannot be audited again',
+    );
   return MAGIC.find(([magic]) => text.startsWith(magic))?.[1] ?? 'text';
 }
 
-function unpacker(packing: Packing, path: string): Transform {
-  if (packing === 'gzip') return zlib.createGunzip({ chunkSize: CHUNK });
-  const { createZstdDecompress } = zlib as {
-    readonly createZstdDecompress?: (options: { chunkSize: number }) => Transform;
-  };
-  if (createZstdDecompress !== undefined) return createZstdDecompress({ chunkSize: CHUNK });
-  return refuse(
-    `${printable(path)} is packed with zstd, and Node ${process.version} cannot unpack that`,
-    `zstd -dc ${printable(path)} | memtype audit - (or Node 22.15 and later)`,
-  );
+async function* unzstd(packed: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const stream = (await loadZstd()).stream();
+  for await (const chunk of packed) yield* stream.push(chunk);
+  yield* stream.end();
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -116,19 +119,19 @@ async function* counted(
   }
 }
 
+const UNPACK = { gzip: gunzip, zstd: unzstd };
+
 /** The chunks of packed data as far as they can be unpacked. */
 async function* unpacked(
-  packed: AsyncIterable<Uint8Array>,
-  transform: Transform,
+  chunks: AsyncIterable<Uint8Array>,
   failed: (reason: string) => void,
 ): AsyncGenerator<Uint8Array> {
-  const source = Readable.from(packed);
-  source.on('error', (error) => transform.destroy(error));
   try {
-    yield* source.pipe(transform) as AsyncIterable<Uint8Array>;
+    yield* chunks;
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
-    if (!/^(?:Z_|ZSTD|ERR_ZLIB)/.test(code)) throw error;
+    const isOurs = error instanceof ZstdError || error instanceof GzipError;
+    if (!isOurs && !/^(?:Z_|ERR_ZLIB)/.test(code)) throw error;
     failed(message);
   }
 }
@@ -173,22 +176,23 @@ export async function openTrace(path: string): Promise<TraceSource> {
   try {
     const start = Buffer.alloc(MAGIC_BYTES);
     const isPlainFile =
-      size !== null && formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0))) === 'text';
+      size !== null &&
+      formOf(start.subarray(0, readSync(fd, start, 0, MAGIC_BYTES, 0)), path) === 'text';
     const count = (bytes: number): void => {
       taken += bytes;
     };
     const raw = await peek(isPlainFile ? Readable.from([]) : counted(open, path, count));
-    const outer = isPlainFile ? 'text' : formOf(raw.start);
+    const outer = isPlainFile ? 'text' : formOf(raw.start, path);
     const packing = outer === 'gzip' || outer === 'zstd' ? outer : null;
     const inner =
       packing === null
         ? raw
         : await peek(
-            unpacked(raw.chunks(), unpacker(packing, path), (reason) => {
+            unpacked(UNPACK[packing](raw.chunks()), (reason) => {
               cut = `${packing}: ${reason}`;
             }),
           );
-    const form = packing === null ? outer : formOf(inner.start);
+    const form = packing === null ? outer : formOf(inner.start, path);
     if (form === 'gzip' || form === 'zstd') return refuse(`${printable(path)} is packed twice`);
     const chunks = isPlainFile ? counted(open, path, count) : inner.chunks();
     return {

@@ -1,13 +1,12 @@
 import { Worker } from 'node:worker_threads';
 import type { EventBatch, Kind } from '../trace/batch.ts';
 import {
-  type PackedBatch,
+  type KeptBatch,
   type PackedTally,
-  pack,
   packTally,
+  Shelf,
   shiftLines,
   TotalTally,
-  unpack,
 } from '../trace/pieces.ts';
 import { type ScanTally, TextScanner } from '../trace/scan.ts';
 import { program } from '../trace/wasm/fast-lines.ts';
@@ -18,20 +17,26 @@ export interface Job {
   readonly piece: number;
   readonly start: number;
   readonly end: number;
-  /** Columns that are done with. */
-  readonly buffers: readonly ArrayBuffer[];
+  /** Slots of the thread's shelf that are done with. */
+  readonly free: readonly number[];
 }
 
 export interface JobDone {
   readonly piece: number;
-  readonly batches: readonly PackedBatch[];
+  readonly batches: readonly KeptBatch[];
   readonly tally: PackedTally;
+  /** Slots that the thread's shelf has more than before. */
+  readonly slots: readonly SharedArrayBuffer[];
   /** Names of events, when there are more than before. */
   readonly names?: readonly string[];
 }
 
-interface Done extends JobDone {
+/** A piece that waits to be applied. */
+interface Done extends Pick<JobDone, 'batches' | 'tally'> {
   readonly named: readonly string[];
+  readonly shelf: Shelf;
+  /** Takes slots that are done with. */
+  readonly free: (slots: readonly number[]) => void;
 }
 
 export interface ThreadOptions {
@@ -45,7 +50,9 @@ export interface ThreadOptions {
 }
 
 /** Pieces that may be read ahead of the one that is next, for each thread. */
-const AHEAD = 3;
+const AHEAD = 4;
+/** Pieces that a thread gets at once: it shall not sleep and wake for each of them. */
+const ROUND = 3;
 
 /** The file of a thread, beside this one or beside the bundle. In a source tree there is none. */
 function workerFile(): URL | null {
@@ -59,6 +66,40 @@ function nextTurn(): Promise<void> {
   });
 }
 
+/** Another thread, seen from this one. */
+class Helper {
+  readonly worker: Worker;
+  isReady = false;
+  /** That it has to read. */
+  pieces = 0;
+  readonly #shelf = new Shelf();
+  #free: number[] = [];
+  #names: readonly string[] = [];
+
+  constructor(worker: Worker) {
+    this.worker = worker;
+  }
+
+  give(job: Omit<Job, 'free'>): void {
+    this.pieces += 1;
+    this.worker.postMessage({ ...job, free: this.#free } satisfies Job);
+    this.#free = [];
+  }
+
+  done({ batches, tally, slots, names }: JobDone): Done {
+    this.pieces -= 1;
+    this.#shelf.add(slots);
+    this.#names = names ?? this.#names;
+    return {
+      batches,
+      tally,
+      named: this.#names,
+      shelf: this.#shelf,
+      free: (done) => void this.#free.push(...done),
+    };
+  }
+}
+
 /**
  * Reads a text file in pieces, by several threads: this one applies the batches in the order of the text, and
  * reads pieces itself while there is nothing to apply.
@@ -69,17 +110,16 @@ export class TraceThreads {
   readonly #options: ThreadOptions;
   readonly #total = new TotalTally();
   readonly #done = new Map<number, Done>();
-  readonly #used: ArrayBuffer[] = [];
+  readonly #shelf = new Shelf();
   readonly #scanner: TextScanner;
-  /** Threads, each with how many pieces it has to read. */
-  readonly #workers = new Map<Worker, number>();
+  readonly #workers: readonly Helper[];
   /** Handed out so far: the piece that comes next, and where it begins. */
   #piece = 0;
   #at = 0;
   /** The piece to apply next. */
   #next = 0;
   #applyNow = false;
-  #batches: PackedBatch[] = [];
+  #batches: KeptBatch[] = [];
   #names: readonly string[] = [];
   #wake: (() => void) | null = null;
   #failure: unknown = null;
@@ -88,57 +128,58 @@ export class TraceThreads {
     this.#fd = fd;
     this.#size = size;
     this.#options = options;
+    // They start while this thread makes the program that they will run.
+    this.#workers = this.#start();
     this.#scanner = new TextScanner({ skip: options.skip, emit: (batch) => this.#own(batch) });
   }
 
   async run(): Promise<ScanTally> {
     try {
-      this.#start();
+      for (const { worker } of this.#workers) worker.postMessage(program());
       while (this.#next < this.#piece || this.#at < this.#size) {
         if (this.#failure !== null) throw this.#failure;
-        if (this.#apply()) continue;
-        if (this.#mayRead()) {
+        if (this.#apply()) await nextTurn();
+        else if (this.#room > 0) {
           this.#readHere();
           await nextTurn();
         } else await this.#message();
       }
       return this.#total;
     } finally {
-      await Promise.all([...this.#workers.keys()].map((worker) => worker.terminate()));
+      await Promise.all(this.#workers.map(({ worker }) => worker.terminate()));
     }
   }
 
-  #start(): void {
+  #start(): readonly Helper[] {
     const file = workerFile();
+    if (file === null) return [];
     const pieces = Math.ceil(this.#size / PIECE);
-    if (file === null) return;
-    for (let i = 1; i < Math.min(this.#options.threads, pieces); i += 1) {
-      const { skip } = this.#options;
-      const worker = new Worker(file, { workerData: { fd: this.#fd, skip, module: program() } });
-      let named: readonly string[] = [];
-      worker.on('message', (done: JobDone) => {
-        named = done.names ?? named;
-        this.#done.set(done.piece, { ...done, named });
-        this.#workers.set(worker, (this.#workers.get(worker) ?? 1) - 1);
-        this.#give(worker);
+    const workerData = { fd: this.#fd, skip: this.#options.skip };
+    const length = Math.max(0, Math.min(this.#options.threads, pieces) - 1);
+    return Array.from({ length }, () => {
+      const helper = new Helper(new Worker(file, { workerData }));
+      helper.worker.on('message', (message: 'ready' | JobDone) => {
+        if (message === 'ready') helper.isReady = true;
+        else this.#done.set(message.piece, helper.done(message));
+        this.#give(helper);
         this.#wake?.();
       });
-      worker.on('error', (error) => {
+      helper.worker.on('error', (error) => {
         this.#failure = error;
         this.#wake?.();
       });
-      this.#workers.set(worker, 0);
-      this.#give(worker);
-    }
+      return helper;
+    });
   }
 
-  #mayRead(): boolean {
-    const limit = AHEAD * (this.#workers.size + 1);
-    return this.#at < this.#size && this.#piece < this.#next + limit;
+  /** How many pieces may be handed out. */
+  get #room(): number {
+    if (this.#at >= this.#size) return 0;
+    return this.#next + AHEAD * (this.#workers.length + 1) - this.#piece;
   }
 
   /** The next piece that nobody reads yet. */
-  #job(): { readonly piece: number; readonly start: number; readonly end: number } {
+  #job(): Omit<Job, 'free'> {
     const start = this.#at;
     const end =
       start + PIECE >= this.#size ? this.#size : lineFrom(this.#fd, start + PIECE, this.#size);
@@ -147,13 +188,10 @@ export class TraceThreads {
     return { piece: this.#piece - 1, start, end };
   }
 
-  /** Pieces for a thread: one to read, one to go on with. */
-  #give(worker: Worker): void {
-    for (let has = this.#workers.get(worker) ?? 0; has < 2 && this.#mayRead(); has += 1) {
-      this.#workers.set(worker, has + 1);
-      const buffers = this.#used.splice(0, 2);
-      worker.postMessage({ ...this.#job(), buffers } satisfies Job, buffers);
-    }
+  /** Pieces for a thread that has nothing to go on with. */
+  #give(helper: Helper): void {
+    if (!helper.isReady || helper.pieces > 1 || this.#room < ROUND) return;
+    for (let i = 0; i < ROUND && this.#room > 0; i += 1) helper.give(this.#job());
   }
 
   #message(): Promise<void> {
@@ -165,7 +203,7 @@ export class TraceThreads {
   /** A batch that this thread has read. */
   #own(batch: EventBatch): void {
     if (!this.#applyNow) {
-      this.#batches.push(pack(batch, this.#used.pop()));
+      this.#batches.push(this.#shelf.keep(batch));
       this.#names = batch.names;
       return;
     }
@@ -181,8 +219,13 @@ export class TraceThreads {
     if (this.#applyNow) {
       this.#finish(tally);
     } else {
-      const done = { piece, batches: this.#batches, tally: packTally(tally), named: this.#names };
-      this.#done.set(piece, done);
+      this.#done.set(piece, {
+        batches: this.#batches,
+        tally: packTally(tally),
+        named: this.#names,
+        shelf: this.#shelf,
+        free: (slots) => this.#shelf.free(slots),
+      });
       this.#batches = [];
     }
   }
@@ -192,10 +235,11 @@ export class TraceThreads {
     const done = this.#done.get(this.#next);
     if (done === undefined) return false;
     this.#done.delete(this.#next);
-    for (const batch of done.batches) {
-      this.#options.take(unpack(batch, done.named, this.#total.lines));
-      this.#used.push(batch.buffer);
+    const { batches, named, shelf } = done;
+    for (const batch of batches) {
+      this.#options.take(shelf.batch(batch, named, this.#total.lines));
     }
+    done.free(batches.map(({ slot }) => slot));
     this.#finish(done.tally);
     return true;
   }
@@ -203,7 +247,7 @@ export class TraceThreads {
   #finish(tally: ScanTally | PackedTally): void {
     this.#total.add(tally);
     this.#next += 1;
-    for (const worker of this.#workers.keys()) this.#give(worker);
+    for (const helper of this.#workers) this.#give(helper);
     this.#options.progress(this.#total.bytes, this.#total.lines);
   }
 }

@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { Kind } from '../trace/batch.ts';
-import { type PackedBatch, pack, packTally } from '../trace/pieces.ts';
+import { type KeptBatch, packTally, Shelf } from '../trace/pieces.ts';
 import { TextScanner } from '../trace/scan.ts';
 import { useProgram } from '../trace/wasm/fast-lines.ts';
 import { readPiece } from './trace-piece.ts';
@@ -8,39 +8,39 @@ import type { Job, JobDone } from './trace-threads.ts';
 
 // A thread that reads pieces of a trace. The descriptor belongs to the thread that started this one.
 
-const { fd, skip, module } = workerData as {
-  readonly fd: number;
-  readonly skip: readonly Kind[];
-  readonly module: object | undefined;
-};
-useProgram(module);
-const used: ArrayBuffer[] = [];
-let batches: PackedBatch[] = [];
+const { fd, skip } = workerData as { readonly fd: number; readonly skip: readonly Kind[] };
+const shelf = new Shelf();
+let batches: KeptBatch[] = [];
 let names: readonly string[] = [];
-let told = 0;
+let toldNames = 0;
+let toldSlots = 0;
 
-const scanner = new TextScanner({
-  skip,
-  emit: (batch) => {
-    batches.push(pack(batch, used.pop()));
-    ({ names } = batch);
-  },
-});
-
-parentPort?.on('message', ({ piece, start, end, buffers }: Job) => {
-  used.push(...buffers);
+function answer(scanner: TextScanner, { piece, start, end, free }: Job): void {
+  shelf.free(free);
   readPiece(scanner, fd, start, end);
-  const tally = packTally(scanner.take());
   const done: JobDone = {
     piece,
     batches,
-    tally,
-    ...(names.length === told ? {} : { names: names.slice() }),
+    tally: packTally(scanner.take()),
+    slots: shelf.buffers.slice(toldSlots),
+    ...(names.length === toldNames ? {} : { names: names.slice() }),
   };
-  told = names.length;
-  parentPort?.postMessage(
-    done,
-    batches.map((batch) => batch.buffer),
-  );
+  toldNames = names.length;
+  toldSlots = shelf.buffers.length;
   batches = [];
+  parentPort?.postMessage(done);
+}
+
+// First the compiled program comes, then jobs.
+parentPort?.once('message', (module: object | undefined) => {
+  useProgram(module);
+  const scanner = new TextScanner({
+    skip,
+    emit: (batch) => {
+      batches.push(shelf.keep(batch));
+      ({ names } = batch);
+    },
+  });
+  parentPort?.on('message', (job: Job) => answer(scanner, job));
+  parentPort?.postMessage('ready');
 });

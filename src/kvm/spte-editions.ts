@@ -118,6 +118,24 @@ export const SPTE_EDITIONS: readonly SpteEdition[] = [
   },
 ];
 
+/** Kernels of several editions, neighbours together: "5.13 and later", "to 5.12". */
+export function kernelWords(editions: readonly SpteEdition[]): string {
+  const runs: (readonly [first: SpteEdition, last: SpteEdition])[] = [];
+  let before = -2;
+  for (const [i, edition] of SPTE_EDITIONS.entries()) {
+    if (!editions.includes(edition)) continue;
+    const run = i === before + 1 ? runs.pop() : undefined;
+    runs.push([run?.[0] ?? edition, edition]);
+    before = i;
+  }
+  const words = runs.map(([first, last]) => {
+    const [from, to] = [first.kernels.split(' ')[0], last.kernels.split(' ').at(-1)];
+    if (first.from === null) return last.before === null ? 'all kernels' : `to ${to}`;
+    return last.before === null ? `${from} and later` : `${from} to ${to}`;
+  });
+  return words.join(', ');
+}
+
 /**
  * The editions that a kernel may have: two where none was read between them (5.2 and 5.3, 6.9 and 6.10), and
  * the later ones too for a kernel that takes KVM from later versions.

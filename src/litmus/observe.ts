@@ -1,6 +1,6 @@
 import { must } from '../base/assert.ts';
 import type { Machine, StateView } from '../machine/machine.ts';
-import type { CompiledTest, Outcome } from './compiled.ts';
+import type { CompiledTest, Holder, Outcome } from './compiled.ts';
 import { refuseAt } from './lex.ts';
 import type { Places } from './places.ts';
 import { printLocation } from './print-parts.ts';
@@ -74,43 +74,45 @@ function checkLocations(test: LitmusTest, places: Places, locations: readonly Lo
   }
 }
 
-type Reader = (view: StateView) => Value;
-
-function registerReader(
+function registerHolder(
   test: LitmusTest,
   location: Location & { readonly kind: 'register' },
   content: Content,
-  { decode }: Encoding,
-): Reader {
+): Holder {
   switch (content.kind) {
     case 'value':
-      return () => content.value;
+      return { kind: 'known', value: content.value };
     case 'unknown':
       return refuseAt(
         test.source,
         location.at,
         `what ${printLocation(location)} holds is not known: ${content.why}`,
       );
-    case 'loaded': {
-      const agent = agentName(test, location.proc);
-      return ({ cores, devices }) => {
-        const registers = (cores[agent] ?? devices[agent])?.registers ?? {};
-        return decode(must(registers[content.register], `${agent} has no ${content.register}`));
+    case 'loaded':
+      return {
+        kind: 'register',
+        agent: agentName(test, location.proc),
+        register: content.register,
       };
-    }
   }
 }
 
-function cellReader(
-  places: Places,
-  location: Exclude<Location, { kind: 'register' }>,
-  { decode }: Encoding,
-): Reader {
+function cellHolder(places: Places, location: Exclude<Location, { kind: 'register' }>): Holder {
   const { kind, name, index } = location;
   const key = index === null ? name : `${name}[${index}]`;
-  const { line, cell } = must(places.cells.get(key), 'every location has a place');
-  return ({ memory, coherent }) =>
-    decode(must((kind === 'cell' ? coherent : memory)[line]?.[cell], `no cell ${key}`));
+  return { kind, ...must(places.cells.get(key), 'every location has a place') };
+}
+
+function read(holder: Holder, view: StateView, { decode }: Encoding): Value {
+  if (holder.kind === 'known') return holder.value;
+  if (holder.kind === 'register') {
+    const { agent, register } = holder;
+    const registers = (view.cores[agent] ?? view.devices[agent])?.registers ?? {};
+    return decode(must(registers[register], `${agent} has no ${register}`));
+  }
+  const { kind, line, cell } = holder;
+  const lines = kind === 'cell' ? view.coherent : view.memory;
+  return decode(must(lines[line]?.[cell], `no cell ${cell} of ${line}`));
 }
 
 type Evaluate = (p: Proposition) => boolean;
@@ -143,27 +145,28 @@ export function observer(
   places: Places,
   threads: readonly CompiledThread[],
   encoding: Encoding,
-): Pick<CompiledTest, 'columns' | 'observe' | 'holds'> {
+): Pick<CompiledTest, 'columns' | 'holderOf' | 'encoding' | 'observe' | 'holds'> {
   const { filter, condition } = test;
   const columns = distinct([...test.locations, ...locationsIn(condition.proposition)]);
   const asked = distinct([...columns, ...(filter === null ? [] : locationsIn(filter))]);
   checkLocations(test, places, asked);
-  const readers = new Map(
-    asked.map((l): [string, Reader] => {
-      if (l.kind !== 'register') return [printLocation(l), cellReader(places, l, encoding)];
+  const holders = new Map(
+    asked.map((l): [string, Holder] => {
+      if (l.kind !== 'register') return [printLocation(l), cellHolder(places, l)];
       const { final } = must(threads[l.proc], 'a thread');
-      const content = contentOf(final, l.register);
-      return [printLocation(l), registerReader(test, l, content, encoding)];
+      return [printLocation(l), registerHolder(test, l, contentOf(final, l.register))];
     }),
   );
-  const readerOf = (l: Location): Reader => must(readers.get(printLocation(l)), 'a reader');
+  const holderOf = (l: Location): Holder => must(holders.get(printLocation(l)), 'a holder');
   const indices = new Map(columns.map((l, i) => [printLocation(l), i]));
   return {
     columns,
+    holderOf,
+    encoding,
     observe: (machine: Machine, state: Int32Array, at: number): Outcome | null => {
       const view = machine.read(state, at);
-      const keeps = filter === null || evaluator((l) => readerOf(l)(view))(filter);
-      return keeps ? columns.map((l) => readerOf(l)(view)) : null;
+      const ask = (l: Location): Value => read(holderOf(l), view, encoding);
+      return filter === null || evaluator(ask)(filter) ? columns.map(ask) : null;
     },
     holds: (outcome) =>
       evaluator((l) => outcome[indices.get(printLocation(l)) ?? -1] ?? 0)(condition.proposition),

@@ -1,14 +1,21 @@
 import { must } from '../base/assert.ts';
 import { refuse } from '../base/diagnostic.ts';
 import type { PageType } from './config.ts';
-import { isDrained } from './hardware/draining.ts';
+import { clflushesAreDone, isDrained } from './hardware/draining.ts';
 import { isFaulting } from './hardware/tlb.ts';
-import { all, type Expression, equal, type Place } from './language/expression.ts';
+import { all, choose, type Expression, equal, type Place } from './language/expression.ts';
 import { evaluate } from './language/interpret.ts';
 import { bitsOf, type Layout, setBits } from './language/layout.ts';
 import type { CoreState, DeviceState, Fault, StateView } from './machine.ts';
 import { accessedView, type PlannedView, viewOf } from './plan.ts';
-import { type CombiningBuffer, type Core, type Device, type Hardware, MODIFIED } from './state.ts';
+import {
+  type CombiningBuffer,
+  type Core,
+  type Device,
+  FLUSHES,
+  type Hardware,
+  MODIFIED,
+} from './state.ts';
 
 /** A question to a state. */
 export type Ask = (e: Expression) => number;
@@ -58,7 +65,7 @@ function readCore(hw: Hardware, core: Core, ask: Ask): CoreState {
     leaving: byLine(hw, (line) => readBuffer(core.combining[line]?.leaving, ask)),
     pendingFlushes: byLine(hw, (line) => {
       const f = core.flushes[line] ?? null;
-      const ops = (['clflushopt', 'clwb'] as const).filter((op) => f !== null && ask(f[op]) === 1);
+      const ops = FLUSHES.filter((op) => f !== null && ask(f[op]) === 1);
       return ops.length === 0 ? null : ops;
     }),
     streaming: byLine(hw, (line) => {
@@ -101,16 +108,26 @@ function readDevice(hw: Hardware, device: Device, ask: Ask): DeviceState {
   };
 }
 
+/** A cell in the modified copy of its line where there is one, else in memory. */
+export function coherentExpression(hw: Hardware, line: number, cell: number): Expression {
+  const memory = must(hw.memory[line]?.[cell], 'no such cell');
+  return hw.cores.reduceRight<Expression>((elsewhere, { caches }) => {
+    const cache = caches[line] ?? null;
+    if (cache === null) return elsewhere;
+    return choose(
+      equal(cache.state, MODIFIED),
+      must(cache.values[cell], 'no such cell'),
+      elsewhere,
+    );
+  }, memory);
+}
+
 /** A state as an object. */
 export function readState(hw: Hardware, ask: Ask): StateView {
   const memory = hw.memory.map((cells) => askAll(ask, cells));
-  const coherent = memory.map((cells, line) => {
-    const owner = hw.cores.find((c) => {
-      const cache = c.caches[line] ?? null;
-      return cache !== null && ask(cache.state) === MODIFIED;
-    });
-    return askAll(ask, owner?.caches[line]?.values ?? []).concat(owner ? [] : cells);
-  });
+  const coherent = memory.map((cells, line) =>
+    cells.map((_, cell) => ask(coherentExpression(hw, line, cell))),
+  );
   return {
     memory: byLine(hw, (line) => must(memory[line], 'no such line')),
     coherent: byLine(hw, (line) => must(coherent[line], 'no such line')),
@@ -130,14 +147,15 @@ export function readState(hw: Hardware, ask: Ask): StateView {
 }
 
 export function drainedExpression(hw: Hardware, name: string): Expression {
-  return isDrained(coreOf(hw, name));
+  const core = coreOf(hw, name);
+  return all(isDrained(core), clflushesAreDone(core));
 }
 
 /** Programs done, and nothing under way in any core. */
 export function finalExpression(hw: Hardware): Expression {
   return all(
     ...[...hw.cores, ...hw.devices].map((a) => equal(a.pc, a.config.program.length)),
-    ...hw.cores.map(isDrained),
+    ...hw.cores.flatMap((c) => [isDrained(c), clflushesAreDone(c)]),
   );
 }
 

@@ -20,7 +20,7 @@ export type Entry =
   | {
       readonly what: 'clflush' | 'clflushopt' | 'clwb';
       readonly line: number;
-      /** Whether the caches are looked into: not on AMD through a view that the MTRRs make uncacheable. */
+      /** Whether the caches are looked into: on AMD not through a view that the MTRRs make UC or WC. */
       readonly checks: boolean;
       readonly text: string;
     };
@@ -72,14 +72,18 @@ export function storeEntry(
   };
 }
 
+/** A flush as an entry of the store buffer. */
+export type FlushEntry = Extract<Entry, { checks: boolean }>;
+
 /** A flush, through a view of this type, as an entry of the store buffer. */
 export function flushEntry(
   plan: Plan,
   what: FlushInstruction['op'],
   { line }: Pick<PlannedView, 'line'>,
   type: AccessType,
-): Entry {
-  const checks = plan.switches.flushAnyType || type !== 'UCM';
+): FlushEntry {
+  const { flushAnyType, flushThroughWC } = plan.switches;
+  const checks = type === 'UCM' ? flushAnyType : type === 'WC' ? flushThroughWC : true;
   const how = checks ? '' : ' (no cache checked)';
   return { what, line, checks, text: `${what} ${plan.lines[line]?.name}${how}` };
 }
@@ -87,6 +91,7 @@ export function flushEntry(
 /** What an instruction may put into the store buffer. */
 export function entriesOf(plan: Plan, core: CoreConfig, i: CoreInstruction): readonly Entry[] {
   if (i.op === 'sfence') return [SFENCE_ENTRY];
+  if (i.op === 'clflush' && plan.switches.clflushUnordered) return [];
   if (i.op === 'clflush' || i.op === 'clflushopt' || i.op === 'clwb') {
     const view = viewOf(plan, core.core, i.view);
     return [...effectiveTypes(plan, core, view)].map((t) => flushEntry(plan, i.op, view, t));

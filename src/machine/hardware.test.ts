@@ -5,7 +5,7 @@ import { machineOf } from '../../test/programs.ts';
 import { anyMachine, smallMachine } from '../../test/random-machines.ts';
 import { isCore, type MachineConfig } from './config.ts';
 import { makeMachine } from './machine.ts';
-import { SWITCH_NAMES, SWITCHES, type SwitchName } from './switches.ts';
+import { SWITCH_NAMES, SWITCHES, type Switches, type SwitchName } from './switches.ts';
 
 type Programs = Readonly<Record<string, string>>;
 
@@ -111,7 +111,8 @@ describe('types of AMD', () => {
     const programs = { P0: 'x=1; mfence; send f=1', P1: 'await f=1; r0:=a' };
     for (const [type, reads] of [
       ['WC', true],
-      ['UC', true],
+      ['UCM', true],
+      ['UC', false],
       ['WC+', false],
       ['CD', false],
     ] as const)
@@ -122,6 +123,27 @@ describe('types of AMD', () => {
     const programs = { P0: 'x=1; y=1', dma: 'r0:=Y; r1:=X' };
     expect(can('dma:r0=1 & dma:r1=0', 'x:WC+@X y:WC+@Y', programs)).toBe(true);
     expect(can('dma:r0=1 & dma:r1=0', 'x:CD@X y:CD@Y', programs)).toBe(false);
+  });
+
+  test('CR0.CD=1 on Intel: a store that hits is in memory if others had the line', () => {
+    const writer = 'r0:=x; cd=1; await s=1; x=1; mfence; send f=1';
+    const device = 'await f=1; r0:=X';
+    const reads = (sharer: string, on: boolean): readonly boolean[] =>
+      [0, 1].map((v) =>
+        can(
+          `dma:r0=${v}`,
+          'x:WB@X',
+          { P0: writer, P1: sharer, dma: device },
+          {
+            switches: { evict: false, cdUpdatesShared: on },
+          },
+        ),
+      );
+    expect(reads('r0:=x; send s=1', true)).toEqual([false, true]);
+    expect(reads('r0:=x; send s=1', false)).toEqual([true, false]);
+    expect(reads('send s=1', true)).toEqual([true, false]);
+    const both = { P0: 'x=1; mfence; r1:=x', P1: 'r0:=x' };
+    expect(can('P0:r1=0', 'x:WB@X', both)).toBe(false);
   });
 
   test('CR0.CD=1: hits are served on Intel, written back on AMD', () => {
@@ -186,8 +208,9 @@ describe('instructions', () => {
     expect(can('co:X=2', 'x:WB@X u:WB@X', programs)).toBe(true);
     expect(can('co:X=1', 'x:WB@X u:WB@X', programs)).toBe(false);
     const off = { switches: { busSnoop: false } };
-    expect(can('co:X=1', 'x:WB@X u:UC@X', programs)).toBe(false);
-    expect(can('co:X=1', 'x:WB@X u:UC@X', programs, off)).toBe(true);
+    expect(can('co:X=1', 'x:WB@X u:UCM@X', programs)).toBe(false);
+    expect(can('co:X=1', 'x:WB@X u:UCM@X', programs, off)).toBe(true);
+    expect(can('co:X=1', 'x:WB@X u:UC@X', programs, off)).toBe(false);
   });
 
   test('a register that is exchanged is written and read', () => {
@@ -235,8 +258,55 @@ describe('instructions', () => {
   });
 });
 
+test('MOVNTDQA never returns less than the own store before it, whatever name or cell that had', () => {
+  const views = 'x:WC@X x1:WC@X[1] u:UC@X w:WB@X';
+  for (const store of ['x=1', 'nt x=1', 'u=1', 'w=1', 'xchg x,1->r9', 'x1=1; r2:=nt x1; x=1'])
+    for (const fence of ['', 'lfence; ', 'sfence; '])
+      expect([
+        store,
+        can('P0:r1=0', views, { P0: `r0:=nt x; ${store}; ${fence}r1:=nt x` }),
+      ]).toEqual([store, false]);
+  // Of what another core writes the buffer knows nothing.
+  expect(can('P0:r1=1 & P0:r2=0', views, { P0: 'r0:=nt x; r1:=x; r2:=nt x', P1: 'x=1' })).toBe(
+    true,
+  );
+});
+
+test('a CLFLUSH without an order is ordered by MFENCE and by nothing else', () => {
+  const stale = (fence: string, more: Partial<MachineConfig>) =>
+    can(
+      'dma:r0=0',
+      'x:WB@X y:WB@Y',
+      { P0: `x=1; mfence; clflush x; ${fence}send f=1`, dma: 'await f=1; r0:=X' },
+      more,
+    );
+  const on = { switches: { clflushUnordered: true, evict: false } };
+  for (const fence of ['', 'sfence; ', 'lfence; ', 'cpuid; ', 'vmexit; ', 'xchg y,1->r1; '])
+    expect([fence, stale(fence, on)]).toEqual([fence, true]);
+  expect(stale('mfence; ', on)).toBe(false);
+  for (const fence of ['cpuid; ', 'vmexit; ', 'xchg y,1->r1; '])
+    expect([fence, stale(fence, { switches: { evict: false } })]).toEqual([fence, false]);
+  const machine = makeMachine(machineOf('x:WB@X', { P0: 'clflush x' }, on));
+  const [flying] = reachable(machine).states.filter((s) => !machine.isDrained(s, 0, 'P0'));
+  expect(flying).toBeDefined();
+  if (flying === undefined) return;
+  expect(machine.read(flying, 0).cores['P0']?.pendingFlushes).toEqual({ X: ['clflush'] });
+  expect(machine.isFinal(flying, 0)).toBe(false);
+});
+
 describe('every switch has a test that separates its sides', () => {
-  const OWN: Readonly<Partial<Record<SwitchName, readonly [string, string, Programs]>>> = {
+  type Separator = readonly [string, string, Programs, Partial<Switches>?];
+  const OWN: Readonly<Partial<Record<SwitchName, Separator>>> = {
+    cdUpdatesShared: [
+      'dma:r0=0',
+      'x:WB@X',
+      {
+        P0: 'r0:=x; cd=1; await s=1; x=1; mfence; send f=1',
+        P1: 'r0:=x; send s=1',
+        dma: 'await f=1; r0:=X',
+      },
+      { evict: false },
+    ],
     busSnoop: [
       'P0:r0=0',
       'x:WB@X w:WC@X',
@@ -246,6 +316,22 @@ describe('every switch has a test that separates its sides', () => {
       'dma:r0=0',
       'x:WB@X m:UCM@X',
       { P0: 'x=1; mfence; clflush m; mfence; send f=1', dma: 'await f=1; r0:=X' },
+    ],
+    flushThroughWC: [
+      'dma:r0=0',
+      'x:WB@X w:WC@X',
+      { P0: 'x=1; mfence; clflush w; mfence; send f=1', dma: 'await f=1; r0:=X' },
+    ],
+    clflushUnordered: [
+      'dma:r0=0',
+      'x:WB@X',
+      { P0: 'x=1; clflush x; mfence; send f=1', dma: 'await f=1; r0:=X' },
+      { evict: false },
+    ],
+    lfenceWaitsFlush: [
+      'P0:r1=0',
+      'x:WB@X',
+      { P0: 'r0:=x; await f=1; clflush x; lfence; r1:=x', dma: 'X=1; send f=1' },
     ],
     clflushWaits: [
       'dma:r0=0',
@@ -258,13 +344,20 @@ describe('every switch has a test that separates its sides', () => {
       'x:WB@X y:WB@Y',
       { P0: 'nt x=1; nt x=2; nt y=1', P1: 'r0:=y; r1:=x; r2:=x' },
     ],
+    streamOutlivesStore: ['P0:r1=0', 'x:WC@X', { P0: 'r0:=nt x; x=1; sfence; r1:=nt x' }],
+    ucLoadsPass: [
+      'P0:r0=0 & P1:r0=0',
+      'x:WB@X y:UC@Y',
+      { P0: 'x=1; r0:=y', P1: 'y=1; mfence; r0:=x' },
+    ],
     evict: ['dma:r0=1', 'x:WB@X', { P0: 'x=1; mfence; send f=1', dma: 'await f=1; r0:=X' }],
   };
 
   test.each(SWITCH_NAMES)('%s', (name) => {
     const side = (on: boolean): readonly boolean[] => {
       const own = OWN[name];
-      if (own !== undefined) return [can(own[0], own[1], own[2], { switches: { [name]: on } })];
+      if (own !== undefined)
+        return [can(own[0], own[1], own[2], { switches: { ...own[3], [name]: on } })];
       const ids: readonly string[] = SWITCHES[name].separatedBy.match(/\b[A-E]\d\d\b/g) ?? [];
       const tests = catalogue().filter((t) => ids.includes(t.id));
       expect(tests.length).toBe(ids.length);

@@ -19,6 +19,7 @@ import { evaluate, interpreted, isEnabled, perform } from './language/interpret.
 import { generated, generatedPredicate } from './language/javascript.ts';
 import { type Layout, layOut, pack } from './language/layout.ts';
 import type { Command, System } from './language/system.ts';
+import type { PendingFlush } from './state.ts';
 
 /** One step that a state allows. */
 export interface Step {
@@ -50,7 +51,7 @@ export interface CoreState {
   readonly combining: Readonly<Record<string, readonly (number | null)[]>>;
   /** The same of buffers that are closed and on their way out, where wcReopens is on. */
   readonly leaving: Readonly<Record<string, readonly (number | null)[]>>;
-  readonly pendingFlushes: Readonly<Record<string, readonly ('clflushopt' | 'clwb')[]>>;
+  readonly pendingFlushes: Readonly<Record<string, readonly (keyof PendingFlush)[]>>;
   readonly streaming: Readonly<Record<string, readonly number[]>>;
   readonly cache: Readonly<Record<string, CachedLine>>;
   /** Per view what the TLB holds; `absent`: nothing, the next access walks the page tables. */

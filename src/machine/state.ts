@@ -40,9 +40,14 @@ export interface CombiningLine {
 
 /** Flushes of one line that are under way. */
 export interface PendingFlush {
+  /** Only where clflushUnordered is on. */
+  readonly clflush: Place;
   readonly clflushopt: Place;
   readonly clwb: Place;
 }
+
+/** What can be under way, in the order in which it is named. */
+export const FLUSHES = ['clflushopt', 'clwb', 'clflush'] as const;
 
 export interface StreamLine {
   readonly holds: Place;
@@ -184,6 +189,22 @@ function cacheLine(
   };
 }
 
+function pendingFlush(
+  builder: SystemBuilder,
+  plan: Plan,
+  { core, program }: CoreConfig,
+  name: string,
+  line: number,
+): PendingFlush | null {
+  const uses = (op: keyof PendingFlush): boolean =>
+    (op !== 'clflush' || plan.switches.clflushUnordered) &&
+    program.some((i) => i.op === op && viewOf(plan, core, i.view).line === line);
+  if (!FLUSHES.some(uses)) return null;
+  const place = (op: keyof PendingFlush): Place =>
+    uses(op) ? builder.variable(`${core}.${op} ${name}`, 2) : constant(0);
+  return { clflushopt: place('clflushopt'), clwb: place('clwb'), clflush: place('clflush') };
+}
+
 function makeCore(builder: SystemBuilder, plan: Plan, config: CoreConfig): Core {
   const name = config.core;
   const entries = allEntries(plan, config);
@@ -210,17 +231,7 @@ function makeCore(builder: SystemBuilder, plan: Plan, config: CoreConfig): Core 
       builder.variable(`${name}.store buffer[${s}]`, entries.length + 1),
     ),
     combining: plan.lines.map((_, line) => combiningLine(builder, plan, name, entries, line)),
-    flushes: plan.lines.map((l, line) =>
-      uses(line, 'clflushopt') || uses(line, 'clwb')
-        ? {
-            clflushopt: builder.variable(
-              `${name}.clflushopt ${l.name}`,
-              uses(line, 'clflushopt') ? 2 : 1,
-            ),
-            clwb: builder.variable(`${name}.clwb ${l.name}`, uses(line, 'clwb') ? 2 : 1),
-          }
-        : null,
-    ),
+    flushes: plan.lines.map((l, line) => pendingFlush(builder, plan, config, l.name, line)),
     streams: plan.lines.map((l, line) =>
       uses(line, 'movntdqa')
         ? {

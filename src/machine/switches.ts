@@ -7,14 +7,20 @@ export const SWITCH_NAMES = [
   'selfSnoop',
   'busSnoop',
   'amdCD',
+  'cdUpdatesShared',
   'flushAnyType',
+  'flushThroughWC',
   'ntPassesOlder',
   'ntInPlace',
   'fwdNT',
   'wcReopens',
+  'streamOutlivesStore',
   'ucPosted',
+  'ucLoadsPass',
   'ucDrainsFlush',
   'clflushWaits',
+  'clflushUnordered',
+  'lfenceWaitsFlush',
   'exitDrains',
   'specFill',
   'evict',
@@ -39,7 +45,7 @@ export interface SwitchInfo {
 export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
   selfSnoop: {
     on: 'own WC and UC (MTRR) transactions check the own cache',
-    default: true,
+    default: 'intel',
     kind: 'cpu',
     evidence:
       'CPUID.01H:EDX bit 27 on Intel; Linux takes it away from CPUs with errata. AMD does not report it, and ' +
@@ -48,13 +54,14 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     separatedBy: 'C03 (WB store, load through a WC alias)',
   },
   busSnoop: {
-    on: 'WC and UC transactions check the caches of other cores',
+    on: 'WC and UC (MTRR) transactions check the caches of other cores',
     default: true,
     kind: 'contested',
     evidence:
       'SDM 11.12.4 says that WC writes need not look into the caches, and does not say whose. That other cores ' +
-      'are reached over the coherent fabric is an assumption, the one on which KVM honours guest PAT.',
-    sources: ['sdm/alias', 'mail/seed-series'],
+      'are reached over the coherent fabric is an assumption, the one on which KVM honours guest PAT. UC by the page ' +
+      'tables is no part of it: note 2 of Table 11-7 has processors check their caches; note 1 exempts UC by the MTRR.',
+    sources: ['sdm/alias', 'sdm/t11-7', 'mail/seed-series'],
     separatedBy: 'C12 (WC store, another core holds a clean copy)',
   },
   amdCD: {
@@ -65,8 +72,19 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     sources: ['sdm/t11-5', 'apm/cd'],
     separatedBy: 'E01 (CD=1, the line is cached, a device writes)',
   },
+  cdUpdatesShared: {
+    on: 'in no-fill mode a store that hits a line which other cores have too goes to memory as well',
+    default: 'intel',
+    kind: 'contested',
+    evidence:
+      'SDM Table 11-5, CD=1: writes to shared lines update memory, and such a line becomes exclusive. In normal mode it ' +
+      'says the same of memory, but that the line becomes modified, and nobody takes it at its word. A line that ' +
+      'others have given up counts as unshared here. AMD: no such mode (amdCD).',
+    sources: ['sdm/t11-5'],
+    separatedBy: 'CD=1, two cores have x, x=1, non-snooping read of x before anything is evicted',
+  },
   flushAnyType: {
-    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches whatever the type of the view',
+    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches through a view of type UC (MTRR) too',
     default: 'intel',
     kind: 'cpu',
     evidence:
@@ -74,6 +92,17 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'are not checked; a view of type UCM is such a place.',
     sources: ['sdm/clflush', 'apm/clflush'],
     separatedBy: 'WB store, CLFLUSH of a UC (MTRR) alias, non-snooping read',
+  },
+  flushThroughWC: {
+    on: 'CLFLUSH, CLFLUSHOPT and CLWB check the caches through a view of type WC too',
+    default: true,
+    kind: 'contested',
+    evidence:
+      'SDM: the memory attribute of the page has no effect. AMD: as with flushAnyType, where the MTRR says UC or WC. ' +
+      'That a view is WC does not say whether PAT or MTRR made it so: the default is PAT, as over memory, whose MTRR ' +
+      'is WB. An MTRR that says UC or WC leaves no view through which the line could be cached.',
+    sources: ['sdm/clflush', 'apm/clflush'],
+    separatedBy: 'WB store, CLFLUSH of a WC alias, non-snooping read',
   },
   ntPassesOlder: {
     on: 'WC and NT stores may leave the store buffer before older stores to other lines',
@@ -114,6 +143,16 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
     sources: ['sdm/wc-buffering', 'intel/optimization-nt', 'paper/pex86'],
     separatedBy: 'nt x=1; nt x=2; nt y=1 beside loads of y, x, x that read 1, 0, 1',
   },
+  streamOutlivesStore: {
+    on: 'MOVNTDQA may be served by a line that was fetched before an own store to it',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM vol 1 12.10.3 lets the buffers ignore other agents only. Of a line that the core itself has written it says ' +
+      'that it may be fetched again; off is program order, a core that reads its own stores.',
+    sources: ['sdm/streaming-load', 'sdm/movntdqa'],
+    separatedBy: 'r1:=nt x; x=1; sfence; r2:=nt x reads 0',
+  },
   ucPosted: {
     on: 'UC stores may wait in the store buffer while later loads of cacheable types run',
     default: false,
@@ -123,6 +162,18 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'processors in general (8.2.2: loads may be reordered with older stores).',
     sources: ['sdm/types', 'sdm/ordering'],
     separatedBy: 'B06',
+  },
+  ucLoadsPass: {
+    on: 'UC loads may pass older stores of cacheable types to other lines',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'The same silence as with ucPosted, seen from the load: SDM 11.3 orders UC accesses among themselves, 8.2.2 lets ' +
+      'loads pass older stores without a word of their types. Stores that are UC, WC or non-temporal are waited for in ' +
+      'any case.',
+    sources: ['sdm/types', 'sdm/ordering'],
+    separatedBy:
+      'SB with a WB store before a UC load in one thread, and a UC store before a WB load in the other',
   },
   ucDrainsFlush: {
     on: 'UC accesses wait for pending CLFLUSHOPT and CLWB',
@@ -142,6 +193,29 @@ export const SWITCHES: Readonly<Record<SwitchName, SwitchInfo>> = {
       'differ.',
     sources: ['sdm/clflushopt', 'sdm/ordering'],
     separatedBy: 'x=1; clflushopt x; clflush y; UC doorbell; non-snooping read of x',
+  },
+  clflushUnordered: {
+    on: 'CLFLUSH is performed at any time until the next MFENCE, also before older stores to the line are in the cache',
+    default: false,
+    kind: 'contested',
+    evidence:
+      'SDM vol 2A since about 2016: ordered with each other, with stores, fences and locked operations, and all CPUs have ' +
+      'always done so. The edition of 2007, and APM vol 3 of 2005: only MFENCE orders it, no other fence and no ' +
+      'serializing instruction does. Linux holds AMD CPUs of that age for unordered, and has MFENCE before and after. ' +
+      'Off, as no later edition of the APM was consulted.',
+    sources: ['sdm/clflush', 'sdm/clflush-before', 'apm/clflush-order', 'linux/clflush-amd'],
+    separatedBy:
+      'x=1; clflush x; mfence; doorbell; non-snooping read of x before anything is evicted',
+  },
+  lfenceWaitsFlush: {
+    on: 'LFENCE waits until older CLFLUSH, CLFLUSHOPT and CLWB are performed',
+    default: 'intel',
+    kind: 'contested',
+    evidence:
+      'SDM vol 2A orders all three with fence instructions and excepts none; that LFENCE orders loads alone (8.2.5) speaks ' +
+      'for off. APM vol 3 of 2005: LFENCE is not ordered with CLFLUSH.',
+    sources: ['sdm/clflush', 'sdm/clflushopt', 'sdm/clwb', 'sdm/ordering', 'apm/clflush-order'],
+    separatedBy: 'clflush x; lfence; load of x, which a device has written without snooping',
   },
   exitDrains: {
     on: 'a VM exit drains store buffer, write-combining buffers and pending flushes',

@@ -28,7 +28,7 @@ export const TYPE_BEHAVIOUR: Grid<
     WP     cache   around    always       always
     WC     bus     combine   self-snoop   bus-snoop
     WC+    bus     combine   always       always
-    UC     bus     strong    always       bus-snoop
+    UC     bus     strong    always       always
     UCM    bus     strong    self-snoop   bus-snoop
     CD     bus     strong    always       always
   `,

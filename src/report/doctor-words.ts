@@ -17,9 +17,9 @@ export function bytes(n: number): string {
   return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
-/** "1 VM", "2 VMs". */
-export function count(n: number, word: string): string {
-  return `${n} ${word}${n === 1 ? '' : 's'}`;
+/** "1 VM", "2 VMs"; "1 entry", "2 entries". */
+export function count(n: number, word: string, many = `${word}s`): string {
+  return `${n} ${n === 1 ? word : many}`;
 }
 
 /** Whether KVM_X86_QUIRK_IGNORE_GUEST_PAT exists in this KVM, or may, and bears on its VMs. */

@@ -29,12 +29,41 @@ function factSchema(key: (typeof FACT_KEYS)[number]): Json {
   return oneOrMore({ enum: words }, description);
 }
 
-/** JSON Schema of a case file. */
-export function caseSchema(): Json {
+/** The facts that a case file or a scenario may say, by key. */
+export function factProperties(): Json {
   const facts = FACT_KEYS.filter((key) => key !== 'policy').map(
     (key) => [key, factSchema(key)] as const,
   );
   const word = { type: ['string', 'number'] };
+  const ranges = (whose: string): Json =>
+    oneOrMore({ type: 'string' }, `${whose} MTRRs in register order: "WB 0-4G, UC 3G-4G"`);
+  return {
+    kernel: oneOrMore(word, 'kernel versions, as uname -r prints them'),
+    policy: oneOrMore({ enum: POLICY_NAMES }, 'an era or a proposal'),
+    quirks2: {
+      ...word,
+      description: 'the answer to KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2)',
+    },
+    'guest-mtrr-ranges': ranges('guest'),
+    'guest-mtrr-default': { enum: MTRR_TYPES, description: 'default type of the guest MTRRs' },
+    'guest-mtrr-fixed': { enum: MTRR_TYPES, description: 'one type for all fixed guest MTRRs' },
+    'host-mtrr-ranges': ranges('host'),
+    'host-mtrr-default': { enum: MTRR_TYPES, description: 'default type of the host MTRRs' },
+    'host-mtrr-fixed': { enum: MTRR_TYPES, description: 'one type for all fixed host MTRRs' },
+    hpa: { ...word, description: 'host-physical address, bytes' },
+    gpa: { ...word, description: 'guest-physical address, bytes' },
+    'phys-bits': {
+      type: 'integer',
+      minimum: 36,
+      maximum: 52,
+      description: 'MAXPHYADDR, for MTRR ranges',
+    },
+    ...Object.fromEntries(facts),
+  };
+}
+
+/** JSON Schema of a case file. */
+export function caseSchema(): Json {
   return {
     $schema: DIALECT,
     title: 'memtype case file',
@@ -46,33 +75,7 @@ export function caseSchema(): Json {
       url: text('where it was reported'),
       date: text('when'),
       expect: { description: 'what a test expects of it' },
-      kernel: oneOrMore(word, 'kernel versions, as uname -r prints them'),
-      policy: oneOrMore({ enum: POLICY_NAMES }, 'an era or a proposal'),
-      quirks2: {
-        ...word,
-        description: 'the answer to KVM_CHECK_EXTENSION(KVM_CAP_DISABLE_QUIRKS2)',
-      },
-      'guest-mtrr-ranges': oneOrMore(
-        { type: 'string' },
-        'guest MTRRs in register order: "WB 0-4G, UC 3G-4G"',
-      ),
-      'guest-mtrr-default': { enum: MTRR_TYPES, description: 'default type of the guest MTRRs' },
-      'guest-mtrr-fixed': { enum: MTRR_TYPES, description: 'one type for all fixed guest MTRRs' },
-      'host-mtrr-ranges': oneOrMore(
-        { type: 'string' },
-        'host MTRRs in register order: "WB 0-4G, UC 3G-4G"',
-      ),
-      'host-mtrr-default': { enum: MTRR_TYPES, description: 'default type of the host MTRRs' },
-      'host-mtrr-fixed': { enum: MTRR_TYPES, description: 'one type for all fixed host MTRRs' },
-      hpa: { ...word, description: 'host-physical address, bytes' },
-      gpa: { ...word, description: 'guest-physical address, bytes' },
-      'phys-bits': {
-        type: 'integer',
-        minimum: 36,
-        maximum: 52,
-        description: 'MAXPHYADDR, for MTRR ranges',
-      },
-      ...Object.fromEntries(facts),
+      ...factProperties(),
     },
     additionalProperties: false,
   };

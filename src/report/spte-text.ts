@@ -1,3 +1,4 @@
+import { kernelWords } from '../kvm/spte-editions.ts';
 import { type SpteReading, spteDigits } from '../kvm/spte-reading.ts';
 import { diagramLines } from './spte-diagram.ts';
 import {
@@ -5,7 +6,6 @@ import {
   causesOf,
   causeWords,
   editionWords,
-  kernelWords,
   meaningWords,
   originWords,
   PAGING_WORDS,

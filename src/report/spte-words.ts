@@ -1,6 +1,6 @@
 import type { U64 } from '../base/u64.ts';
 import type { PagingMode } from '../kvm/rules.ts';
-import { SPTE_EDITIONS, type SpteEdition } from '../kvm/spte-editions.ts';
+import { kernelWords, SPTE_EDITIONS } from '../kvm/spte-editions.ts';
 import { pageSize } from '../kvm/spte-mapping.ts';
 import {
   type ByGuestPat,
@@ -43,24 +43,6 @@ function listed(words: readonly string[], last = 'or'): string {
 
 export function unique(words: readonly string[]): readonly string[] {
   return [...new Set(words)];
-}
-
-/** Kernels of several editions, neighbours together: "5.13 and later", "to 5.12". */
-export function kernelWords(editions: readonly SpteEdition[]): string {
-  const runs: (readonly [first: SpteEdition, last: SpteEdition])[] = [];
-  let before = -2;
-  for (const [i, edition] of SPTE_EDITIONS.entries()) {
-    if (!editions.includes(edition)) continue;
-    const run = i === before + 1 ? runs.pop() : undefined;
-    runs.push([run?.[0] ?? edition, edition]);
-    before = i;
-  }
-  const words = runs.map(([first, last]) => {
-    const [from, to] = [first.kernels.split(' ')[0], last.kernels.split(' ').at(-1)];
-    if (first.from === null) return last.before === null ? 'all kernels' : `to ${to}`;
-    return last.before === null ? `${from} and later` : `${from} to ${to}`;
-  });
-  return words.join(', ');
 }
 
 /** Some of them: the editions overlap where no kernel between was read. */

@@ -17,6 +17,8 @@ import { at, complain, type Entry, type Word, words } from './entries.ts';
 export interface Column {
   readonly rules: readonly KvmRules[] | null;
   readonly subject: string | null;
+  /** The kernel, or the one under a proposal; null: nothing was said, or an era. */
+  readonly kernel: KernelVersion | null;
   readonly notes: readonly string[];
 }
 
@@ -58,7 +60,7 @@ function kernelColumn(word: Word, offer: Offer): Column {
       `${version.text} is newer than the newest kernel read (${NEWEST_READ}): its rules are assumed unchanged`,
     );
   }
-  return { rules: narrowed(rules, offer, word), subject: version.text, notes };
+  return { rules: narrowed(rules, offer, word), subject: version.text, kernel: version, notes };
 }
 
 const QUIRK_ERA_BITS =
@@ -113,25 +115,28 @@ function policyColumn(word: Word, kernel: Word | null): Column {
     }
     if (kernel !== null)
       complain(word, `an era (${name}) is a span of kernels: give either --kernel or the era`);
-    return { rules, subject: name.toUpperCase(), notes: [] };
+    return { rules, subject: name.toUpperCase(), kernel: null, notes: [] };
   }
   if (kernel === null) {
     const base = proposalRules(proposal);
     return {
       rules: [base],
       subject: proposal.id,
+      kernel: parseKernelVersion(proposal.base),
       notes: PROPOSALS.includes(proposal)
         ? [`${proposal.id} on the kernel it belongs to, ${proposal.base}`]
         : [],
     };
   }
-  const under = rulesFor(kernelOf(kernel));
+  const version = kernelOf(kernel);
+  const under = rulesFor(version);
   return {
     rules: under.map((rules, i) => ({
       ...proposal.apply(rules),
       id: under.length > 1 ? `${proposal.id} (${i + 1})` : proposal.id,
     })),
     subject: `${proposal.id} on ${kernel.text}`,
+    kernel: version,
     notes: [],
   };
 }
@@ -164,5 +169,5 @@ export function columnsOf(entries: readonly Entry[], offer: Offer): readonly Col
   ];
   if (all.length > 0) return all;
   const rules = offer.quirks2 === null ? null : narrowed(ALL_KERNEL_RULES, offer, { text: '' });
-  return [{ rules, subject: null, notes: [] }];
+  return [{ rules, subject: null, kernel: null, notes: [] }];
 }

@@ -121,7 +121,18 @@ export function guestType(
   if (driver?.ownPageTables) return { type: requested, requested, changedBy: null };
   if (!inquiry.ask('guest-pat')) return withoutPat(requested, steps);
   const granted = requested === 'WB' ? cached(inquiry, guestMtrr, steps) : requested;
-  return reserved(inquiry, requested, granted, steps);
+  const grant = reserved(inquiry, requested, granted, steps);
+  const isReset = inquiry.isGiven('guest-layout') && inquiry.ask('guest-layout') === 'reset';
+  return isReset && grant.type !== null ? inResetPat(grant, grant.type, steps) : grant;
+}
+
+/** The kernel tracks a type that its PAT has no slot for, and maps UC-. */
+function inResetPat(grant: GuestGrant, tracked: PatType, steps: Steps): GuestGrant {
+  if (RESET_TYPES.includes(tracked)) return grant;
+  const inputs = { granted: tracked, PAT: 'as after reset' };
+  const why = 'the PAT after reset has no slot for it';
+  steps.add('guest', 'linux/pat-redirect', inputs, 'UC-', 'linux/init_cache_modes', why);
+  return { ...grant, type: 'UC-', changedBy: 'pat-off' };
 }
 
 /** Without PAT nothing is tracked and no MTRR asked; a type without a slot becomes UC-. */

@@ -5,6 +5,7 @@ import type { MtrrLayout } from '../facts/layout.ts';
 import type { KvmRules } from '../kvm/rules.ts';
 import { ALL_KERNEL_RULES } from '../kvm/timeline.ts';
 import { BACKINGS } from '../linux/backing.ts';
+import type { KernelVersion } from '../linux/version.ts';
 import { hasSelfSnoopErratum } from '../x86/self-snoop.ts';
 
 /** What is asked: the facts, and the KVM rules that may hold. */
@@ -14,6 +15,8 @@ export interface Question {
   readonly rules: ReadonlyMap<string, KvmRules>;
   /** How the user named the kernel or policy; for rules taken for want of one, their kernels. */
   readonly subject: (rules: KvmRules) => string;
+  /** The kernel, or the one under a proposal; null: nothing was said, or an era. */
+  readonly kernel: KernelVersion | null;
   /** Of the guest. */
   readonly layout: MtrrLayout | null;
   readonly hostLayout: MtrrLayout | null;
@@ -34,6 +37,7 @@ export interface QuestionInput {
   /** Null: nothing is said of kernel or policy. */
   readonly rules: readonly KvmRules[] | null;
   readonly subject: string | null;
+  readonly kernel?: KernelVersion | null;
   readonly layout?: MtrrLayout | null;
   readonly hostLayout?: MtrrLayout | null;
   readonly cpuModel?: CpuModel | null;
@@ -136,6 +140,7 @@ export function question(input: QuestionInput): Question {
     },
     rules: byId,
     subject: (r) => input.subject ?? r.kernels,
+    kernel: input.kernel ?? null,
     layout: input.layout ?? null,
     hostLayout: input.hostLayout ?? null,
     cpuModel: model,

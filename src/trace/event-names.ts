@@ -14,21 +14,33 @@ const KINDS: readonly (readonly [string, Kind])[] = [
   ['kvm_page_fault', KIND.pageFault],
   ['kvm_exit', KIND.exit],
   ['tracing_mark_write', KIND.mark],
+  // The same as trace-cmd report prints it.
+  ['print', KIND.mark],
 ];
 
 /** Names past these are counted as one: no kernel has so many events, garbage may. */
 const NAMES_MAX = 4096;
 const NAME_BYTES_MAX = 100;
 /** Texts of marks that are kept, and how much of one. */
-const TEXTS_MAX = 32_768;
+export const TEXTS_MAX = 32_768;
 const TEXT_BYTES_MAX = 1024;
 export const OTHER_NAMES = '(other names)';
+/** Of an event that is printed without one: trace options raw and hex. */
+export const NO_NAME = '(no name)';
 
 const BUCKETS = 1 << 13;
 
 /** The index of the name of a kind that is read. */
 export function indexOfKind(kind: Kind): number {
   return KINDS.findIndex(([, own]) => own === kind);
+}
+
+/** What a program wrote to trace_marker, as far as it is kept. */
+export function markText(bytes: Uint8Array, start: number, end: number): string {
+  let text = '';
+  for (let i = start; i < Math.min(end, start + TEXT_BYTES_MAX); i += 1)
+    text += String.fromCharCode(bytes[i] ?? 0);
+  return text;
 }
 
 /** Names of events as numbers, found by their bytes. */
@@ -38,6 +50,8 @@ export class EventNames {
   readonly kinds: Kind[] = [];
   /** How often each was seen, by index of the name. */
   readonly seen: number[] = [];
+  /** Index of `NO_NAME`. */
+  readonly unnamed: number;
   readonly #bytes: Uint8Array[] = [];
   readonly #texts = new Map<string, number>();
   /** Index of a name plus 1, by the hash of its bytes; the next slot is tried when it is another. */
@@ -46,6 +60,7 @@ export class EventNames {
   constructor() {
     for (const [name, kind] of KINDS) this.#add(name, kind);
     this.#add(OTHER_NAMES, KIND.other);
+    this.unnamed = this.#add(NO_NAME, KIND.other);
   }
 
   /** A known name, by its index. */
@@ -55,9 +70,7 @@ export class EventNames {
 
   /** The index of a text that a program wrote to trace_marker; of the last name of all past `TEXTS_MAX` texts. */
   textOf(bytes: Uint8Array, start: number, end: number): number {
-    let text = '';
-    for (let i = start; i < Math.min(end, start + TEXT_BYTES_MAX); i += 1)
-      text += String.fromCharCode(bytes[i] ?? 0);
+    const text = markText(bytes, start, end);
     const known = this.#texts.get(text);
     if (known !== undefined) return known;
     if (this.#texts.size >= TEXTS_MAX) return KINDS.length;

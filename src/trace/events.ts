@@ -74,6 +74,9 @@ const set: Reader = (line, payload, common) => {
   const spte = word(line, payload, 'spte');
   const at = level(line, payload);
   if (gfn === null || spte === null || at === null) return null;
+  // w is bit 1 under every paging mode.
+  const letter = /^[0-9a-f]+ \(.([w-])/.exec(line.slice(fieldAt(line, payload, 'spte')))?.[1];
+  if (letter !== undefined && (letter === 'w') !== ((spte.lo & 2) !== 0)) return null;
   return { kind: 'set', ...common, gfn, level: at, spte, before: null, asId: null };
 };
 

@@ -10,7 +10,7 @@ export type ProblemKind =
   | 'garbage'
   /** Longer than any event; only its length was looked at. */
   | 'long'
-  /** The last line has no end, so that a number may be cut. */
+  /** The last line has no end and is cut: what it says is not used. */
   | 'unended'
   /** Text that is no event, no header and no comment. */
   | 'noise';
@@ -75,6 +75,16 @@ export class Problems {
     if (count >= PROBLEMS_KEPT) return;
     const shown = bytes.subarray(start, Math.min(end, start + TEXT_MAX));
     this.#first.push({ ...problem, text: String.fromCharCode(...shown) });
+  }
+
+  /** The last problem of a kind was none. */
+  retract(kind: ProblemKind): void {
+    const count = this.count(kind) - 1;
+    if (count === 0) this.#counts.delete(kind);
+    else this.#counts.set(kind, count);
+    if (count >= PROBLEMS_KEPT) return;
+    const last = this.#first.findLastIndex((p) => p.kind === kind);
+    if (last >= 0) this.#first.splice(last, 1);
   }
 
   /** Adds those of the next piece of the text, which began after so many lines and bytes. */

@@ -1,5 +1,15 @@
 import { KIND, type Kind } from './batch.ts';
-import { ascii, byteAt, decimalAt, EQUALS, fieldAt, isAt, isDigit, Word } from './scan-bytes.ts';
+import {
+  ascii,
+  byteAt,
+  decimalAt,
+  EQUALS,
+  fieldAt,
+  isAt,
+  isDigit,
+  Word,
+  wordEnd,
+} from './scan-bytes.ts';
 
 const GFN = ascii('gfn');
 const PFN = ascii('pfn');
@@ -34,6 +44,10 @@ const CR = {
 const EXCEPTION = ascii('exception');
 const GP = ascii('(#GP)');
 
+const OPEN = 40;
+const W = 119;
+const DASH = 45;
+
 /** Flags of `KIND.msr` and `KIND.cr`. */
 const WRITTEN = 1;
 const RAISED = 2;
@@ -54,7 +68,11 @@ export class Fields {
     this.#isFailed = isAt(bytes, payload, end, FAILED);
     switch (kind) {
       case KIND.set:
-        return this.#page(bytes, payload, end) && this.#word(this.value, bytes, payload, end, SPTE);
+        return (
+          this.#page(bytes, payload, end) &&
+          this.#word(this.value, bytes, payload, end, SPTE) &&
+          this.#isAsLettered(bytes, payload, end)
+        );
       case KIND.changed:
         return this.#changed(bytes, payload, end);
       case KIND.requested:
@@ -104,6 +122,14 @@ export class Fields {
     const at = fieldAt(bytes, payload, end, LEVEL);
     this.level = at < 0 ? -1 : decimalAt(bytes, at, end);
     return this.level >= 1 && this.level <= 5;
+  }
+
+  /** "spte 8600000002beeb77 (rwxu)": w is bit 1 under every paging mode; else the line is damaged. */
+  #isAsLettered(bytes: Uint8Array, payload: number, end: number): boolean {
+    const open = wordEnd(bytes, fieldAt(bytes, payload, end, SPTE), end) + 1;
+    const letter = byteAt(bytes, open + 2);
+    const isLetters = open + 4 < end && bytes[open] === OPEN && (letter === W || letter === DASH);
+    return !isLetters || (letter === W) === ((this.value.lo & 2) !== 0);
   }
 
   #changed(bytes: Uint8Array, payload: number, end: number): boolean {

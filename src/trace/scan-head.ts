@@ -16,6 +16,7 @@ import {
   skipBlanks,
   wordEnd,
 } from './scan-bytes.ts';
+import { lastWord } from './scan-other.ts';
 
 const TAB = 9;
 const DOT = 46;
@@ -53,7 +54,7 @@ export class Head {
    * @returns false when it has no event
    */
   read(bytes: Uint8Array, start: number, end: number): boolean {
-    this.#clear();
+    this.clear();
     this.context = this.#readContext(bytes, start, end);
     const from = this.context < 0 ? start : this.context;
     if (!this.#findName(bytes, from, end)) return false;
@@ -63,16 +64,27 @@ export class Head {
     return true;
   }
 
+  /**
+   * Nothing but a trace has such a line: the time of the event or its columns, or the name of an event alone.
+   *
+   * @param isKnown its name is of an event that is read
+   */
+  isPlain(bytes: Uint8Array, start: number, isKnown: boolean): boolean {
+    if (this.isTorn) return false;
+    if (this.context >= 0 || !Number.isNaN(this.time)) return true;
+    return isKnown && skipBlanks(bytes, start, this.nameEnd) === this.nameStart;
+  }
+
   /** Of a line without an event: "CPU:0 [LOST 12 EVENTS]", or the columns before what perf says. */
   readCpu(bytes: Uint8Array, start: number, end: number): void {
-    this.#clear();
+    this.clear();
     if (isAt(bytes, start, end, CPU)) {
       this.cpu = decimalAt(bytes, start + CPU.length, end);
       if (this.cpu > 0x7fff) this.cpu = -1;
     } else this.context = this.#readContext(bytes, start, end);
   }
 
-  #clear(): void {
+  clear(): void {
     this.tid = -1;
     this.tgid = -1;
     this.cpu = -1;
@@ -92,7 +104,7 @@ export class Head {
       this.cpu = Math.min(decimalBetween(bytes, open + 1, i), 0x7fff);
       // A bracket in what is printed is not the column of CPUs: no task stands before it.
       if (this.#readTask(bytes, start, open)) return i + 1;
-      this.#clear();
+      this.clear();
       return -1;
     }
     return -1;
@@ -191,12 +203,6 @@ function hasBracket(bytes: Uint8Array, from: number, end: number): boolean {
 function trimmed(bytes: Uint8Array, from: number, end: number): number {
   let i = end;
   while (i > from && bytes[i - 1] === BLANK) i -= 1;
-  return i;
-}
-
-function lastWord(bytes: Uint8Array, from: number, end: number): number {
-  let i = end;
-  while (i > from && bytes[i - 1] !== BLANK) i -= 1;
   return i;
 }
 

@@ -13,6 +13,7 @@ import {
 
 const HASH = 35;
 const TAB = 9;
+const SLASH = 47;
 const CPU = ascii('CPU:');
 const LOST = ascii(' [LOST ');
 const EVENTS = ascii('EVENTS');
@@ -24,6 +25,42 @@ const NOP = ascii('type: ');
 /** A comment of ftrace ("# tracer: nop", "##### CPU 1 buffer started ####"), or nothing. */
 export function isComment(bytes: Uint8Array, start: number, end: number): boolean {
   return start === end || bytes[start] === HASH || skipBlanks(bytes, start, end) === end;
+}
+
+const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf);
+
+/** Where a text begins behind the mark that editors of Windows put before it. */
+export function afterMark(bytes: Uint8Array, start: number, end: number): number {
+  return isAt(bytes, start, end, BYTE_ORDER_MARK) ? start + BYTE_ORDER_MARK.length : start;
+}
+
+const IN_BUFFER = ascii('# entries-in-buffer/entries-written:');
+/** The same in latency format: "# latency: 0 us, #152/152, CPU#0 | (M:server VP:0, ...)". */
+const LATENCY = ascii('# latency:');
+const OF_LATENCY = ascii(' #');
+
+/**
+ * How many events the head of ftrace says were overwritten before the buffer was read: "entries-in-buffer/
+ * entries-written: 453/99999". Source: print_event_info() and print_trace_header(), kernel/trace/trace.c.
+ */
+export function overwritten(bytes: Uint8Array, start: number, end: number): number {
+  let at = start + IN_BUFFER.length;
+  if (isAt(bytes, start, end, LATENCY)) {
+    at = indexOf(bytes, start, end, OF_LATENCY) + OF_LATENCY.length;
+    if (at < start + LATENCY.length) return 0;
+  } else if (!isAt(bytes, start, end, IN_BUFFER)) return 0;
+  const first = skipBlanks(bytes, at, end);
+  const slash = decimalsEnd(bytes, first, end);
+  if (slash === first || bytes[slash] !== SLASH) return 0;
+  const kept = decimalAt(bytes, first, end);
+  return Math.max(0, decimalAt(bytes, slash + 1, end) - kept);
+}
+
+/** Where the last word of a line begins. */
+export function lastWord(bytes: Uint8Array, start: number, end: number): number {
+  let i = end;
+  while (i > start && bytes[i - 1] !== BLANK) i -= 1;
+  return i;
 }
 
 /**
@@ -97,6 +134,9 @@ function isHex(bytes: Uint8Array, start: number, end: number): boolean {
   return end > start;
 }
 
+/** Of the trace option `hex`: four bytes. */
+const HEX_WORD = 8;
+
 /**
  * A line of the trace options `raw` ("30386 0 1611593613606 type: 128") and `hex`: thread, processor and time
  * as three bare numbers, then no name of an event.
@@ -105,10 +145,17 @@ export function isRaw(bytes: Uint8Array, start: number, end: number): boolean {
   let at = skipBlanks(bytes, start, end);
   for (let word = 0; word < 3; word += 1) {
     const stop = wordEnd(bytes, at, end);
-    if (!isHex(bytes, at, stop)) return false;
+    const isNumber = stop > at && decimalsEnd(bytes, at, stop) === stop;
+    if (!isNumber && (stop - at < HEX_WORD || !isHex(bytes, at, stop))) return false;
     at = skipBlanks(bytes, stop, end);
   }
   return true;
+}
+
+function decimalsEnd(bytes: Uint8Array, start: number, end: number): number {
+  let i = start;
+  while (i < end && isDigit(byteAt(bytes, i))) i += 1;
+  return i;
 }
 
 /** "type: 128": the kernel has no better print of an event. */

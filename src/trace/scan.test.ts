@@ -78,9 +78,15 @@ function scanText(text: string, pieces?: readonly number[]): Scanned {
 
 const READ = new Set<number>([KIND.set, KIND.changed, KIND.requested, KIND.mmioMarked]);
 
-/** What the reader of string lines makes of a text, in the same words. */
-function expected(text: string): readonly object[] {
-  return text.split('\n').flatMap((raw, i) => expectedOf(raw, i + 1));
+/** What the reader of string lines makes of a text, in the same words: a line of `joined` with the one behind it. */
+function expected(text: string, joined: ReadonlySet<number>): readonly object[] {
+  const lines = text.split('\n');
+  return lines.flatMap((raw, i) => {
+    const [own] = expectedOf(raw, i + 1);
+    if (own === undefined || !('kind' in own)) return [];
+    const isCut = own.kind === KIND.unreadable && joined.has(i + 1);
+    return isCut ? expectedOf(`${raw.replace(/\r$/, '')} ${lines[i + 1]}`, i + 1) : [own];
+  });
 }
 
 /** A second column of processors before the event: whose it is cannot be told. */
@@ -151,7 +157,8 @@ function compare(text: string, pieces?: readonly number[]): void {
     if (kind === KIND.set) return [{ kind, ...common, level, value }];
     return [{ kind, ...common, level, flags, value, before }];
   });
-  expect(own).toEqual(expected(text));
+  const read = rows.filter(({ kind }) => kind !== KIND.unreadable).map(({ place }) => place);
+  expect(own).toEqual(expected(text, new Set(read)));
 }
 
 /** Real lines, one or two of every way in which they are printed. */
@@ -350,16 +357,85 @@ describe('what is no event', () => {
     expect(rows.length).toBe(events);
   });
 
+  test.each([true, false])('letters that contradict the bits, fast %s', (fast) => {
+    const line = LINES.find((l) => /^ +wcvm-30396 .*kvm_mmu_set_spte/.test(l)) ?? '';
+    const kinds: number[] = [];
+    const scanner = new TextScanner({
+      fast,
+      emit: ({ kind, count }) => kinds.push(...kind.subarray(0, count)),
+    });
+    const damaged = line.replace('(rwxu)', '(r-xu)');
+    expect(damaged).not.toBe(line);
+    scanner.push(new TextEncoder().encode(`${line}\n${line}\n${damaged}\n${line}\n`));
+    scanner.end();
+    expect(kinds).toEqual([KIND.set, KIND.set, KIND.unreadable, KIND.set]);
+    expect(scanner.tally.problems.count('unreadable')).toBe(1);
+  });
+
   test('a line longer than any', () => {
     const { tally } = scanText(`\n${'x'.repeat(LINE_MAX + 1)}\n`);
     expect(tally.problems.first).toMatchObject([{ kind: 'long', line: 2, offset: 1 }]);
     expect(tally.bytes).toBe(LINE_MAX + 3);
   });
 
-  test('a last line without an end is read, and said', () => {
-    const { rows, tally } = scanText(`${LINES[2]}\n${LINES[3]}`);
-    expect(rows.map((row) => row.kind)).toEqual([KIND.requested, KIND.set]);
-    expect(tally.problems.counts).toEqual({ unended: 1 });
+  test('a last line without an end: what its last word says may be cut', () => {
+    const changed =
+      '  a-1 [000] ..... 1.0: kvm_tdp_mmu_spte_changed: as id 0 gfn 10 level 1 old_spte 0';
+    const read = (text: string) => {
+      const { rows, tally } = scanText(`${LINES[2]}\n${text}`);
+      return [rows.map((row) => row.kind).slice(1), tally.problems.counts];
+    };
+    expect(read(LINES[3] ?? '')).toEqual([[KIND.set], {}]);
+    expect(read(`${changed} new_spte 860`)).toEqual([[KIND.unreadable], { unended: 1 }]);
+    expect(read(changed)).toEqual([[KIND.unreadable], { unended: 1 }]);
+    expect(read('  a-1 [000] ..... 1.0: kvm_mmu_set')).toEqual([[], { unended: 1 }]);
+    expect(read('  a-1 [000] ..... 1.0: kvm_msr: msr_write 201 = 0x0')).toEqual([
+      [KIND.unreadable],
+      { unended: 1 },
+    ]);
+  });
+
+  test.each([
+    ['# entries-in-buffer/entries-written: 453/99999   #P:1', 99_546],
+    ['# entries-in-buffer/entries-written: 453/453   #P:1', null],
+    ['# latency: 0 us, #152/1520, CPU#0 | (M:server VP:0, KP:0, SP:0 HP:0 #P:2)', 1368],
+    ['# latency: 0 us, #152/152, CPU#0 | (M:server VP:0, KP:0, SP:0 HP:0 #P:2)', null],
+    ['# entries-in-buffer/entries-written: ', null],
+  ])('%s', (head, lost) => {
+    const { rows, tally } = scanText(`# tracer: nop\n${head}\n`);
+    expect(rows.map(({ kind, key, place }) => [kind, key, place])).toEqual(
+      lost === null ? [] : [[KIND.lost, lost, 2]],
+    );
+    expect(tally.passed).toBe(2);
+  });
+
+  test('a mark of the byte order before the first line is passed over', () => {
+    const { rows, names } = scanText(`\xef\xbb\xbf# tracer: nop\n${LINES[3]}\n`);
+    expect(rows).toMatchObject([{ kind: KIND.set, place: 2 }]);
+    expect(names.some((name) => name.includes('tracer'))).toBe(false);
+  });
+
+  test('an event that a mail program has wrapped is read with the rest of it', () => {
+    const begin = 'VCPU-0-61883   [078] ..... 72276.127090: kvm_mmu_set_spte: gfn 800';
+    const { rows, tally } = scanText(`${begin}\nspte 100b4a00ea7 (rwxu) level 2 at 10052fa5020\n`);
+    expect(rows).toMatchObject([{ kind: KIND.set, key: 0x800, level: 2, place: 1, tid: 61_883 }]);
+    expect([tally.problems.counts, tally.passed]).toEqual([{}, 1]);
+    for (const other of ['spte 100b4a00ea7 (rwxu)', ' spte 1 level 2', 'unload'])
+      expect(scanText(`${begin}\n${other}\n`).tally.problems.counts).toEqual({
+        unreadable: 1,
+        noise: 1,
+      });
+  });
+
+  test.each([
+    ['type: one of these', false],
+    ['\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;', false],
+    ['[    0.000000] x86/PAT: Configuration [0-7]: WB  WC  UC- UC', false],
+    [`      "text": "      ${LINES[3]?.trimStart()}",`, false],
+    ['kvm_mmu_set_spte: gfn 40000 spte 2296dee67 (rwxu) level 1 at 240fe7000', true],
+    ['  a-1 [000] ..... 1.0: sched_switch: x', true],
+  ])('%s: a trace has such a line, or not', (line, isTrace) => {
+    expect(scanText(`${line}\n`).tally.isTrace).toBe(isTrace);
   });
 
   test('a line of a gigabyte is not kept', () => {

@@ -4,16 +4,20 @@ import { type ProblemKind, Problems } from './problems.ts';
 import { Fields } from './scan-fields.ts';
 import { Head } from './scan-head.ts';
 import {
+  afterMark,
   garbageAt,
   isComment,
   isNop,
   isPassed,
   isRaw,
+  lastWord,
   lostEvents,
+  overwritten,
   secondHead,
 } from './scan-other.ts';
 import { FastLines } from './wasm/fast-lines.ts';
 import { BATCH_EVENTS } from './wasm/layout.ts';
+import { WrappedLine } from './wrapped.ts';
 
 const LINE_FEED = 10;
 const RETURN = 13;
@@ -31,6 +35,8 @@ export interface ScanTally {
   readonly passed: number;
   /** Lines that say that events were lost. */
   readonly lost: number;
+  /** There is a line, up to here, that nothing but a trace has. */
+  readonly isTrace: boolean;
   readonly problems: Problems;
 }
 
@@ -67,6 +73,10 @@ export class TextScanner {
   #bytes = 0;
   #passed = 0;
   #lost = 0;
+  #isTrace = false;
+  /** The line in hand has no end: its last word may be cut. */
+  #isUnended = false;
+  readonly #wrapped = new WrappedLine();
 
   constructor({ emit, skip = [], fast = true }: ScanOptions) {
     this.#emit = emit;
@@ -91,6 +101,7 @@ export class TextScanner {
       ),
       passed: this.#passed,
       lost: this.#lost,
+      isTrace: this.#isTrace,
       problems: this.#problems,
     };
   }
@@ -152,8 +163,9 @@ export class TextScanner {
       this.#problem('long', 0, LINE_MAX, 0);
       this.#next(end + this.#dropped);
     } else if (end > 0) {
-      this.#problem('unended', 0, end, end);
+      this.#isUnended = true;
       this.#line(0, end);
+      this.#isUnended = false;
       this.#next(end);
     }
     this.#held = 0;
@@ -194,12 +206,22 @@ export class TextScanner {
     this.#bytes += bytes;
   }
 
-  #line(start: number, stop: number): void {
+  #line(first: number, stop: number): void {
     const bytes = this.#window;
+    const start = this.#bytes === 0 ? afterMark(bytes, first, stop) : first;
     const end = stop > start && bytes[stop - 1] === RETURN ? stop - 1 : stop;
-    if (isComment(bytes, start, end)) this.#passed += 1;
+    if (isComment(bytes, start, end)) this.#comment(start, end);
     else if (this.#head.read(bytes, start, end)) this.#event(start, end);
     else if (!this.#gap(start, end)) this.#noEvent(start, end);
+  }
+
+  #comment(start: number, end: number): void {
+    this.#passed += 1;
+    const lost = overwritten(this.#window, start, end);
+    if (lost === 0) return;
+    this.#head.clear();
+    this.#fields.clear();
+    this.#write(KIND.lost, lost);
   }
 
   #event(start: number, end: number): void {
@@ -208,9 +230,10 @@ export class TextScanner {
     const index = this.#names.indexOf(bytes, nameStart, nameEnd);
     const kind = this.#names.kinds[index] ?? KIND.other;
     if (kind === KIND.other && context < 0 && isRaw(bytes, start, nameStart)) {
-      this.#problem('raw', start, end, 0);
+      this.#raw(start, end);
       return;
     }
+    if (this.#head.isPlain(bytes, start, kind !== KIND.other)) this.#isTrace = true;
     this.#fast.learn(this.#head, start, index, this.#names);
     this.#names.seen[index] = (this.#names.seen[index] ?? 0) + 1;
     if (this.#head.isTorn) this.#problem('interleaved', start, end, 0);
@@ -224,19 +247,46 @@ export class TextScanner {
       this.#write(kind, this.#names.textOf(bytes, payload, end));
       return;
     }
+    const whole = this.#isUnended ? lastWord(bytes, payload, end) : end;
     const second = this.#head.isMixed ? start : secondHead(bytes, payload, end);
-    if (second < 0 && this.#fields.read(kind, bytes, payload, end)) {
+    if (second < 0 && this.#fields.read(kind, bytes, payload, whole)) {
       this.#write(kind, this.#fields.key);
       return;
     }
-    if (second < 0) this.#problem('unreadable', start, end, payload - start);
-    else if (isNop(bytes, payload, end)) this.#problem('raw', start, end, payload - start);
-    else this.#problem('interleaved', start, end, second - start);
+    if (second >= 0 && isNop(bytes, payload, end))
+      this.#problem('raw', start, end, payload - start);
+    else if (second >= 0) this.#problem('interleaved', start, end, second - start);
+    else if (this.#isUnended) this.#problem('unended', start, end, whole - start);
+    else {
+      this.#problem('unreadable', start, end, payload - start);
+      this.#wrapped.keep(this.#lines + 1, kind, bytes.subarray(start, end));
+    }
     this.#fields.clear();
     this.#write(KIND.unreadable, index);
   }
 
-  #write(kind: Kind, key: number): void {
+  /** Without a name nothing tells which events these are. */
+  #raw(start: number, end: number): void {
+    this.#problem('raw', start, end, 0);
+    this.#fields.clear();
+    this.#write(KIND.unreadable, this.#names.unnamed);
+  }
+
+  /** The rest of an event whose line a mail program has wrapped: its row, the last one, is written again. */
+  #rest(start: number, end: number): boolean {
+    const { kind } = this.#wrapped;
+    const { count } = this.#fast;
+    if (this.#isUnended || count === 0) return false;
+    const line = this.#window.subarray(start, end);
+    if (!this.#wrapped.read(this.#lines, line, this.#head, this.#fields)) return false;
+    this.#problems.retract('unreadable');
+    this.#fast.count = count - 1;
+    this.#write(kind, this.#fields.key, this.#lines);
+    this.#passed += 1;
+    return true;
+  }
+
+  #write(kind: Kind, key: number, line = this.#lines + 1): void {
     const { columns, count } = this.#fast;
     const { tid, tgid, cpu, time } = this.#head;
     const { level, flags, value, before } = this.#fields;
@@ -247,7 +297,7 @@ export class TextScanner {
     columns.tid[count] = tid;
     columns.tgid[count] = tgid;
     columns.time[count] = time;
-    columns.place[count] = this.#lines + 1;
+    columns.place[count] = line;
     columns.key[count] = key;
     columns.valueHi[count] = value.hi;
     columns.valueLo[count] = value.lo;
@@ -283,7 +333,9 @@ export class TextScanner {
     }
     const garbage = garbageAt(bytes, start, end);
     if (garbage >= 0) this.#problem('garbage', start, end, garbage - start);
-    else this.#problem(isRaw(bytes, start, end) ? 'raw' : 'noise', start, end, 0);
+    else if (isRaw(bytes, start, end)) this.#raw(start, end);
+    else if (!this.#rest(start, end))
+      this.#problem(this.#isUnended ? 'unended' : 'noise', start, end, 0);
   }
 
   /** @param at where in the line it is, from 0 */

@@ -54,3 +54,8 @@ export function loadsCached(type: EffectiveType): boolean {
 export function storeFactor(before: EffectiveType, after: EffectiveType, cpu: CostCpu): number {
   return STORE_NS[measured(after)][cpu] / STORE_NS[measured(before)][cpu];
 }
+
+/** Nanoseconds of a store. */
+export function storeNs(type: EffectiveType, cpu: CostCpu): number {
+  return STORE_NS[measured(type)][cpu];
+}

@@ -1,23 +1,20 @@
 import { readSync } from 'node:fs';
-import * as zlib from 'node:zlib';
-import { openBinaryTrace } from '../../trace/binary/open.ts';
+import { inflateSync } from 'node:zlib';
+import { loadZstd } from '../../host/zstd.ts';
 import type { ByteSource, Codecs } from '../../trace/binary/source.ts';
-import type { BinaryTrace } from '../../trace/binary/trace.ts';
 
-type Unzip = (bytes: Uint8Array, options: { maxOutputLength: number }) => Uint8Array;
-
-/** From Node 22.15 on. */
-const ZSTD = (zlib as { readonly zstdDecompressSync?: Unzip }).zstdDecompressSync;
-
-/** What Node decompresses. A zstd stream it decompresses at once only, not piece by piece. */
-const CODECS: Codecs = {
-  inflate: (bytes, size) => zlib.inflateSync(bytes, { maxOutputLength: Math.max(1, size) }),
-  zstd:
-    ZSTD === undefined
-      ? null
-      : (bytes, size) => ZSTD(bytes, { maxOutputLength: Math.max(1, size) }),
-  zstdStream: null,
-};
+/** What is decompressed within a trace. */
+export async function loadCodecs(): Promise<Codecs> {
+  const { stream, whole } = await loadZstd();
+  return {
+    inflate: (bytes, size) => inflateSync(bytes, { maxOutputLength: Math.max(1, size) }),
+    zstd: whole,
+    zstdStream: () => {
+      const { push } = stream();
+      return (piece) => Buffer.concat(push(piece));
+    },
+  };
+}
 
 /** A regular file, read in ranges. */
 export function rangesOf(fd: number, size: number): ByteSource {
@@ -34,13 +31,4 @@ export function rangesOf(fd: number, size: number): ByteSource {
       return buffer.subarray(0, at);
     },
   };
-}
-
-/**
- * A binary trace; null: it is none.
- *
- * @throws InputError when nothing in it can be read
- */
-export function binaryOf(source: ByteSource): BinaryTrace | null {
-  return openBinaryTrace(source, CODECS);
 }

@@ -32,6 +32,8 @@ function payload(batch: EventBatch, i: number): string {
       return `kvm_cr: cr_${isWrite === 1 ? 'write' : 'read'} ${key} = 0x${value}`;
     case KIND.pageFault:
       return `kvm_page_fault: address 0x${key.toString(16)} error_code 0x${value}`;
+    case KIND.mark:
+      return `tracing_mark_write: ${batch.names[key] ?? ''}`;
     case KIND.lost:
       return key < 0 ? '[LOST EVENTS]' : `[LOST ${key} EVENTS]`;
     default:

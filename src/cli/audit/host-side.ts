@@ -1,4 +1,4 @@
-import type { HostPages, PageKind } from '../../audit/host-pages.ts';
+import { type HostPages, isVga, type PageKind, VGA } from '../../audit/host-pages.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { type U64, u64FromHex } from '../../base/u64.ts';
 import { reduce } from '../../doctor/capture/mask.ts';
@@ -8,6 +8,10 @@ import type { HostFacts } from '../../doctor/host-facts.ts';
 import { Readings } from '../../doctor/reading.ts';
 import { tasksPath } from '../../doctor/trace/trace-facts.ts';
 import { KPAGEFLAGS } from '../../doctor/vms/sample.ts';
+import { collectFirmware } from '../../host/collect.ts';
+import { liveHost } from '../../host/live.ts';
+import { PageFlagsFile } from '../../host/page-flags.ts';
+import { Recorder } from '../../host/recorder.ts';
 import { decodePageFlags } from '../../linux/text/kpageflags.ts';
 import type { KernelVersion } from '../../linux/version.ts';
 import { readCaptureFile } from '../read-capture.ts';
@@ -25,9 +29,6 @@ export interface HostSide {
 const DIGITS = 16;
 const ENTRY = 8;
 const PAGE = 4096;
-/** A0000-BFFFF, which the kernel counts as reserved memory and does not track. */
-const VGA_FIRST = 0xa0;
-const VGA_END = 0xc0;
 
 function entryOf(hex: string): U64 | null {
   return u64FromHex((hex.match(/../g) ?? []).reverse().join(''));
@@ -56,24 +57,30 @@ function pageless(pfn: number, facts: HostFacts): PageKind | null {
   return { kind: entry === undefined ? 'device' : 'hidden-ram', memtype: null };
 }
 
-function pagesOf(
-  facts: HostFacts,
-  flags: ReadonlyMap<number, U64>,
-  kernel: KernelVersion,
-): HostPages {
-  const kindOf = (pfn: number): PageKind | null => {
-    if (pfn >= VGA_FIRST && pfn < VGA_END) return { kind: 'device', memtype: null };
-    const entry = flags.get(pfn);
-    if (entry === undefined) return null;
-    const { noPage, memtype, reserved, zeroPage } = decodePageFlags(entry, kernel);
-    if (noPage) return pageless(pfn, facts);
+/** The page flags of some frames from one on; fewer, or undefined ones: they are not known. */
+type FlagsOf = (pfn: number, pages: number) => readonly (U64 | undefined)[];
+
+function pagesOf(facts: HostFacts, flagsOf: FlagsOf, kernel: KernelVersion): HostPages {
+  const kindBy = (
+    pfn: number,
+    entry: U64 | undefined,
+    slot: PageKind | null = null,
+  ): PageKind | null => {
+    if (isVga(pfn)) return VGA;
+    if (entry === undefined) return slot;
+    const { noPage, memtype, reserved, zeroPage, buddy } = decodePageFlags(entry, kernel);
+    if (noPage) return pageless(pfn, facts) ?? slot;
+    // A free frame: it was the guest's once, and says nothing of that time.
+    if (buddy) return slot;
     return { kind: reserved && !zeroPage ? 'reserved' : 'ram', memtype };
   };
+  const kindOf: HostPages['kindOf'] = (pfn, slot = null) => kindBy(pfn, flagsOf(pfn, 1)[0], slot);
   const alike = (pfn: number, pages: number): boolean | null => {
-    const first = kindOf(pfn);
+    const flags = flagsOf(pfn, pages);
+    const first = kindBy(pfn, flags[0]);
     let isKnown = first !== null;
     for (let i = 1; i < pages; i += 1) {
-      const other = kindOf(pfn + i);
+      const other = kindBy(pfn + i, flags[i]);
       if (other === null) isKnown = false;
       else if (first !== null && (other.kind !== first.kind || other.memtype !== first.memtype))
         return false;
@@ -101,10 +108,41 @@ export async function readHostSide(path: string): Promise<HostSide> {
     for (const name of list.ok ? list.names : []) owners.set(Number(name), pid);
   }
   const flags = flagsOf(readings);
+  const captured: FlagsOf = (pfn, pages) =>
+    Array.from({ length: pages }, (_, i) => flags.get(pfn + i));
   return {
     kernel,
     paging: ifKnown(facts.kvm.paging),
-    pages: kernel === null || flags.size === 0 ? null : pagesOf(facts, flags, kernel),
+    pages: kernel === null || flags.size === 0 ? null : pagesOf(facts, captured, kernel),
     owners: owners.size === 0 ? undefined : owners,
+  };
+}
+
+/** The frames of this machine, as long as it is looked at. */
+export interface PagesHere {
+  /** Null: its page flags cannot be read. */
+  readonly pages: HostPages | null;
+  readonly close: () => void;
+}
+
+/** What this machine says of a frame in the moment in which it is asked. */
+export async function pagesHere(): Promise<PagesHere> {
+  const host = liveHost();
+  const recorder = new Recorder(host, null);
+  await collectFirmware(recorder);
+  const facts = gather(recorder.capture);
+  host.close();
+  const kernel = ifKnown(facts.kernel)?.version ?? null;
+  let file: PageFlagsFile | null = null;
+  try {
+    file = kernel === null ? null : new PageFlagsFile();
+  } catch {
+    // Not root of the machine itself, or a kernel without it.
+  }
+  if (file === null || kernel === null) return { pages: null, close: () => {} };
+  const flags = file;
+  return {
+    pages: pagesOf(facts, (pfn, pages) => flags.read(pfn, pages), kernel),
+    close: () => flags.close(),
   };
 }

@@ -46,6 +46,9 @@ export class Copy {
   }
 }
 
+/** After so many seconds without a line a pipe gets one: only then is seen that nobody reads it any more. */
+const SILENT_MAX = 30;
+
 /** Prints summaries, never faster than every so many seconds. */
 export class Summaries {
   readonly #follow = new Follow();
@@ -53,6 +56,7 @@ export class Summaries {
   readonly #io: Io;
   #next: number;
   #lines = 0;
+  #spoken = 0;
 
   constructor(every: number, io: Io) {
     this.#every = every;
@@ -68,8 +72,11 @@ export class Summaries {
     const begun = performance.now();
     const size = this.#io.terminal?.() ?? null;
     if (size === null) {
-      const lines = this.#follow.changes(result(), seconds);
-      if (lines.length > 0) this.#io.write(`${lines.join('\n')}\n`);
+      const lines = this.#follow.changes(result(), seconds, seconds - this.#spoken >= SILENT_MAX);
+      if (lines.length > 0) {
+        this.#io.write(`${lines.join('\n')}\n`);
+        this.#spoken = seconds;
+      }
     } else {
       const lines = this.#follow.screen(result(), seconds, size);
       const back = this.#lines === 0 ? '' : `\x1b[${this.#lines}A\r\x1b[J`;

@@ -1,9 +1,9 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { capturedFacts, capturedKind } from '../../audit/captured-facts.ts';
-import type { FactsNode } from '../../audit/facts-tree.ts';
 import { type PredictFacts, parsePredictFacts } from '../../audit/predict-facts.ts';
 import { printable, refuse } from '../../base/diagnostic.ts';
+import type { FactsNode } from '../../resolve/facts-tree.ts';
 import { readFactsTree } from '../facts-tree.ts';
 import { readText } from '../io.ts';
 

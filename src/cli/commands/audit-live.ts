@@ -14,10 +14,13 @@ import { BUFFER_RANGE, isBufferKib, usualBufferKib } from '../../host/trace-sett
 import { findTracefs, LiveRefusal } from '../../host/tracefs.ts';
 import { pagingHere } from '../../host/vmm-threads.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
+import { count } from '../../report/doctor-words.ts';
 import type { EventBatch } from '../../trace/batch.ts';
+import { type PagesHere, pagesHere } from '../audit/host-side.ts';
 import { damageOf, type ReadTrace } from '../audit/input.ts';
 import { Copy, Lines, Summaries } from '../audit/live-sinks.ts';
 import { LiveText } from '../audit/live-text.ts';
+import { readPredictFacts } from '../audit/predict-files.ts';
 import { complainTo, type Io } from '../io.ts';
 import { type AuditFlags, runAudit } from './audit.ts';
 
@@ -92,7 +95,7 @@ const ENDS: Readonly<Record<LiveEnd, string>> = {
 function beginWords({ instance, events, missing, clock, unset, left }: LiveStart): string {
   const short = (names: readonly string[]) => names.map((n) => n.slice(n.indexOf('/') + 1));
   return [
-    `recording ${events.length} events in ${instance}, clock ${clock}; Ctrl-C ends it`,
+    `recording ${count(events.length, 'event')} in ${instance}, clock ${clock}; Ctrl-C ends it`,
     'note: only changes are seen; what was mapped before is not in it',
     ...(missing.length === 0 ? [] : [`not on this kernel: ${short(missing).join(' ')}`]),
     ...(unset.length === 0 ? [] : [`could not be set: ${unset.join(' ')}`]),
@@ -103,10 +106,12 @@ function beginWords({ instance, events, missing, clock, unset, left }: LiveStart
 
 function endWords({ end, seconds, overruns, left }: LiveResult, events: number): string {
   return [
-    `${ENDS[end]}: ${events} events in ${seconds.toFixed(1)} s`,
+    `${ENDS[end]}: ${count(events, 'event')} in ${seconds.toFixed(1)} s`,
     ...(overruns === null || overruns === 0
       ? []
-      : [`warning: ${overruns} events were lost, the buffers were full: give a larger --buffer`]),
+      : [
+          `warning: ${count(overruns, 'event')} lost, the buffers were full: give a larger --buffer`,
+        ]),
     ...(left === null ? [] : [`warning: it is in use and stays behind: rmdir ${printable(left)}`]),
     ...(events === 0 ? ['no VM changed its page tables meanwhile'] : []),
     '',
@@ -118,15 +123,36 @@ function followIo({ format }: AuditFlags, io: Io): Io {
   return format === 'text' ? io : { write: io.error, error: io.error };
 }
 
+/** What was said of this machine and is otherwise; a KVM that was changed may be meant. */
+function contradictions({ kernel, paging, predict }: AuditFlags): readonly string[] {
+  const own = thisKernel();
+  const mode = pagingHere();
+  const facts = predict === undefined ? null : readPredictFacts(predict);
+  const kernels = [
+    { by: '--kernel', said: kernel === undefined ? undefined : parseKernelVersion(kernel).text },
+    { by: '--predict', said: facts?.kernel?.text },
+  ];
+  return [
+    ...kernels
+      .filter(({ said }) => said !== undefined && own !== undefined && said !== own)
+      .map(({ by, said }) => `${by} says Linux ${said}, and this machine runs ${release()}`),
+    ...(paging === undefined || mode === null || paging === mode
+      ? []
+      : [`--paging says ${paging}, and KVM of this machine uses ${mode}`]),
+  ];
+}
+
 interface Live {
   readonly flags: AuditFlags & LiveFlags;
   readonly io: Io;
   readonly directories: Directories | undefined;
+  /** Frames are looked up while it is recorded. */
+  readonly hasPages: boolean;
 }
 
 /** Records a trace, as another would read one. */
 async function record(
-  { flags, io, directories }: Live,
+  { flags, io, directories, hasPages }: Live,
   take: (batch: EventBatch) => void,
   soFar: () => AuditResult,
 ): Promise<ReadTrace> {
@@ -145,12 +171,19 @@ async function record(
   const sink: LiveSink = {
     begin(start) {
       text.ownNumbers = start.sameNumbers;
-      about = [`recorded live on ${release()}, clock ${start.clock}`];
+      const pageWords = hasPages
+        ? []
+        : ['/proc/kpageflags cannot be read: frames are not looked up'];
+      const warnings = contradictions(flags);
+      about = [`recorded live on ${release()}, clock ${start.clock}`, ...pageWords, ...warnings];
       put(Buffer.from(`# memtype audit --live: kernel ${release()}, clock ${start.clock}\n`));
       io.error(beginWords(start));
+      for (const warning of warnings) io.error(`warning: ${warning}\n`);
     },
     take: put,
     tick(now) {
+      // What a frame is has to be asked while it is the guest's.
+      if (hasPages) text.flush();
       if (summaries?.isDue(now) === true) {
         text.flush();
         summaries.print(soFar, now);
@@ -184,6 +217,8 @@ async function record(
 }
 
 const LIVE_NAME = 'live';
+/** Of a tracefs that a test made: its frames are not of this machine. */
+const NO_PAGES: PagesHere = { pages: null, close: () => {} };
 
 function script(flags: LiveFlags, io: Io): number {
   const { pid, seconds, bufferKib } = wantedOf(flags);
@@ -206,9 +241,18 @@ async function run(files: readonly string[], live: Live): Promise<number> {
     ...(kernel === undefined ? {} : { kernel }),
     ...(paging === null ? {} : { paging }),
   };
-  return await runAudit([flags.record ?? LIVE_NAME], all, io, (_, take, soFar) =>
-    record(live, take, soFar),
-  );
+  const here = live.directories === undefined ? await pagesHere() : NO_PAGES;
+  try {
+    return await runAudit(
+      [flags.record ?? LIVE_NAME],
+      all,
+      io,
+      (_, take, soFar) => record({ ...live, hasPages: here.pages !== null }, take, soFar),
+      here.pages,
+    );
+  } finally {
+    here.close();
+  }
 }
 
 /**
@@ -226,7 +270,7 @@ export async function runAuditLive(
   directories?: Directories,
 ): Promise<number> {
   try {
-    return await run(files, { flags, io, directories });
+    return await run(files, { flags, io, directories, hasPages: false });
   } catch (error) {
     if (error instanceof InputError) {
       complainTo(io, error.diagnostics);

@@ -1,9 +1,11 @@
 import { Audit, type AuditResult } from '../../audit/audit.ts';
 import { type AuditFinding, auditFindings } from '../../audit/findings.ts';
+import type { HostPages } from '../../audit/host-pages.ts';
 import { inferences } from '../../audit/infer.ts';
 import type { AuditPaging } from '../../audit/paging.ts';
 import { Predictor } from '../../audit/predict.ts';
 import type { PredictFacts } from '../../audit/predict-facts.ts';
+import { inForce, isComparable, type Said, saidByFacts } from '../../audit/said.ts';
 import { InputError, refuse } from '../../base/diagnostic.ts';
 import { exitCodeFor, FAIL_ON_DEFAULT, type FailOn } from '../../doctor/diagnosis/exit-code.ts';
 import { parseKernelVersion } from '../../linux/version.ts';
@@ -11,8 +13,9 @@ import { type AuditReport, excerptOf, type ShownFinding } from '../../report/aud
 import { outcomeOf } from '../../report/audit/outcome.ts';
 import type { EventBatch } from '../../trace/batch.ts';
 import { type HostSide, readHostSide } from '../audit/host-side.ts';
-import { type ReadTrace, readTrace } from '../audit/input.ts';
+import { type ReadTrace, readTrace, type ThreadNames } from '../audit/input.ts';
 import { readPredictFacts } from '../audit/predict-files.ts';
+import { rawName, readRawPages } from '../audit/raw-pages.ts';
 import { type Rendering, renderingOf } from '../audit/rendering.ts';
 import type { AuditFormat } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
@@ -25,6 +28,8 @@ export interface AuditFlags {
   readonly host?: string;
   /** Files of facts. */
   readonly predict?: readonly string[];
+  /** The files are raw pages of one trace; events are described here. */
+  readonly formats?: string;
   readonly 'fail-on': FailOn;
 }
 
@@ -34,6 +39,23 @@ const USAGE = 2;
 interface Beside {
   readonly host: HostSide | null;
   readonly facts: PredictFacts | null;
+  /** The frames of the machine that is being recorded. */
+  readonly here: HostPages | null;
+}
+
+/** What is said of the host, the first word first. */
+function saidOf(
+  { paging, kernel }: AuditFlags,
+  { host, facts }: Omit<Beside, 'here'>,
+): readonly Said[] {
+  const version = kernel === undefined ? null : parseKernelVersion(kernel);
+  return [
+    { by: 'options', paging: paging ?? null, kernel: version },
+    ...(facts === null ? [] : [saidByFacts(facts)]),
+    ...(host === null
+      ? []
+      : [{ by: 'capture', paging: host.paging, kernel: host.kernel } as const]),
+  ];
 }
 
 /** Hands on the events of a trace. `soFar` is what has been made of those. */
@@ -41,22 +63,20 @@ export type TraceReader = (
   file: string,
   take: (batch: EventBatch) => void,
   soFar: () => AuditResult,
+  names: ThreadNames,
 ) => Promise<ReadTrace>;
 
 async function auditOf(
   file: string,
   flags: AuditFlags,
-  { host, facts }: Beside,
+  { host, facts, here }: Beside,
   rendering: Rendering,
   read: TraceReader,
 ): Promise<AuditReport> {
-  const kernel = flags.kernel === undefined ? null : parseKernelVersion(flags.kernel);
-  const options = {
-    paging: flags.paging ?? host?.paging ?? null,
-    kernel: kernel ?? facts?.kernel ?? host?.kernel ?? null,
-    owners: host?.owners,
-  };
-  const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? null });
+  const names: ThreadNames = new Map();
+  const said = saidOf(flags, { host, facts });
+  const options = { ...inForce(said), owners: host?.owners, names };
+  const audit = new Audit({ ...options, host: host?.pages ?? facts?.host ?? here, facts, said });
   const predictor = facts === null ? null : new Predictor(facts);
   const drawn = rendering.begin(file, options);
   const take = (batch: EventBatch): void => {
@@ -64,12 +84,12 @@ async function auditOf(
     predictor?.push(batch);
     drawn?.(batch);
   };
-  const trace = await read(file, take, () => audit.result());
+  const trace = await read(file, take, () => audit.result(), names);
   try {
     const result = audit.result();
-    const prediction = predictor?.result() ?? null;
-    const regions = result.vms.flatMap((vm) => vm.regions);
-    const found = auditFindings(result, prediction, predictor?.standing(regions) ?? []);
+    const told = isComparable(result) ? predictor : null;
+    const prediction = told?.result() ?? null;
+    const found = auditFindings(result, prediction, told?.standing(result.vms) ?? []);
     const findings = shown(found, trace);
     return { source: trace.source, result, findings, inferences: inferences(result), prediction };
   } finally {
@@ -98,15 +118,25 @@ function worse(a: number, b: number): number {
  *
  * @param files traces, "-" for standard input; none: standard input
  * @param read how they are read, where they are no files
+ * @param here what the machine says of its frames while it is recorded
  * @returns the exit code: 0 nothing wrong, 1 findings, 2 bad input, 3 undetermined
  */
 export async function runAudit(
   files: readonly string[],
   flags: AuditFlags,
   io: Io,
-  read: TraceReader = (file, take) => readTrace(file, take, io),
+  read?: TraceReader,
+  here: HostPages | null = null,
 ): Promise<number> {
-  const names = files.length === 0 ? ['-'] : files;
+  const given = files.length === 0 ? ['-'] : files;
+  const { formats } = flags;
+  const names = formats === undefined ? given : [rawName(given)];
+  const reader: TraceReader =
+    read ??
+    ((file, take, _, threads) =>
+      formats === undefined
+        ? readTrace(file, take, io, threads)
+        : readRawPages(given, formats, take, io, threads));
   let exit = 0;
   let isBad = false;
   try {
@@ -116,10 +146,11 @@ export async function runAudit(
     const beside = {
       host: flags.host === undefined ? null : await readHostSide(flags.host),
       facts: flags.predict === undefined ? null : readPredictFacts(flags.predict),
+      here,
     };
     for (const file of names) {
       try {
-        const report = await auditOf(file, flags, beside, rendering, read);
+        const report = await auditOf(file, flags, beside, rendering, reader);
         rendering.report(report);
         const code = exitCodeFor(outcomeOf(report), flags['fail-on'] ?? FAIL_ON_DEFAULT);
         exit = worse(exit, code);

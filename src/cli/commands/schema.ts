@@ -2,7 +2,6 @@ import { auditSchema, regionSchema } from '../../report/audit/schema.ts';
 import { checkSchema } from '../../report/check/json.ts';
 import { matrixSchema, timelineSchema } from '../../report/compare-schemas.ts';
 import { diffSchema } from '../../report/diff/schema.ts';
-
 import { captureSchema, doctorSchema, fleetSchema } from '../../report/doctor-schema.ts';
 import {
   conformSchema,
@@ -10,6 +9,7 @@ import {
   ruleSchema,
   sourcesSchema,
 } from '../../report/list-schemas.ts';
+import { runOutputSchema, scenarioSchema } from '../../report/run/schema.ts';
 import { caseSchema, explainSchema } from '../../report/schema.ts';
 import { spteSchema } from '../../report/spte-json.ts';
 import { SCHEMA_NAMES, type SchemaName } from '../formats.ts';
@@ -17,6 +17,7 @@ import { complainTo, type Io } from '../io.ts';
 
 const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   case: caseSchema,
+  scenario: scenarioSchema,
   explain: explainSchema,
   diff: diffSchema,
   timeline: timelineSchema,
@@ -28,6 +29,7 @@ const SCHEMAS: Readonly<Record<SchemaName, () => object>> = {
   check: checkSchema,
   capture: captureSchema,
   spte: spteSchema,
+  run: runOutputSchema,
   conform: conformSchema,
   rule: ruleSchema,
   policies: policiesSchema,

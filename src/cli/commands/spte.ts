@@ -8,7 +8,7 @@ import { spteText } from '../../report/spte-text.ts';
 import type { SpteAnswer } from '../../report/spte-words.ts';
 import type { SpteFormat } from '../formats.ts';
 import { complainTo, type Io } from '../io.ts';
-import { type SpteInput, spteArgument, spteList } from '../spte-input.ts';
+import { type SpteInput, type SpteList, spteArgument, spteList } from '../spte-input.ts';
 
 export interface SpteFlags {
   readonly format: SpteFormat;
@@ -17,6 +17,7 @@ export interface SpteFlags {
   readonly level?: string;
 }
 
+const USAGE = 2;
 const PAGINGS = ['ept', 'npt', 'shadow'] as const;
 
 function pagingOf(word: string | undefined): PagingMode | null {
@@ -56,20 +57,22 @@ async function render(answers: readonly SpteAnswer[], format: SpteFormat): Promi
   return spteText(answers);
 }
 
-function inputsOf(values: readonly string[]): { inputs: readonly SpteInput[]; others: number } {
+function inputsOf(values: readonly string[]): SpteList {
   if (values.length === 0) refuse('no value', 'memtype spte VALUE, or - for standard input');
   if (values.filter((v) => v === '-').length > 1)
     refuse('- is given twice: there is one standard input');
   let others = 0;
+  let wrong: SpteList['wrong'] = [];
   const inputs = values.flatMap((text, i) => {
     if (text !== '-') return spteArgument(text, i);
     const list = spteList();
-    others = list.others;
+    ({ others, wrong } = list);
+    if (list.inputs.length === 0 && wrong.length > 0) throw new InputError(wrong);
     if (list.inputs.length === 0)
       refuse('no SPTE in standard input', 'a value or a line of a trace on each line');
     return list.inputs;
   });
-  return { inputs, others };
+  return { inputs, others, wrong };
 }
 
 /** `memtype spte VALUE...`: what an entry of KVM's page tables says, bit by bit. */
@@ -84,14 +87,18 @@ export async function runSpte(
       kernel: flags.kernel === undefined ? null : parseKernelVersion(flags.kernel),
       level: levelOf(flags.level),
     };
-    const { inputs, others } = inputsOf(values);
+    const { inputs, others, wrong } = inputsOf(values);
     const answers = inputs.map((input) => answerOf(input, asked));
     io.write(await render(answers, flags.format));
     if (others > 0) io.error(`${others} line${others === 1 ? '' : 's'} without an SPTE\n`);
+    if (wrong.length > 0) {
+      complainTo(io, wrong);
+      return USAGE;
+    }
     return answers.every(({ fits }) => fits) ? 0 : 1;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     complainTo(io, error.diagnostics);
-    return 2;
+    return USAGE;
   }
 }

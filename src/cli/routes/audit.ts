@@ -35,6 +35,10 @@ export const audit = buildCommand<AuditFlags & LiveFlags, string[], Context>({
         placeholder: 'facts',
         brief: 'predict every entry from this file of facts; see docs/audit.md',
       },
+      formats: optionalWord(
+        'the files are pages of trace_pipe_raw; events are described in this copy of tracefs',
+        'dir',
+      ),
       'fail-on': {
         kind: 'enum',
         values: FAIL_ON,

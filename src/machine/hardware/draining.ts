@@ -8,7 +8,7 @@ import {
   set,
   YES,
 } from '../language/expression.ts';
-import type { CombiningBuffer, CombiningLine, Core, Hardware } from '../state.ts';
+import type { CombiningBuffer, CombiningLine, Core, Hardware, StreamLine } from '../state.ts';
 
 /** Whether a write-combining buffer has a store in it. */
 export function holdsAny(buffer: CombiningBuffer | null | undefined): Expression {
@@ -38,6 +38,11 @@ export function flushesAreDone(core: Core): Expression {
   );
 }
 
+/** Whether no CLFLUSH is under way that only MFENCE waits for (clflushUnordered). */
+export function clflushesAreDone(core: Core): Expression {
+  return all(...core.flushes.flatMap((f) => (f === null ? [] : [equal(f.clflush, 0)])));
+}
+
 /** Store buffer, write-combining buffers and pending flushes are empty: what serializing events wait for. */
 export function isDrained(core: Core): Expression {
   return all(storesAreOut(core), flushesAreDone(core));
@@ -48,9 +53,17 @@ export function isQuietForStrong(hw: Hardware, core: Core): Expression {
   return hw.plan.switches.ucDrainsFlush ? isDrained(core) : storesAreOut(core);
 }
 
+function empty(stream: StreamLine | null | undefined): readonly Statement[] {
+  if (stream === null || stream === undefined) return [];
+  return [...set(stream.holds, 0), ...stream.values.flatMap((v) => set(v, 0))];
+}
+
 /** What a serializing event does beside waiting: streaming-load buffers are empty after it. */
 export function serialize(core: Core): readonly Statement[] {
-  return core.streams.flatMap((s) =>
-    s === null ? [] : [...set(s.holds, 0), ...s.values.flatMap((v) => set(v, 0))],
-  );
+  return core.streams.flatMap(empty);
+}
+
+/** What a store does to the streaming-load buffer of its line: it is empty, unless streamOutlivesStore is on. */
+export function endStream(hw: Hardware, core: Core, line: number): readonly Statement[] {
+  return hw.plan.switches.streamOutlivesStore ? [] : empty(core.streams[line]);
 }

@@ -1,11 +1,11 @@
 import { rule } from '../../cite/rule.ts';
 import type { FenceInstruction } from '../config.ts';
 import { SFENCE_ENTRY } from '../entries.ts';
-import { YES } from '../language/expression.ts';
+import { all, YES } from '../language/expression.ts';
 import type { Core, Hardware } from '../state.ts';
 import { advance, atInstruction } from './control.ts';
-import { isDrained, serialize } from './draining.ts';
-import { hasSlot, push } from './store-buffer.ts';
+import { clflushesAreDone, flushesAreDone, isDrained, serialize } from './draining.ts';
+import { hasSlot, noFlushBuffered, push } from './store-buffer.ts';
 
 const MFENCE = rule({
   id: 'machine/mfence',
@@ -13,7 +13,7 @@ const MFENCE = rule({
   title: 'MFENCE, CPUID and other serializing events',
   text:
     'Pass when store buffer, write-combining buffers and pending flushes are empty. Streaming-load buffers are ' +
-    'empty afterwards.',
+    'empty afterwards. Where clflushUnordered is on MFENCE waits for CLFLUSH, and nothing else does.',
   sources: [
     'sdm/ordering',
     'sdm/serializing',
@@ -43,8 +43,10 @@ const LFENCE = rule({
   id: 'machine/lfence',
   room: 'cpu',
   title: 'LFENCE',
-  text: 'Waits for older loads, which are performed in program order here anyway. Stores do not wait for it.',
-  sources: ['sdm/ordering', 'hw/litmus7'],
+  text:
+    'Waits for older loads, which are performed in program order here anyway, and where lfenceWaitsFlush is on for ' +
+    'older flushes. Stores do not wait for it.',
+  sources: ['sdm/ordering', 'sdm/clflush', 'hw/litmus7'],
 });
 
 /** Fences, and events that act as one. */
@@ -61,11 +63,25 @@ export function fenceInstruction(hw: Hardware, core: Core, k: number, i: FenceIn
     });
     return;
   }
-  const nothing = i.op === 'lfence' || (i.op === 'vmexit' && !hw.plan.switches.exitDrains);
+  if (i.op === 'lfence') {
+    const waits = hw.plan.switches.lfenceWaitsFlush;
+    hw.builder.command({
+      ...command,
+      rule: LFENCE,
+      guard: [here, waits ? all(noFlushBuffered(core), flushesAreDone(core)) : YES],
+      effect: advance(core, k),
+    });
+    return;
+  }
+  const nothing = i.op === 'vmexit' && !hw.plan.switches.exitDrains;
   hw.builder.command({
     ...command,
-    rule: i.op === 'lfence' ? LFENCE : i.op === 'vmexit' ? VM_EXIT : MFENCE,
-    guard: [here, nothing ? YES : isDrained(core)],
+    rule: i.op === 'vmexit' ? VM_EXIT : MFENCE,
+    guard: [
+      here,
+      nothing ? YES : isDrained(core),
+      i.op === 'mfence' ? clflushesAreDone(core) : YES,
+    ],
     effect: [...(nothing ? [] : serialize(core)), ...advance(core, k)],
   });
 }

@@ -1,9 +1,18 @@
+import { must } from '../../base/assert.ts';
 import { rule } from '../../cite/rule.ts';
 import type { FlushInstruction, WbinvdInstruction } from '../config.ts';
-import { type Entry, flushEntry } from '../entries.ts';
-import { all, type Expression, equal, not, type Statement, set } from '../language/expression.ts';
+import { type FlushEntry, flushEntry } from '../entries.ts';
+import {
+  all,
+  type Expression,
+  equal,
+  not,
+  type Statement,
+  set,
+  YES,
+} from '../language/expression.ts';
 import { viewOf } from '../plan.ts';
-import type { Core, Hardware } from '../state.ts';
+import { type Core, FLUSHES, type Hardware } from '../state.ts';
 import { drop, writeBackAndDrop, writeBackAndKeep } from './cache.ts';
 import { advance, atInstruction } from './control.ts';
 import { flushesAreDone, isBusy, isDrained, serialize } from './draining.ts';
@@ -16,7 +25,7 @@ const FLUSH = rule({
   title: 'CLFLUSH, CLFLUSHOPT and CLWB enter the store buffer',
   text:
     'As stores do: older stores to the line are performed before them. Through a view that the MTRRs make ' +
-    'uncacheable they look into no cache where flushAnyType is off (AMD).',
+    'uncacheable they look into no cache where flushAnyType is off (AMD), through a WC one where flushThroughWC is.',
   sources: ['sdm/clflush', 'sdm/clflushopt', 'sdm/clwb', 'apm/clflush'],
 });
 
@@ -48,6 +57,17 @@ const PERFORM = rule({
   sources: ['sdm/clflushopt', 'sdm/clwb'],
 });
 
+const UNORDERED = rule({
+  id: 'machine/clflush-unordered',
+  room: 'cpu',
+  title: 'CLFLUSH without an order',
+  text:
+    'Only where clflushUnordered is on. It is under way at once, past older stores that are still in the store buffer, ' +
+    'and performed at any time; MFENCE alone waits for its end. Own stores to the line that are being combined go ' +
+    'out before it.',
+  sources: ['apm/clflush-order', 'sdm/clflush-before'],
+});
+
 const WBINVD = rule({
   id: 'machine/wbinvd',
   room: 'cpu',
@@ -59,19 +79,31 @@ const WBINVD = rule({
   sources: ['sdm/wbinvd', 'linux/wbinvd-on-all-cpus'],
 });
 
-type FlushEntry = Extract<Entry, { checks: boolean }>;
-
 /** Flushes of a line. */
 export function flushInstruction(hw: Hardware, core: Core, k: number, i: FlushInstruction): void {
   const view = viewOf(hw.plan, core.name, i.view);
+  const unordered = i.op === 'clflush' && hw.plan.switches.clflushUnordered;
   for (const { type, when: typed } of typesNow(hw, core, view)) {
+    const entry = flushEntry(hw.plan, i.op, view, type);
+    if (unordered) {
+      const { clflush } = must(core.flushes[view.line], 'no flush can be under way');
+      hw.builder.command({
+        rule: UNORDERED,
+        agent: core.name,
+        instruction: k,
+        text: [`${i.op} ${i.view} is under way`],
+        guard: [atInstruction(core, k), typed],
+        effect: [...(entry.checks ? set(clflush, 1) : []), ...advance(core, k)],
+      });
+      continue;
+    }
     hw.builder.command({
       rule: FLUSH,
       agent: core.name,
       instruction: k,
       text: [`${i.op} ${i.view} enters the store buffer`],
       guard: [atInstruction(core, k), typed, hasSlot(core)],
-      effect: [...push(core, flushEntry(hw.plan, i.op, view, type)), ...advance(core, k)],
+      effect: [...push(core, entry), ...advance(core, k)],
     });
   }
 }
@@ -109,13 +141,13 @@ export function flushRules(hw: Hardware, core: Core): void {
   hw.plan.lines.forEach(({ name }, line) => {
     const pending = core.flushes[line] ?? null;
     if (pending === null) return;
-    for (const op of ['clflushopt', 'clwb'] as const)
+    for (const op of FLUSHES)
       hw.builder.command({
-        rule: PERFORM,
+        rule: op === 'clflush' ? UNORDERED : PERFORM,
         agent: core.name,
         instruction: null,
         text: [`${op} of ${name} is performed`],
-        guard: [equal(pending[op], 1)],
+        guard: [equal(pending[op], 1), op === 'clflush' ? not(isBusy(core.combining[line])) : YES],
         effect: [
           ...hw.cores.flatMap((c) =>
             op === 'clwb' ? writeBackAndKeep(hw, c, line) : writeBackAndDrop(hw, c, line),

@@ -10,6 +10,7 @@ import {
   not,
   type Statement,
   set,
+  when,
   YES,
 } from '../language/expression.ts';
 import { type PlannedView, viewOf } from '../plan.ts';
@@ -29,8 +30,8 @@ import {
 } from './cache.ts';
 import { combined } from './combining.ts';
 import { advance, atInstruction, registerOf } from './control.ts';
-import { isBusy, isQuietForStrong } from './draining.ts';
-import { forwarded, nothingBuffered } from './store-buffer.ts';
+import { flushesAreDone, isBusy, isQuietForStrong, nothingCombined } from './draining.ts';
+import { forwarded, nothingBuffered, nothingBufferedIn, onlyPassedByLoad } from './store-buffer.ts';
 import { typesNow } from './tlb.ts';
 
 const FORWARD = rule({
@@ -78,8 +79,9 @@ const UC_LOAD = rule({
   room: 'cpu',
   title: 'A UC or CD load',
   text:
-    'After every own store has left store buffer and write-combining buffers, never speculatively, from the bus. ' +
-    'UC by the page tables checks the caches, UC by the MTRR need not check the own one, CD drops every copy.',
+    'After every own store has left store buffer and write-combining buffers, never speculatively, from the bus; ' +
+    'with ucLoadsPass not after stores of cacheable types to other lines. ' +
+    'UC by the page tables checks every cache, UC by the MTRR need check none, CD drops every copy.',
   sources: ['sdm/types', 'sdm/t11-7', 'apm/types', 'apm/cd', 'apm/wc-buffers'],
 });
 
@@ -87,7 +89,9 @@ const STREAM_HIT = rule({
   id: 'machine/movntdqa-hit',
   room: 'cpu',
   title: 'MOVNTDQA is served by a streaming-load buffer',
-  text: 'On WC memory, from a line that an earlier one fetched: nobody snoops the buffer.',
+  text:
+    'On WC memory, from a line that an earlier one fetched: nobody snoops the buffer. An own store to the line empties ' +
+    'it, unless streamOutlivesStore is on.',
   sources: ['sdm/streaming-load', 'sdm/movntdqa'],
 });
 
@@ -97,7 +101,8 @@ const STREAM_FETCH = rule({
   title: 'MOVNTDQA fetches a line into a streaming-load buffer',
   text:
     'On WC memory, as a WC load, but copies of the line in the own cache are written back and dropped whatever ' +
-    'the switches say. On other types it is a plain load.',
+    'the switches say. While an own store to the line is on its way the line is read and not held. On other types ' +
+    'it is a plain load.',
   sources: ['sdm/movntdqa', 'sdm/streaming-load'],
 });
 
@@ -163,10 +168,18 @@ function cachePaths(hw: Hardware, core: Core, view: PlannedView): readonly Path[
   ];
 }
 
+/** When a UC load is performed: behind every own store, or behind those that ucLoadsPass does not let it pass. */
+function mayLoadStrongly(hw: Hardware, core: Core, line: number): Expression {
+  const quiet = isQuietForStrong(hw, core);
+  if (!hw.plan.switches.ucLoadsPass) return quiet;
+  const flushed = hw.plan.switches.ucDrainsFlush ? flushesAreDone(core) : YES;
+  return any(quiet, all(onlyPassedByLoad(core, line), nothingCombined(core), flushed));
+}
+
 function busPath(hw: Hardware, core: Core, view: PlannedView, type: AccessType): readonly Path[] {
   const read = busRead(hw, core, view.line, view.cell, type);
   if (isStrong(type))
-    return [{ rule: UC_LOAD, from: 'memory', when: isQuietForStrong(hw, core), ...read }];
+    return [{ rule: UC_LOAD, from: 'memory', when: mayLoadStrongly(hw, core, view.line), ...read }];
   return [{ rule: WC_LOAD, from: 'memory', when: isOut(core, view), ...read }];
 }
 
@@ -180,6 +193,8 @@ function streamPaths(
   const stream = must(core.streams[line], 'no streaming-load buffer');
   // As UC by the page tables: the own cache is checked in any case.
   const read = busRead(hw, core, line, cell, type === 'WC' ? 'UC' : type);
+  const held = [...set(stream.holds, 1), ...copy(stream.values, memoryOf(hw, line))];
+  const keeps = hw.plan.switches.streamOutlivesStore ? YES : nothingBufferedIn(core, line);
   return [
     {
       rule: STREAM_HIT,
@@ -194,7 +209,7 @@ function streamPaths(
       from: 'memory, filling a streaming-load buffer',
       when: isOut(core, view),
       value: read.value,
-      effect: [...read.effect, ...set(stream.holds, 1), ...copy(stream.values, memoryOf(hw, line))],
+      effect: [...read.effect, ...when(keeps, held)],
       changes: YES,
     },
   ];

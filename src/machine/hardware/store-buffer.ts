@@ -3,6 +3,7 @@ import { type Rule, rule } from '../../cite/rule.ts';
 import type { Entry, StoreKind } from '../entries.ts';
 import {
   all,
+  any,
   choose,
   constant,
   type Expression,
@@ -24,6 +25,7 @@ import {
   copy,
   isPresent,
   memoryOf,
+  othersThan,
   takeFromOthers,
   writeBackAndDrop,
 } from './cache.ts';
@@ -38,7 +40,8 @@ const DRAIN = {
     title: 'A WB store leaves the store buffer',
     text:
       'Oldest first. Other cores write the line back and drop it; it is read if it is absent, and modified. ' +
-      'With CR0.CD=1 (no-fill mode) a line that is present is modified, one that is absent is written in memory. ' +
+      'With CR0.CD=1 (no-fill mode) a line that is present is modified, one that is absent is written in memory, and ' +
+      'where cdUpdatesShared is on one that others have too in both. ' +
       'A store to a line that the core is still combining waits.',
     sources: ['sdm/store-buffer', 'sdm/types', 'sdm/t11-5', 'paper/x86-tso'],
   }),
@@ -135,6 +138,27 @@ export function nothingBuffered(core: Core, line: number, cell: number): Express
   return equal(youngestStore(core, line, cell), 0);
 }
 
+/** Whether no store to any cell of a line is in the store buffer. */
+export function nothingBufferedIn(core: Core, line: number): Expression {
+  const stores = codesOf(core, (e) => e.what === 'store' && e.line === line);
+  return not(any(...core.slots.map((slot) => isOneOf(slot, stores, core.entries.length + 1))));
+}
+
+/** Whether no flush is in the store buffer. */
+export function noFlushBuffered(core: Core): Expression {
+  const flushes = codesOf(core, (e) => e.what !== 'store' && e.what !== 'sfence');
+  return not(any(...core.slots.map((slot) => isOneOf(slot, flushes, core.entries.length + 1))));
+}
+
+/** Whether all that is in the store buffer are stores of cacheable types to lines other than this. */
+export function onlyPassedByLoad(core: Core, line: number): Expression {
+  const passed = codesOf(
+    core,
+    (e) => e.what === 'store' && e.line !== line && e.kind !== 'NT' && isCacheable(e.kind),
+  );
+  return all(...core.slots.map((slot) => isOneOf(slot, [0, ...passed], core.entries.length + 1)));
+}
+
 /** Forwarding of own stores to a load: the condition, and the value. */
 export function forwarded(
   hw: Hardware,
@@ -181,7 +205,11 @@ export function performStore(
     ...copy(cache.values, memoryOf(hw, line)),
     ...modify,
   ];
-  return [...others, ...when(present, modify, when(equal(core.cacheDisable, 1), memory, allocate))];
+  const disabled = equal(core.cacheDisable, 1);
+  const alone = [...others, ...when(present, modify, when(disabled, memory, allocate))];
+  if (!hw.plan.switches.cdUpdatesShared) return alone;
+  const shared = any(...othersThan(hw, core).map((c) => isPresent(c, line)));
+  return when(all(disabled, present, shared), [...others, ...memory, ...own], alone);
 }
 
 interface Drain {

@@ -7,7 +7,7 @@ import { viewOf } from '../plan.ts';
 import type { Core, Hardware } from '../state.ts';
 import { busWrite, memoryOf } from './cache.ts';
 import { advance, atInstruction } from './control.ts';
-import { isQuietForStrong } from './draining.ts';
+import { endStream, isQuietForStrong } from './draining.ts';
 import { hasSlot, push } from './store-buffer.ts';
 import { typesNow } from './tlb.ts';
 
@@ -55,6 +55,7 @@ export function storeInstruction(hw: Hardware, core: Core, k: number, i: StoreIn
               type,
               set(must(memoryOf(hw, line)[cell], 'no such cell'), value),
             ),
+            ...endStream(hw, core, line),
             ...advance(core, k),
           ],
         });
@@ -64,7 +65,11 @@ export function storeInstruction(hw: Hardware, core: Core, k: number, i: StoreIn
           rule: STORE,
           text: [`${text} enters the store buffer`],
           guard: [here, typed, valued, hasSlot(core)],
-          effect: [...push(core, storeEntry(hw.plan, kind, view, value)), ...advance(core, k)],
+          effect: [
+            ...push(core, storeEntry(hw.plan, kind, view, value)),
+            ...endStream(hw, core, line),
+            ...advance(core, k),
+          ],
         });
     }
   }

@@ -23,8 +23,10 @@ export interface TraceSource {
 
 /** Lines or records that could not be read as they should. */
 export interface Damage {
-  /** In words: "lines with bytes that no text has". */
+  /** In words, for any number but one: "lines with bytes that no text has". */
   readonly what: string;
+  /** All that is said of a single one: "1 line with bytes that no text has", "the file is cut". */
+  readonly one: string;
   readonly count: number;
   /** Events may be missing for it. */
   readonly isLoss: boolean;
@@ -44,6 +46,19 @@ export interface Excerpt {
   readonly length: number;
 }
 
+/** "2 lines longer than any event"; of what there is once, as it says itself. */
+export function damageWords({ what, one, count }: Damage): string {
+  return count === 1 ? one : `${count} ${what}`;
+}
+
+/** VMs that cannot be told apart, and what to do. */
+export function mixedVms(least: number): string {
+  return (
+    `${least} VMs at least, by the names of threads, are taken for one: ` +
+    'record processes (option record-tgid); of a file, not of a pipe, names may be enough'
+  );
+}
+
 export interface ShownFinding extends AuditFinding {
   /** Null: there is no such line, or it was not kept. */
   readonly excerpt: Excerpt | null;
@@ -61,9 +76,16 @@ export interface AuditReport {
 
 const EVENT = /(?:^|[\s:])((?:kvm|mark_mmio|handle_mmio|tracing_mark|bprint|print)\w*):/;
 
+/** Where a mark stands in the text of an event, not as the begin of a longer number; -1: it does not. */
+export function markIn(text: string, mark: string): number {
+  for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1))
+    if (!/\w/.test(text[at + mark.length] ?? '')) return at;
+  return -1;
+}
+
 /** What `mark` is in a line; its event where nothing is to be marked, or is not there. */
 export function excerptOf(text: string, mark: string | null): Excerpt {
-  const at = mark === null ? -1 : text.indexOf(mark);
+  const at = mark === null ? -1 : markIn(text, mark);
   if (at >= 0 && mark !== null) return { text, column: at + 1, length: mark.length };
   const name = EVENT.exec(text)?.[1];
   if (name === undefined) return { text, column: 1, length: Math.max(1, text.length) };
@@ -76,13 +98,14 @@ export function momentWords({ place, time }: Moment, unit: TraceSource['unit']):
   return time === null ? where : `${where}, ${time.toFixed(6)} s`;
 }
 
-/** "WB+IPAT", "UC", "PAT index 0". */
+/** "WB+IPAT", "UC", "PAT index 0"; "not told" where it may be of EPT or of a page table. */
 export function leafName(leaf: {
   readonly memtype: string | null;
   readonly ipat: boolean | null;
   readonly patIndex: number | null;
 }): string {
   if (leaf.patIndex !== null) return `PAT index ${leaf.patIndex}`;
+  if (leaf.ipat === null) return 'not told';
   return `${leaf.memtype ?? 'reserved'}${leaf.ipat === true ? '+IPAT' : ''}`;
 }
 

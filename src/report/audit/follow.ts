@@ -2,6 +2,7 @@ import type { AuditCount, AuditResult, AuditVm } from '../../audit/audit.ts';
 import type { AuditFinding } from '../../audit/findings.ts';
 import { auditFindings } from '../../audit/findings.ts';
 import { patState } from '../../audit/infer.ts';
+import { leafName } from './document.ts';
 
 /** A number of a recording that goes on, or a word. */
 export interface FollowRow {
@@ -15,9 +16,8 @@ export interface FollowRow {
 const SIZES = ['', '4 KiB', '2 MiB', '1 GiB', '512 GiB'];
 const PAGING = { ept: 'EPT', npt: 'NPT', shadow: 'shadow paging', pages: 'NPT or shadow paging' };
 
-function leafName({ memtype, ipat, patIndex, level }: AuditCount): string {
-  const type = patIndex === null ? (memtype ?? 'reserved type') : `PAT index ${patIndex}`;
-  return `${type}${ipat === true ? '+IPAT' : ''}, ${SIZES[level] ?? `level ${level}`}`;
+function countName(count: AuditCount): string {
+  return `${leafName(count)}, ${SIZES[count.level] ?? `level ${count.level}`}`;
 }
 
 function heard(vm: AuditVm): readonly (readonly [string, number | string])[] {
@@ -33,7 +33,7 @@ function rowsOfVm(vm: AuditVm): readonly FollowRow[] {
   const of = vm.id === null ? 'VM ?' : `VM ${vm.id}`;
   const { removals, zapAll, mmioMarked } = vm.state;
   const rows: readonly (readonly [string, number | string])[] = [
-    ...vm.counts.map((count) => [leafName(count), count.installs] as const),
+    ...vm.counts.map((count) => [countName(count), count.installs] as const),
     ...heard(vm),
     ['regions', vm.regions.length],
     ['emulated MMIO', mmioMarked],
@@ -89,8 +89,12 @@ export function rowWords({ what, value }: FollowRow, before?: FollowRow['value']
 export class Follow {
   #before: ReadonlyMap<string, FollowRow> = new Map();
 
-  /** A line for each row that is new, has changed or is gone, with the seconds since the begin. */
-  changes(result: AuditResult, seconds: number): readonly string[] {
+  /**
+   * A line for each row that is new, has changed or is gone, with the seconds since the begin.
+   *
+   * @param always a line also when there is none of these
+   */
+  changes(result: AuditResult, seconds: number, always = false): readonly string[] {
     const at = `${seconds.toFixed(1)} s`;
     const rows = followRows(result);
     const before = this.#keep(rows);
@@ -100,7 +104,8 @@ export class Follow {
     const gone = [...before.values()]
       .filter(({ key }) => !this.#before.has(key))
       .map((row) => `${at}  ${row.of}  no longer: ${row.what}`);
-    return [...changed, ...gone];
+    const all = [...changed, ...gone];
+    return all.length === 0 && always ? [`${at}  all  nothing has changed`] : all;
   }
 
   /** All rows, for a screen of so many columns and lines. */

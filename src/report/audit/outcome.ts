@@ -1,6 +1,6 @@
 import type { AuditFinding } from '../../audit/findings.ts';
 import type { Outcome } from '../../doctor/diagnosis/exit-code.ts';
-import type { AuditReport } from './document.ts';
+import { type AuditReport, damageWords, mixedVms } from './document.ts';
 
 /** Findings that say what is wrong with a trace, not with a VM: nothing is certain by them. */
 const OF_THE_TRACE: ReadonlySet<string> = new Set([
@@ -11,6 +11,7 @@ const OF_THE_TRACE: ReadonlySet<string> = new Set([
   'MT714',
   'MT715',
   'MT716',
+  'MT717',
 ]);
 
 /** The finding is of a VM; others are of the trace, and leave open what it does not show. */
@@ -19,8 +20,12 @@ export function isCertain({ code }: Pick<AuditFinding, 'code'>): boolean {
 }
 
 /** Why less can be said than was asked, beside the findings that are not certain. */
-export function openQuestions({ source }: AuditReport): readonly string[] {
-  return source.damaged.filter((d) => d.isLoss).map((d) => `${d.count} ${d.what}`);
+export function openQuestions({ source, result }: AuditReport): readonly string[] {
+  const { told, least } = result;
+  return [
+    ...source.damaged.filter((d) => d.isLoss).map(damageWords),
+    ...(told === 'one' && least > 1 ? [mixedVms(least)] : []),
+  ];
 }
 
 /** All that is left open. */

@@ -1,12 +1,20 @@
 import type { Happening, Stretch } from '../../audit/stretches.ts';
 import type { VmId } from '../../audit/vms.ts';
 import { u64ToHex } from '../../base/u64.ts';
+import { count } from '../doctor-words.ts';
 import { LEVEL_WORDS, leafName, type ShownFinding, type TraceSource } from './document.ts';
 
 /** Track event and counter names; the numbers of processes and threads are running ones. */
 interface Process {
   readonly pid: number;
-  readonly tracks: Map<string, number>;
+  readonly tracks: Map<string, Track>;
+}
+
+interface Track {
+  readonly pid: number;
+  readonly tid: number;
+  /** Where its last slice ends. */
+  end: number;
 }
 
 /** Microseconds with three digits behind the point, as the format has them. */
@@ -30,6 +38,7 @@ export class PerfettoTrace {
   #isTimed = true;
   #isOpen = false;
   #first: number | null = null;
+  #overlaps = 0;
 
   /** @param version of memtype */
   constructor(write: (text: string) => void, version: string) {
@@ -85,19 +94,19 @@ export class PerfettoTrace {
     const pid = this.#processes.size + 1;
     const name = vm === null ? this.#file : `VM ${vm} (${this.#file})`;
     this.#event({ ph: 'M', name: 'process_name', pid, tid: 0, args: { name } });
-    const made = { pid, tracks: new Map<string, number>() };
+    const made = { pid, tracks: new Map<string, Track>() };
     this.#processes.set(key, made);
     return made;
   }
 
-  #track(vm: VmId, name: string): { readonly pid: number; readonly tid: number } {
+  #track(vm: VmId, name: string): Track {
     const { pid, tracks } = this.#process(vm);
     const known = tracks.get(name);
-    if (known !== undefined) return { pid, tid: known };
-    const tid = tracks.size + 1;
-    tracks.set(name, tid);
-    this.#event({ ph: 'M', name: 'thread_name', pid, tid, args: { name } });
-    return { pid, tid };
+    if (known !== undefined) return known;
+    const made = { pid, tid: tracks.size + 1, end: Number.NEGATIVE_INFINITY };
+    tracks.set(name, made);
+    this.#event({ ph: 'M', name: 'thread_name', pid, tid: made.tid, args: { name } });
+    return made;
   }
 
   #instant(vm: VmId, track: string, name: string, time: number, args: object): void {
@@ -110,15 +119,23 @@ export class PerfettoTrace {
     const { firstGfn, lastGfn, place } = where;
     const gfns = { firstGfn: `0x${firstGfn.toString(16)}`, lastGfn: `0x${lastGfn.toString(16)}` };
     const args = { installs, ...gfns, place };
-    const { pid, tid } = this.#track(vm, name);
+    const track = this.#track(vm, name);
+    const { pid, tid } = track;
     const ts = this.#ts(start);
-    if (start === end) {
-      this.#event({ ph: 'i', s: 't', name, cat: 'installed', pid, tid, ts, args });
+    const until = this.#ts(end);
+    const slice = { name, cat: 'installed', pid, tid };
+    if (ts === until) this.#event({ ph: 'i', s: 't', ...slice, ts, args });
+    else if (ts < track.end) {
+      // The clock went back: slices of a thread must not overlap, asynchronous ones may.
+      this.#overlaps += 1;
+      const id = this.#overlaps;
+      this.#event({ ph: 'b', ...slice, id, ts, args });
+      this.#event({ ph: 'e', ...slice, id, ts: until, args: {} });
     } else {
-      const dur = Math.round((this.#ts(end) - ts) * 1000) / 1000;
-      this.#event({ ph: 'X', name, cat: 'installed', pid, tid, ts, dur, args });
+      track.end = until;
+      this.#event({ ph: 'X', ...slice, ts, dur: Math.round((until - ts) * 1000) / 1000, args });
     }
-    const counter = { name: `installed ${name}`, pid, tid, ts: this.#ts(end) };
+    const counter = { name: `installed ${name}`, pid, tid, ts: until };
     this.#event({ ph: 'C', ...counter, args: { entries: total } });
   }
 
@@ -128,7 +145,7 @@ export class PerfettoTrace {
       const value = u64ToHex({ hi, lo });
       this.#instant(vm, GUEST, `${name} = ${value}`, at, { place });
     } else if (is === 'lost events') {
-      const words = key < 0 ? 'events lost' : `${key} events lost`;
+      const words = key < 0 ? 'events lost' : `${count(key, 'event')} lost`;
       this.#instant(vm, KVM, words, at, { place });
     } else this.#instant(vm, KVM, 'all entries zapped', at, { place });
   }

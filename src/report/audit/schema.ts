@@ -166,6 +166,8 @@ export function auditSchema(): Json {
       enum: ['given', 'tgid', 'names', 'one'],
       description: 'how VMs were told apart',
     },
+    vmsAtLeast: { ...COUNT, description: 'by the names of threads; 0: they do not say' },
+    unassigned: { ...COUNT, description: 'changes of entries by threads of no VM that is known' },
     counts: listOf(ref('count')),
     findings: listOf(FINDING),
     undetermined: { ...STRINGS, description: 'why less can be said than was asked' },

@@ -1,4 +1,5 @@
 import type { AuditRegion, AuditVm } from '../../audit/audit.ts';
+import { count } from '../doctor-words.ts';
 import { ADVANCE, COLOURS, escaped, FONT, LINE, textAt } from '../svg-parts.ts';
 import { type AuditReport, leafName } from './document.ts';
 import { type Extent, extentsOf, stripsOf } from './extents.ts';
@@ -137,7 +138,7 @@ function drawLegend(regions: readonly AuditRegion[], y: number): { svg: string; 
     const pages = pagesOf(same);
     const top = y + i * (LINE + 5);
     const ipat = isForced(type) ? ': the guest PAT is ignored' : '';
-    const words = `${type}${ipat}: ${pages} pages, ${sizeWords(pages)}, in ${same.length} regions`;
+    const words = `${type}${ipat}: ${count(pages, 'page')}, ${sizeWords(pages)}, in ${count(same.length, 'region')}`;
     return [
       rect(MARGIN, top, 26, LINE, type),
       `<rect class="b" x="${MARGIN}" y="${top}" width="26" height="${LINE}"/>`,
@@ -148,7 +149,7 @@ function drawLegend(regions: readonly AuditRegion[], y: number): { svg: string; 
 }
 
 function drawVm(vm: AuditVm, y: number): { svg: string; height: number } {
-  const name = vm.id === null || vm.id < 0 ? 'The VM' : `VM ${vm.id}`;
+  const name = vm.id === null ? 'The VM' : `VM ${vm.id}`;
   const spaces = [0, 1].map((asId) => vm.regions.filter((region) => region.asId === asId));
   const drawn: string[] = [];
   let top = y;

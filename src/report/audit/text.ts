@@ -1,9 +1,9 @@
 import { count } from '../doctor-words.ts';
 import { labelled, table, wrap } from '../wrap.ts';
 import type { AuditReport, Damage } from './document.ts';
-import { momentWords } from './document.ts';
+import { damageWords, momentWords } from './document.ts';
 import { findingLines } from './finding-text.ts';
-import { outcomeOf } from './outcome.ts';
+import { openQuestions, outcomeOf } from './outcome.ts';
 import { installedWords, vmLines } from './vm-text.ts';
 
 const WIDTH = 80;
@@ -68,23 +68,34 @@ function gapLines({ result, source }: AuditReport): readonly string[] {
     return `  ${momentWords(gap, source.unit)}: ${lost}`;
   });
   const rest = result.gapCount - shown.length;
-  return [
-    '',
-    'Lost events',
-    ...shown,
-    ...(rest > 0 ? [`  and ${rest} more places: --format json`] : []),
-  ];
+  return ['', 'Lost events', ...shown, ...(rest > 0 ? [`  and ${rest} more: --format json`] : [])];
 }
 
-function damageLines({ what, count: times, first }: Damage, unit: string): readonly string[] {
+function damageLines(damage: Damage, unit: string): readonly string[] {
+  const { count: times, first } = damage;
   const places = first.map(({ place }) => (unit === 'line' ? place : `0x${place.toString(16)}`));
-  const words = places.slice(0, SHOWN).join(' ');
-  const more = times > SHOWN ? ' ...' : '';
-  return labelled('  ', `${times} ${what} (${unit} ${words}${more})`, WIDTH);
+  const shown = places.slice(0, SHOWN);
+  const more = times > shown.length ? ' ...' : '';
+  const where = shown.length === 0 ? '' : ` (${unit} ${shown.join(' ')}${more})`;
+  return labelled('  ', damageWords(damage) + where, WIDTH);
+}
+
+/** What is open beside the findings that say so. */
+function openLines(report: AuditReport): readonly string[] {
+  const { source } = report;
+  const lost = source.damaged.filter((d) => d.isLoss);
+  const lines = [
+    ...lost.flatMap((d) => damageLines(d, source.unit)),
+    ...openQuestions(report)
+      .slice(lost.length)
+      .flatMap((text) => labelled('  ', text, WIDTH)),
+  ];
+  return lines.length === 0 ? [] : ['', 'Left open', ...lines];
 }
 
 function sourceLines({ source, result }: AuditReport): readonly string[] {
-  const damaged = source.damaged.flatMap((d) => damageLines(d, source.unit));
+  const harmless = source.damaged.filter((d) => !d.isLoss);
+  const damaged = harmless.flatMap((d) => damageLines(d, source.unit));
   const others = [...result.others].sort(([a, n], [b, m]) => m - n || (a < b ? -1 : 1));
   const names = others.slice(0, NAMES_SHOWN).map(([name, n]) => `${name} ${n}`);
   const rest = others.length - names.length;
@@ -92,8 +103,16 @@ function sourceLines({ source, result }: AuditReport): readonly string[] {
   const also =
     names.length === 0 ? [] : labelled('  other events: ', `${names.join(', ')}${more}`, WIDTH);
   const about = source.about.flatMap((line) => labelled('  ', line, WIDTH));
-  if (damaged.length + also.length + about.length === 0) return [];
-  return ['', 'The trace', ...about, ...damaged, ...also];
+  const unassigned =
+    result.ambiguous === 0
+      ? []
+      : labelled(
+          '  ',
+          `${count(result.ambiguous, 'change')} of entries by threads of no VM that is known: not followed`,
+          WIDTH,
+        );
+  const all = [...about, ...damaged, ...unassigned, ...also];
+  return all.length === 0 ? [] : ['', 'The trace', ...all];
 }
 
 function predictionLines({ prediction }: AuditReport): readonly string[] {
@@ -103,13 +122,13 @@ function predictionLines({ prediction }: AuditReport): readonly string[] {
   const parts = [
     `${predicted} as predicted`,
     ...(open > 0 ? [`${open} among several that the facts give`] : []),
-    `${count(mismatched, 'mismatch').replace(/mismatchs$/, 'mismatches')}`,
+    count(mismatched, 'mismatch', 'mismatches'),
     ...(missing > 0 ? [`${missing} not predicted`] : []),
   ];
   return [
     '',
     'Predicted from the facts',
-    ...labelled('  ', `${entries} entries: ${parts.join(', ')}.`, WIDTH),
+    ...labelled('  ', `${count(entries, 'entry', 'entries')}: ${parts.join(', ')}.`, WIDTH),
     ...table(
       [
         ['  memslot', 'installed', 'entries', 'mismatches'],
@@ -133,8 +152,9 @@ export function auditText(report: AuditReport): string {
     ...wrap(sourceLine(report), WIDTH, '  '),
     headline(report),
     ...findings.flatMap((f) => ['', ...findingLines(f, source.unit, WIDTH)]),
+    ...openLines(report),
     ...predictionLines(report),
-    ...result.vms.flatMap((vm) => ['', ...vmLines(vm, result.told, source.unit, WIDTH)]),
+    ...result.vms.flatMap((vm) => ['', ...vmLines(vm, result, source.unit, WIDTH)]),
     ...inferenceLines(report),
     ...gapLines(report),
     ...sourceLines(report),

@@ -1,10 +1,10 @@
-import type { AuditRegion, AuditVm } from '../../audit/audit.ts';
+import type { AuditRegion, AuditResult, AuditVm } from '../../audit/audit.ts';
 import type { Written } from '../../audit/guest-state.ts';
 import type { ToldBy } from '../../audit/vms.ts';
 import { u64ToHex } from '../../base/u64.ts';
 import { count } from '../doctor-words.ts';
 import { labelled, table, wrap } from '../wrap.ts';
-import { LEVEL_WORDS, leafName, momentWords, type TraceSource } from './document.ts';
+import { LEVEL_WORDS, leafName, mixedVms, momentWords, type TraceSource } from './document.ts';
 
 /** Regions that are shown; the other formats have all of them. */
 const REGIONS_SHOWN = 24;
@@ -18,7 +18,7 @@ const TOLD: Readonly<Record<ToldBy, string>> = {
 
 /** "1 leaf entry installed" */
 export function installedWords(sptes: number): string {
-  return sptes === 1 ? '1 leaf entry installed' : `${sptes} leaf entries installed`;
+  return `${count(sptes, 'leaf entry', 'leaf entries')} installed`;
 }
 
 function pagesOf(regions: readonly AuditRegion[]): number {
@@ -91,7 +91,7 @@ function regionLines(vm: AuditVm, unit: TraceSource['unit'], width: number): rea
       ],
       width,
     ),
-    ...(rest > 0 ? [`  and ${rest} more regions: --format csv, json or svg has all`] : []),
+    ...(rest > 0 ? [`  and ${count(rest, 'more region')}: --format csv, json or svg has all`] : []),
   ];
 }
 
@@ -122,10 +122,10 @@ function guestLines(
 
 function sideLines({ state }: AuditVm, width: number): readonly string[] {
   const parts = [
-    ...(state.removals > 0 ? [`${state.removals} entries taken away`] : []),
+    ...(state.removals > 0 ? [`${count(state.removals, 'entry', 'entries')} taken away`] : []),
     ...(state.tornDown > 0 ? [`${state.tornDown} of tables no longer in use`] : []),
-    ...(state.zapAll.times > 0 ? [`all zapped ${state.zapAll.times} times`] : []),
-    ...(state.mmioMarked > 0 ? [`${state.mmioMarked} pages marked as emulated MMIO`] : []),
+    ...(state.zapAll.times > 0 ? [`all zapped ${count(state.zapAll.times, 'time')}`] : []),
+    ...(state.mmioMarked > 0 ? [`${count(state.mmioMarked, 'page')} marked as emulated MMIO`] : []),
     ...(state.mmioFaults > 0 ? [count(state.mmioFaults, 'MMIO fault')] : []),
   ];
   return parts.length === 0 ? [] : labelled('  also: ', parts.join(', '), width);
@@ -151,13 +151,14 @@ function hostLines({ join }: AuditVm, width: number): readonly string[] {
 /** One VM: what was installed, what the host has there, what is mapped at the end, what its guest wrote. */
 export function vmLines(
   vm: AuditVm,
-  told: ToldBy,
+  { told, least }: Pick<AuditResult, 'told' | 'least'>,
   unit: TraceSource['unit'],
   width: number,
 ): readonly string[] {
   const { id, events, sptes, threads } = vm;
-  const name = id === null || id < 0 ? 'One VM' : `VM ${id}`;
-  const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${TOLD[told]}`;
+  const unknown = told === 'one' ? 'One VM' : 'Of no VM that is known';
+  const name = id === null ? unknown : `VM ${id}`;
+  const title = `${name}: ${count(events, 'event')} of ${count(threads, 'thread')}, ${installedWords(sptes)}${told === 'one' && least > 1 ? `; ${mixedVms(least)}` : TOLD[told]}`;
   return [
     ...labelled('', title, width),
     ...(vm.counts.length === 0

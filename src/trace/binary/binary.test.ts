@@ -8,7 +8,6 @@ import {
   differences,
   fixture,
   fixtureText,
-  hasZstd,
   rowsOf,
   rowsOfText,
 } from '../../../test/binary-traces.ts';
@@ -60,22 +59,32 @@ function twoCpus(): { dump: TwoCpus; descriptions: RingDescriptions; sources: Ui
   };
 }
 
+/** What the program that made the VM wrote to trace_marker. */
+const NESTED_MARKS = [
+  'slot 1 gfn 40000..4000f backing anon hva 0x7f8ca1e3b000',
+  'slot 2 gfn 40200..4020f backing memfd hva 0x7f8ca1e2b000',
+  'slot 3 gfn 40400..4040f backing mmio hva (nil)',
+  'slot 4 gfn 40600..4060f backing drm:/dev/dri/card0 hva 0x7f8ca1e1b000',
+  'slot 5 gfn 40800..4080f backing drm:/dev/dri/card1 hva 0x7f8ca1e0b000',
+];
+
 describe('real recordings equal their text, event by event', () => {
   test.each([
     ['nested61.v6.dat', '6', null],
     ['nested61.v7.dat', '7', null],
     ['nested61.v7-zstd.dat', '7', 'zstd'],
   ] as const)('%s', (name, version, compression) => {
-    if (compression !== null && !hasZstd) return;
     const trace = open(fixture(name));
-    const { rows, lost } = rowsOf(trace);
+    const { rows, lost, marks } = rowsOf(trace);
+    expect(marks).toEqual(NESTED_MARKS);
+    expect(trace.names.get(184)).toBe('wcvm');
     expect(differences(rows, rowsOfText(fixtureText('nested61.txt')), MICROSECOND)).toEqual({
       count: 0,
       first: [],
     });
     expect(rows).toHaveLength(311);
     expect(lost).toEqual([]);
-    expect(trace.counts).toEqual({ events: 311, unreadable: 0, foreign: 5, unknown: 0 });
+    expect(trace.counts).toEqual({ events: 316, unreadable: 0, foreign: 0, unknown: 0 });
     expect(trace.problems.list).toEqual([]);
     expect(trace.about).toEqual({
       format: 'trace.dat',
@@ -105,7 +114,7 @@ describe('real recordings equal their text, event by event', () => {
     expect(trace.problems.list).toEqual([]);
   });
 
-  test.each(['perf-plain', 'perf-pipe', ...(hasZstd ? ['perf-z'] : [])])('%s', (name) => {
+  test.each(['perf-plain', 'perf-pipe', 'perf-z'])('%s', (name) => {
     const trace = open(fixture(`${name}.data`));
     const { rows } = rowsOf(trace);
     const text = rowsOfText(fixtureText(`${name}.txt`));
@@ -337,7 +346,7 @@ describe('merging', () => {
 const RAW = join(folder, 'trace-local-pvm');
 
 describe.skipIf(folder === '')('the samples', () => {
-  test.runIf(hasZstd)('trace.dat as trace-cmd wrote it', () => {
+  test('trace.dat as trace-cmd wrote it', () => {
     const trace = open(bytesOf(join(folder, 'guests/nested61/trace.dat')));
     const text = rowsOfText(fixtureText('nested61.txt'));
     expect(differences(rowsOf(trace).rows, text, MICROSECOND).count).toBe(0);
@@ -380,10 +389,11 @@ describe.skipIf(folder === '')('the samples', () => {
       headerPage: read(join(run, 'formats/header_page')),
       clock: null,
     });
-    const { rows } = rowsOf(trace);
+    const { rows, marks } = rowsOf(trace);
     expect(rows.filter(({ event }) => event.startsWith('!'))).toEqual([]);
     // One record of an event whose description was not kept; `print` is of ftrace itself.
-    expect(trace.counts).toEqual({ events: 672, unreadable: 0, foreign: 150, unknown: 1 });
+    expect(marks.filter((text) => text.startsWith('MT {'))).toHaveLength(150);
+    expect(trace.counts).toEqual({ events: 822, unreadable: 0, foreign: 0, unknown: 1 });
   });
 
   test('pages of trace_pipe_raw', () => {

@@ -17,6 +17,7 @@ export const OPTION = {
   headerInfo: 16,
   ftraceEvents: 17,
   eventFormats: 18,
+  cmdlines: 21,
   bufferText: 22,
 } as const;
 
@@ -83,7 +84,7 @@ export class DatOptions {
     else if (id === OPTION.buffer) this.buffers.push(bufferPart(cursor, version, false, problems));
     else if (id === OPTION.bufferText)
       this.buffers.push(bufferPart(cursor, version, true, problems));
-    else if (id >= OPTION.headerInfo && id <= OPTION.eventFormats)
+    else if (id === OPTION.cmdlines || (id >= OPTION.headerInfo && id <= OPTION.eventFormats))
       this.sections.set(id, cursor.u64());
   }
 

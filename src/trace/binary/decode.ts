@@ -7,6 +7,7 @@ import {
   type Kind,
 } from '../batch.ts';
 import type { EventFormat } from './format.ts';
+import { MarkTexts, markAt } from './marks.ts';
 
 /** Which fields of an event go into which column. The first name that a kernel has is taken. */
 interface Plan {
@@ -126,6 +127,8 @@ export interface EventReader {
   /** Index in the batch's names; -1: not passed on. */
   readonly index: number;
   readonly isForeign: boolean;
+  /** See `markAt`. */
+  readonly markAt: number;
 }
 
 interface Compiled {
@@ -186,13 +189,15 @@ export function eventTable(formats: readonly EventFormat[]): EventTable {
   for (const format of formats) {
     const { name, system, id } = format;
     if (pid.end === 0) pid = slotOf(format, ['common_pid']);
-    const isForeign = !SYSTEMS.has(system);
+    const mark = markAt(format);
+    const isForeign = !SYSTEMS.has(system) && mark < 0;
     const plan = isForeign ? undefined : PLANS.get(name);
     const compiled = plan === undefined ? null : compile(plan, format);
     if (typeof compiled === 'string') lacking.push({ event: name, field: compiled });
     const isCompiled = compiled !== null && typeof compiled !== 'string';
     const index = isForeign ? -1 : names.push(name) - 1;
-    readers.set(id, { name, plan: isCompiled ? compiled : null, index, isForeign });
+    const own = isCompiled ? compiled : null;
+    readers.set(id, { name, plan: own, index, isForeign, markAt: mark });
   }
   return { readers, names, lacking, pid };
 }
@@ -236,10 +241,13 @@ export class BatchWriter {
   #columns: EventColumns = emptyColumns();
   #count = 0;
   readonly names: readonly string[];
+  readonly #marks: MarkTexts;
   readonly #little: boolean;
 
   constructor(names: readonly string[], little: boolean) {
-    this.names = names;
+    const own = [...names];
+    this.names = own;
+    this.#marks = new MarkTexts(own);
     this.#little = little;
   }
 
@@ -289,7 +297,10 @@ export class BatchWriter {
   record(reader: EventReader, view: DataView, base: number, length: number, origin: Origin): void {
     const { plan, index } = reader;
     if (index < 0) return;
-    if (plan === null) {
+    if (reader.markAt >= 0) {
+      const text = this.#marks.indexOf(view, base + reader.markAt, base + length);
+      this.#named(KIND.mark, text, origin);
+    } else if (plan === null) {
       this.#named(PLANS.has(reader.name) ? KIND.unreadable : KIND.other, index, origin);
     } else if (plan.end > length || !this.#planned(plan, view, base, origin)) {
       this.#named(KIND.unreadable, index, origin);

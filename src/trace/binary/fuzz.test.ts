@@ -119,7 +119,9 @@ const SUBJECTS: readonly (readonly [
     binary,
   ],
   ['ring-buffer pages', new Uint8Array(Buffer.from(dump.cpus[0] ?? '', 'base64')), pages],
+  ['trace.dat 7, zstd', fixture('nested61.v7-zstd.dat'), binary],
   ['perf.data', fixture('perf-plain.data'), binary],
+  ['perf.data, zstd', fixture('perf-z.data'), binary],
   ['perf.data of a pipe', fixture('perf-pipe.data'), binary],
 ];
 

@@ -6,6 +6,8 @@ import { type Cursor, Damaged } from './source.ts';
 /** A description of an event, a page or a list is some kilobytes; what claims more is damage. */
 const TEXT_MAX = 1 << 20;
 const COUNT_MAX = 1 << 16;
+/** A line for each of at most 4 Mi threads. */
+const CMDLINES_MAX = 1 << 27;
 
 function description(cursor: Cursor): string {
   const { offset } = cursor;
@@ -41,6 +43,15 @@ function oneFormat(cursor: Cursor, system: string, problems: Problems): EventFor
   if (format === null)
     problems.add(offset, `a description of an event of ${system} cannot be read`);
   return format;
+}
+
+/** "saved_cmdlines" of tracefs: names of threads. */
+export function readCmdlines(cursor: Cursor): string {
+  const { offset } = cursor;
+  const size = cursor.u64();
+  if (size > CMDLINES_MAX)
+    throw new Damaged(offset, `names of threads claim to have ${size} bytes`);
+  return cursor.text(size);
 }
 
 /** The events of ftrace itself. */

@@ -241,7 +241,9 @@ export function openPerfData(source: ByteSource, codecs: Codecs): BinaryTrace {
     const reason = fault === undefined ? '' : `, at byte ${fault.offset}: ${fault.message}`;
     refuse(
       `this perf.data describes no tracepoint${reason}`,
-      "record tracepoints: perf record -a -e 'kvmmmu:*' -e kvm:kvm_msr",
+      fault === undefined
+        ? "record tracepoints: perf record -a -e 'kvmmmu:*' -e kvm:kvm_msr"
+        : 'they are described behind the data: give the file as a whole',
     );
   }
   const table = eventTable(formats);
@@ -252,6 +254,8 @@ export function openPerfData(source: ByteSource, codecs: Codecs): BinaryTrace {
     problems,
     counts,
     texts: [],
+    // Every record has its process.
+    names: new Map(),
     batches: () => new PerfEvents(file, table, counts).batches(codecs),
   };
 }

@@ -105,7 +105,8 @@ export class PerfRecords {
 
   #nextOuter(): boolean {
     const left = this.#end - this.#next;
-    if (left <= 0) return false;
+    if (left < 0) return this.#stop('what follows a record is cut');
+    if (left === 0) return false;
     if (!this.#reach(HEAD)) return this.#stop(`${left} bytes are left where a record is wanted`);
     const index = this.#next - this.#from;
     const size = this.#window.getUint16(index + 6, true);

@@ -7,6 +7,7 @@ import { CpuRecords, PlainPages, windowSize } from './pages.ts';
 import { Problems } from './problems.ts';
 import { DEFAULT_LAYOUT, parsePageHeader } from './ring.ts';
 import type { ByteSource } from './source.ts';
+import { readThreads } from './threads.ts';
 import { type BinaryTrace, noCounts, ringBatches, sayLacking } from './trace.ts';
 
 /** What was read from per_cpu/cpuN/trace_pipe_raw. */
@@ -24,10 +25,32 @@ export interface RingDescriptions {
   readonly headerPage: string | null;
   /** Text of trace_clock; null: nanoseconds are assumed. */
   readonly clock: string | null;
+  /** Text of saved_cmdlines, and of saved_tgids. */
+  readonly cmdlines?: string | null;
+  readonly tgids?: string | null;
+}
+
+/** Dumps as one source, one after the other; a read ends where its dump does. */
+function oneAfterAnother(dumps: readonly RingDump[]): {
+  readonly source: ByteSource;
+  readonly starts: readonly number[];
+} {
+  const starts: number[] = [];
+  let size = 0;
+  for (const { source } of dumps) {
+    starts.push(size);
+    size += source.size;
+  }
+  const read = (offset: number, length: number): Uint8Array => {
+    const at = starts.findLastIndex((start) => start <= offset);
+    return dumps[at]?.source.read(offset - (starts[at] ?? 0), length) ?? new Uint8Array(0);
+  };
+  return { source: { size, read }, starts };
 }
 
 /**
- * Opens raw pages of the ring buffer of an x86 kernel, one dump for each CPU.
+ * Opens raw pages of the ring buffer of an x86 kernel, one dump for each CPU. Places are offsets in all dumps, one
+ * after the other.
  *
  * @throws InputError when no event is described
  */
@@ -59,6 +82,7 @@ export function openRingPages(
   const table = eventTable(formats);
   sayLacking(table, problems);
   const counts = noCounts();
+  const threads = readThreads(descriptions.cmdlines ?? null, descriptions.tgids ?? null);
   return {
     about: {
       format: 'ring-buffer pages',
@@ -74,13 +98,17 @@ export function openRingPages(
     problems,
     counts,
     texts: [],
+    names: threads.names,
     batches: () => {
       const window = windowSize(layout.pageSize, dumps.length);
-      const streams = dumps.map(({ source, cpu }) => {
-        const pages = new PlainPages(source, 0, source.size, layout.pageSize, window);
+      const { source, starts } = oneAfterAnother(dumps);
+      const streams = dumps.map((dump, i) => {
+        const { cpu } = dump;
+        const { size } = dump.source;
+        const pages = new PlainPages(source, starts[i] ?? 0, size, layout.pageSize, window);
         return new CpuRecords(pages, layout, cpu, clock, problems);
       });
-      return ringBatches(streams, { table, little: true, clock, counts, problems });
+      return ringBatches(streams, { table, little: true, clock, counts, problems, threads });
     },
   };
 }

@@ -59,6 +59,10 @@ export function latin1(bytes: Uint8Array): string {
   return text;
 }
 
+function bytesWords(count: number): string {
+  return count === 1 ? '1 byte' : `${count} bytes`;
+}
+
 /** Reads a source from front to back, as headers are. Every method throws `Damaged` past the end. */
 export class Cursor {
   at: number;
@@ -85,11 +89,19 @@ export class Cursor {
     return this.#base + this.at;
   }
 
+  #check(length: number): void {
+    const { left } = this;
+    if (left < 0) throw new Damaged(this.offset, `this is ${bytesWords(-left)} behind the end`);
+    if (length > left || this.at < 0)
+      throw new Damaged(
+        this.offset,
+        `${bytesWords(length)} ${length === 1 ? 'is' : 'are'} wanted, ${left} are left`,
+      );
+  }
+
   /** Index in the window of the next `length` bytes; may put another view in place. */
   #need(length: number): number {
-    if (length > this.left || this.at < 0) {
-      throw new Damaged(this.offset, `${length} bytes are wanted, ${this.left} are left`);
-    }
+    this.#check(length);
     const index = this.at - this.#from;
     if (index >= 0 && index + length <= this.#window.length) return index;
     this.#window = this.#source.read(this.at, Math.min(this.left, Math.max(WINDOW, length)));
@@ -145,9 +157,7 @@ export class Cursor {
   }
 
   skip(length: number): void {
-    if (length > this.left) {
-      throw new Damaged(this.offset, `${length} bytes are wanted, ${this.left} are left`);
-    }
+    this.#check(length);
     this.at += length;
   }
 

@@ -11,11 +11,12 @@ import { Clock } from './clock.ts';
 import { type BufferPart, type CpuPart, DatOptions, OPTION } from './dat-options.ts';
 import { type EventTable, eventTable } from './decode.ts';
 import type { EventFormat } from './format.ts';
-import { readEventFormats, readFtraceFormats, readHeaderInfo } from './metadata.ts';
+import { readCmdlines, readEventFormats, readFtraceFormats, readHeaderInfo } from './metadata.ts';
 import { CpuRecords, type Pages, PlainPages, windowSize } from './pages.ts';
 import { Problems } from './problems.ts';
 import { DEFAULT_LAYOUT, type PageLayout } from './ring.ts';
 import { type ByteSource, bytesSource, type Codecs, Cursor, Damaged } from './source.ts';
+import { NO_THREADS, readThreads, type Threads } from './threads.ts';
 import {
   type BinaryTrace,
   noCounts,
@@ -38,6 +39,7 @@ interface DatFile {
   readonly problems: Problems;
   layout: PageLayout;
   formats: readonly EventFormat[];
+  threads: Threads;
 }
 
 const SECTION_COMPRESSED = 1;
@@ -81,6 +83,11 @@ function readOptionSections(file: DatFile, first: number): void {
   while (offset !== 0) {
     if (seen.has(offset)) throw new Damaged(offset, 'the sections of options go in a circle');
     seen.add(offset);
+    if (offset >= file.source.size)
+      throw new Damaged(
+        file.source.size,
+        `the file is cut: they begin at byte ${offset}, and say where the records are`,
+      );
     const cursor = sectionAt(file, offset, OPTION.done);
     for (let id = cursor.u16(); id !== OPTION.done; id = cursor.u16()) takeOption(file, id, cursor);
     cursor.u32();
@@ -103,6 +110,10 @@ function readSections(file: DatFile): void {
   });
   read(OPTION.eventFormats, 'descriptions of events', (cursor) => {
     file.formats = [...file.formats, ...readEventFormats(cursor, problems)];
+  });
+  if (!options.sections.has(OPTION.cmdlines)) return;
+  read(OPTION.cmdlines, 'names of threads', (cursor) => {
+    file.threads = readThreads(readCmdlines(cursor), null);
   });
 }
 
@@ -163,7 +174,7 @@ function readVersion6(file: DatFile, cursor: Cursor): void {
   file.formats = [...ftrace, ...readEventFormats(cursor, file.problems)];
   cursor.skip(cursor.u32());
   cursor.skip(cursor.u32());
-  cursor.skip(cursor.u64());
+  file.threads = readThreads(readCmdlines(cursor), null);
   readVersion6Data(file, cursor, cursor.u32());
 }
 
@@ -194,6 +205,7 @@ function openHead(source: ByteSource, codecs: Codecs, problems: Problems): DatFi
     problems,
     layout: { ...DEFAULT_LAYOUT, pageSize, longSize, dataOffset: longSize + 8, little },
     formats: [],
+    threads: NO_THREADS,
   };
   if (version === 6) readVersion6(file, cursor);
   else {
@@ -292,13 +304,13 @@ function* batchesOf(
   table: EventTable,
   counts: TraceCounts,
 ): Generator<EventBatch, void> {
-  const { little, problems, options } = file;
+  const { little, problems, options, threads } = file;
   for (const name of new Set(buffers.map((buffer) => buffer.clock))) {
     const clock = new Clock(options.clock(name));
     const streams = buffers
       .filter((buffer) => buffer.clock === name)
       .flatMap((buffer) => cpuRecords(file, buffer, clock));
-    yield* ringBatches(streams, { table, little, clock, counts, problems });
+    yield* ringBatches(streams, { table, little, clock, counts, problems, threads });
   }
 }
 
@@ -361,6 +373,7 @@ export function openTraceDat(source: ByteSource, codecs: Codecs): BinaryTrace {
     problems,
     counts,
     texts,
+    names: file.threads.names,
     batches: () => batchesOf(file, full, table, counts),
   };
 }

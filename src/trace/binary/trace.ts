@@ -3,6 +3,7 @@ import type { Clock } from './clock.ts';
 import { BatchWriter, type EventTable, numberAt } from './decode.ts';
 import { type CpuRecords, merged } from './pages.ts';
 import type { Problems } from './problems.ts';
+import type { Threads } from './threads.ts';
 
 /** A part of a file that is the text of a trace. */
 export interface TextPart {
@@ -50,6 +51,8 @@ export interface BinaryTrace {
   readonly counts: TraceCounts;
   /** Traces that are text inside (latency tracers): to be read as text. */
   readonly texts: readonly TextPart[];
+  /** Names of threads, where it has them. */
+  readonly names: ReadonlyMap<number, string>;
   /** Its events in the order of time. To be asked for once. */
   readonly batches: () => Generator<EventBatch, void>;
 }
@@ -65,6 +68,7 @@ export interface Reading {
   readonly clock: Clock;
   readonly counts: TraceCounts;
   readonly problems: Problems;
+  readonly threads: Threads;
 }
 
 const UNKNOWN_LISTED = 8;
@@ -79,11 +83,12 @@ export function sayLacking(table: EventTable, problems: Problems): void {
 /** Records of ring buffers, merged, as batches. */
 export function* ringBatches(
   streams: readonly CpuRecords[],
-  { table, little, clock, counts, problems }: Reading,
+  { table, little, clock, counts, problems, threads }: Reading,
 ): Generator<EventBatch, void> {
   const writer = new BatchWriter(table.names, little);
   const origin = { cpu: 0, tid: -1, tgid: -1, time: 0, place: 0 };
   const unknown = new Set<number>();
+  const { processes } = threads;
   const tally = (): void => {
     counts.events += writer.events;
     counts.unreadable += writer.unreadable;
@@ -96,6 +101,7 @@ export function* ringBatches(
     origin.time = clock.value(stream.timeHi, stream.timeLo);
     origin.place = stream.place;
     origin.tid = numberAt(view, at, length, table.pid, little, -1);
+    if (processes.size > 0) origin.tgid = processes.get(origin.tid) ?? -1;
     if (stream.lost !== 0) {
       writer.lost(stream.lost, { ...origin, tid: -1 });
       if (writer.isFull) yield writer.batch();

@@ -1,6 +1,6 @@
 import { KIND } from '../batch.ts';
 import { COUNTED, NAME_ACTION, NAME_INDEX, NAME_SEEN, SEEN, SKIPPED } from './layout.ts';
-import { all, all16, chars, get, must, plus, unless, when } from './words.ts';
+import { all, all16, chars, get, is, must, plus, unless, when } from './words.ts';
 
 // The events that the fast reader knows: from the name at $q on. Each ends with a branch: to $row with its fields in
 // the locals, to $next when it is counted only, to $unknown.
@@ -57,13 +57,35 @@ function payload(length: number): string {
   return `(local.set $f (call $afterBlanks ${plus('q', length + 2)}))`;
 }
 
+/** The end of the line, which is somewhere behind an address. */
+function lineEnd(from: string): string {
+  return `(local.set $eol (call $lineEnd ${get(from)}))`;
+}
+
 function skipKind(kind: number): string {
-  return when(`(i32.load8_u (i32.const ${SKIPPED + kind}))`, seen(kind), '(br $next)');
+  return when(
+    `(i32.load8_u (i32.const ${SKIPPED + kind}))`,
+    lineEnd('q'),
+    seen(kind),
+    '(br $next)',
+  );
 }
 
 function seen(kind: number): string {
   const at = `(i32.const ${SEEN + 4 * kind})`;
   return `(i32.store ${at} (i32.add (i32.load ${at}) (i32.const 1)))`;
+}
+
+/** The line must end here. */
+function ends(at: string): string {
+  return `
+    (local.set $eol ${get(at)})
+    ${when(`(i32.ne (i32.load8_u ${get('eol')}) (i32.const 10))`, must(get('eol'), '\r\n'), `(local.set $eol ${plus('eol', 1)})`)}`;
+}
+
+/** The line ends here, or after what follows, which begins with a blank; then its end is in the same local. */
+function endsOrGoesOn(at: string, ...rest: readonly string[]): string {
+  return when(is(get(at), ' '), ...rest) + ends(at);
 }
 
 /** The end of an event of a kind whose fields are in the locals. */
@@ -83,17 +105,14 @@ export const SET = `
   ${must(get('e'), ' spte ')}
   ${hex('e', 6, 'f')}
   (local.set $value ${VALUE})
-  ;; " (rwxu) "
+  ;; " (rwxu) ", where w is bit 1
   ${unless(`(i64.eq (i64.and (i64.load ${get('f')}) (i64.const ${0xffff00000000ffffn})) (i64.const ${0x2029000000002820n}))`)}
   ${unless(`(call $noColon (i32.load ${plus('f', 2)}))`)}
+  ${unless(`(i32.eq (i32.load8_u ${plus('f', 3)}) (select (i32.const 119) (i32.const 45)
+    (i32.wrap_i64 (i64.and ${get('value')} (i64.const 2)))))`)}
   ${level('f', 8)}
   (local.set $f ${plus('f', 15)})
-  ${when(
-    `(i32.ne ${get('f')} ${get('stop')})`,
-    must(get('f'), ' at '),
-    hex('f', 4, 'e'),
-    unless(`(i32.eq ${get('e')} ${get('stop')})`),
-  )}
+  ${endsOrGoesOn('f', must(get('f'), ' at '), hex('f', 4, 'e'), `(local.set $f ${get('e')})`)}
   ${row(KIND.set)}`;
 
 export const REQUESTED = `
@@ -108,12 +127,7 @@ export const REQUESTED = `
   ${must(get('f'), ' ')}
   ${level('f', 1)}
   (local.set $f ${plus('f', 8)})
-  ${when(
-    `(i32.ne ${get('f')} ${get('stop')})`,
-    must(get('f'), ' access '),
-    hex('f', 8, 'e'),
-    unless(`(i32.eq ${get('e')} ${get('stop')})`),
-  )}
+  ${endsOrGoesOn('f', must(get('f'), ' access '), hex('f', 8, 'e'), `(local.set $f ${get('e')})`)}
   ${row(KIND.requested)}`;
 
 export const CHANGED = `
@@ -135,7 +149,7 @@ export const CHANGED = `
   ${must(plus('f', 8), 'e ')}
   ${hex('f', 10, 'e')}
   (local.set $value ${VALUE})
-  ${unless(`(i32.eq ${get('e')} ${get('stop')})`)}
+  ${ends('e')}
   ${row(KIND.changed)}`;
 
 export const PAGE_FAULT = `
@@ -153,8 +167,39 @@ export const PAGE_FAULT = `
   ${must(plus('e', 8), 'ode 0x')}
   ${hex('e', 14, 'f')}
   (local.set $value ${VALUE})
-  ${unless(`(i32.eq ${get('f')} ${get('stop')})`)}
+  ${ends('f')}
   ${row(KIND.pageFault)}`;
+
+/** "sptep:0000000004b226b8 gfn 6173a access 5 gen 2a" */
+export const MMIO_MARKED = `
+  ${skipKind(KIND.mmioMarked)}
+  ${payload(14)}
+  ${must(get('f'), 'sptep:')}
+  ${hex('f', 6, 'e')}
+  ${must(get('e'), ' gfn ')}
+  ${hex('e', 5, 'f')}
+  ${SET_KEY}
+  ${must(get('f'), ' access ')}
+  ${hex('f', 8, 'e')}
+  ${must(get('e'), ' gen ')}
+  ${hex('e', 5, 'f')}
+  (local.set $value ${VALUE})
+  ${ends('f')}
+  ${row(KIND.mmioMarked)}`;
+
+/** "addr:0 gfn 6173a access 6" */
+export const MMIO_FAULT = `
+  ${skipKind(KIND.mmioFault)}
+  ${payload(22)}
+  ${must(get('f'), 'addr:')}
+  ${hex('f', 5, 'e')}
+  ${must(get('e'), ' gfn ')}
+  ${hex('e', 5, 'f')}
+  ${SET_KEY}
+  ${must(get('f'), ' access ')}
+  ${hex('f', 8, 'e')}
+  ${ends('e')}
+  ${row(KIND.mmioFault)}`;
 
 /** "sp gen 0 gfn 1000 l1 8-byte ...": after the level nothing may be but another event. */
 export const ZAP_PAGE = `
@@ -169,7 +214,8 @@ export const ZAP_PAGE = `
   (local.set $level (i32.sub (i32.load8_u ${plus('f', 2)}) (i32.const 48)))
   ${unless(`(i32.lt_u ${get('level')} (i32.const 10))`)}
   ${must(plus('f', 3), ' ')}
-  ${unless(`(call $noColonBefore ${plus('f', 3)} ${get('stop')})`)}
+  ${lineEnd('f')}
+  ${unless(`(call $noColonBefore ${plus('f', 3)} ${get('eol')})`)}
   ${row(KIND.zapPage)}`;
 
 /** "msr_write 277 = 0x7040600070406 (#GP)", "cr_write 0 = 0x80050033" */
@@ -188,11 +234,11 @@ export function register(kind: number, system: string): string {
   ${must(get('e'), ' = 0x')}
   ${hex('e', 5, 'f')}
   (local.set $value ${VALUE})
-  ${when(
-    `(i32.ne ${get('f')} ${get('stop')})`,
+  ${endsOrGoesOn(
+    'f',
     must(get('f'), ' (#GP)'),
     `(local.set $flags (i32.or ${get('flags')} (i32.const 2)))`,
-    unless(`(i32.eq ${plus('f', 6)} ${get('stop')})`),
+    `(local.set $f ${plus('f', 6)})`,
   )}
   ${row(kind)}`;
 }
@@ -208,7 +254,8 @@ export const EXIT = `
   ${digits('e', 8)}
   (local.set $f (i32.load8_u (i32.add ${plus('e', 8)} ${get('n')})))
   ${unless(`(i32.gt_u ${get('f')} (i32.const ${chars(',')}))`)}
-  ${unless(`(call $noColonBefore ${get('e')} ${get('stop')})`)}
+  ${lineEnd('e')}
+  ${unless(`(call $noColonBefore ${get('e')} ${get('eol')})`)}
   (local.set $key (i64.const -1))
   ${row(KIND.exit)}`;
 
@@ -218,6 +265,7 @@ export const OTHER = `
   (br_if $unknown (i32.eqz ${get('e')}))
   (local.set $f (call $nameSlot ${get('q')} (i32.sub ${get('e')} ${get('q')})))
   ${unless(`(call $isName ${get('f')} ${get('q')} (i32.sub ${get('e')} ${get('q')}))`)}
+  ${lineEnd('e')}
   (i32.store offset=${NAME_SEEN} ${get('f')}
     (i32.add (i32.load offset=${NAME_SEEN} ${get('f')}) (i32.const 1)))
   (br_if $next (i32.eq (i32.load offset=${NAME_ACTION} ${get('f')}) (i32.const ${COUNTED})))

@@ -52,6 +52,8 @@ const OWN = [
   KIND.set,
   KIND.changed,
   KIND.requested,
+  KIND.mmioMarked,
+  KIND.mmioFault,
   KIND.zapPage,
   KIND.msr,
   KIND.cr,

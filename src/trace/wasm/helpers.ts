@@ -36,6 +36,17 @@ export const HELPERS = `
       (br $more)))
   ${get('at')})
 
+;; Where the line ends that an address is in.
+(func $lineEnd (param $at i32) (result i32)
+  (local $mask i32)
+  (block $found
+    (loop $more
+      (local.set $mask ${bits32(get('at'), '\n')})
+      (br_if $found ${get('mask')})
+      (local.set $at ${plus('at', 32)})
+      (br $more)))
+  (i32.add ${get('at')} (i32.ctz ${get('mask')})))
+
 ;; Whether none of four characters is a colon.
 (func $noColon (param $word i32) (result i32)
   (local.set $word (i32.xor ${get('word')} (i32.const ${0x3a3a3a3a})))
@@ -57,11 +68,7 @@ export const HELPERS = `
 
 ;; Whether the text of a slot stands at an address.
 (func $isContext (param $slot i32) (param $at i32) (result i32)
-  (i32.and
-    (i32.ne (i32.const 0) (i32.load offset=${CONTEXT_LENGTH} ${get('slot')}))
-    (i32.eqz (v128.any_true (v128.or
-      (v128.or ${differs(0)} ${differs(16)})
-      (v128.or ${differs(32)} ${differs(48)}))))))
+  ${standsAt('slot', 'at')})
 
 ;; The slot for columns of a length: a hash of the last 16 bytes, in which thread and processor are.
 (func $contextSlot (param $at i32) (param $length i32) (result i32)
@@ -108,7 +115,15 @@ export const HELPERS = `
         (v128.and (v128.load offset=16 ${get('at')}) (v128.load offset=16 ${get('mask')}))))))))
 `;
 
-function differs(offset: number): string {
-  const text = `(v128.xor (v128.load offset=${offset} ${get('slot')}) (v128.load offset=${offset} ${get('at')}))`;
-  return `(v128.and ${text} (v128.load offset=${offset + 64} ${get('slot')}))`;
+/** Whether the text of a slot of columns stands at an address. */
+export function standsAt(slot: string, at: string): string {
+  const differs = (offset: number): string => {
+    const text = `(v128.xor (v128.load offset=${offset} ${get(slot)}) (v128.load offset=${offset} ${get(at)}))`;
+    return `(v128.and ${text} (v128.load offset=${offset + 64} ${get(slot)}))`;
+  };
+  return `(i32.and
+    (i32.ne (i32.const 0) (i32.load offset=${CONTEXT_LENGTH} ${get(slot)}))
+    (i32.eqz (v128.any_true (v128.or
+      (v128.or ${differs(0)} ${differs(16)})
+      (v128.or ${differs(32)} ${differs(48)})))))`;
 }

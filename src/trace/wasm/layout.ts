@@ -71,7 +71,7 @@ export const COLUMN_AT: Readonly<Record<ColumnName, number>> = (() => {
 export const COLUMNS_SIZE = SIZES.reduce((sum, [, size]) => sum + size, 0) * BATCH_EVENTS;
 
 /** Columns that lie in a buffer as the fast reader has them. */
-export function columnsIn(buffer: ArrayBuffer, from = 0): Omit<EventColumns, 'count'> {
+export function columnsIn(buffer: ArrayBufferLike, from = 0): Omit<EventColumns, 'count'> {
   const at = (name: ColumnName): number => from + COLUMN_AT[name];
   const n = BATCH_EVENTS;
   return {

@@ -1,6 +1,17 @@
 import { KIND } from '../batch.ts';
-import { CHANGED, EXIT, OTHER, PAGE_FAULT, REQUESTED, register, SET, ZAP_PAGE } from './events.ts';
-import { HELPERS } from './helpers.ts';
+import {
+  CHANGED,
+  EXIT,
+  MMIO_FAULT,
+  MMIO_MARKED,
+  OTHER,
+  PAGE_FAULT,
+  REQUESTED,
+  register,
+  SET,
+  ZAP_PAGE,
+} from './events.ts';
+import { HELPERS, standsAt } from './helpers.ts';
 import {
   BATCH_EVENTS,
   COLUMN_AT,
@@ -15,7 +26,8 @@ import { all, any, bits32, get, is, must, plus, unless, when } from './words.ts'
 
 /** The context of the line: the same columns as before, or others that were seen. */
 const CONTEXT = `
-  (if (i32.eqz (call $isContext (global.get $context) ${get('at')})) (then
+  (local.set $c (global.get $context))
+  (if (i32.eqz ${standsAt('c', 'at')}) (then
     (local.set $f (call $contextSlot ${get('at')}
       (i32.load offset=${CONTEXT_LENGTH} (global.get $context))))
     ${unless(`(call $isContext ${get('f')} ${get('at')})`)}
@@ -31,7 +43,8 @@ const TIME = `
   (br_if $unknown (i32.eqz ${get('f')}))
   (local.set $c (i32.ctz ${get('f')}))
   (local.set $below (i32.sub (i32.shl (i32.const 1) ${get('c')}) (i32.const 1)))
-  (br_if $unknown (i32.and ${bits32(get('p'), '[')} ${get('below')}))
+  (br_if $unknown (i32.and ${get('below')}
+    (i32.or ${bits32(get('p'), '[')} ${bits32(get('p'), '\n')})))
   ${must(get('p'), ' ')}
   (local.set $n (i32.sub ${get('c')} (i32.sub (i32.const 32)
     (i32.clz (i32.and ${bits32(get('p'), ' ')} ${get('below')})))))
@@ -63,24 +76,7 @@ const TIME = `
       (local.set $time (f64.convert_i64_u (call $decimal ${get('digits')})))))
   (local.set $q (call $afterBlanks ${plus('q', 2)}))
   ;; perf has the system before the name.
-  ${when(is(get('q'), 'kvmmmu:'), `(local.set $q ${plus('q', 7)})`)}
-  ;; The colon may have been one of the next line.
-  ${unless(`(i32.lt_u ${get('q')} ${get('eol')})`)}`;
-
-/** The end of the line: 64 bytes at a time. */
-const LINE_END = `
-  (local.set $p ${get('at')})
-  (block $found
-    (loop $more
-      (local.set $mask (i64.or
-        (i64.extend_i32_u ${bits32(get('p'), '\n')})
-        (i64.shl (i64.extend_i32_u ${bits32(plus('p', 32), '\n')}) (i64.const 32))))
-      (br_if $found (i64.ne ${get('mask')} (i64.const 0)))
-      (local.set $p ${plus('p', 64)})
-      (br $more)))
-  (local.set $eol (i32.add ${get('p')} (i32.wrap_i64 (i64.ctz ${get('mask')}))))
-  (local.set $stop (i32.sub ${get('eol')}
-    (i32.eq (i32.load8_u (i32.sub ${get('eol')} (i32.const 1))) (i32.const 13))))`;
+  ${when(is(get('q'), 'kvmmmu:'), `(local.set $q ${plus('q', 7)})`)}`;
 
 /** Stores into a column. */
 function store(column: ColumnName, type: string, shift: number, value: string): string {
@@ -116,7 +112,7 @@ const ROW = `
 /**
  * `run(at, end)`: reads whole lines, the last one ending before `end`, until one is not of a shape that kernels
  * print, or the columns are full; returns where it stopped. Every byte of a line is compared with what must be
- * there, or is part of a number.
+ * there, or is part of a number; so no line end can be passed over.
  */
 export const PROGRAM = `
 (global $line i64)
@@ -125,7 +121,7 @@ export const PROGRAM = `
 ${HELPERS}
 (func $run (param $at i32) (param $end i32) (result i32)
   (local $p i32) (local $q i32) (local $e i32) (local $f i32) (local $c i32) (local $n i32)
-  (local $eol i32) (local $stop i32) (local $below i32)
+  (local $eol i32) (local $below i32)
   (local $mask i64) (local $total i64) (local $time f64) (local $digits v128)
   (local $kind i32) (local $level i32) (local $flags i32)
   (local $digit v128) (local $letter v128) (local $isDigit v128) (local $read i64)
@@ -134,7 +130,6 @@ ${HELPERS}
     (loop $lines
       (br_if $unknown (i32.ge_u ${get('at')} ${get('end')}))
       (br_if $unknown (i32.eq (global.get $count) (i32.const ${BATCH_EVENTS})))
-      ${LINE_END}
       ${CONTEXT}
       ${TIME}
       (local.set $level (i32.const 0))
@@ -166,6 +161,15 @@ ${HELPERS}
             CHANGED,
           )}
           ${when(any(is(get('q'), 'kvm_page'), is(plus('q', 8), '_fault: ')), PAGE_FAULT)}
+          ${when(any(is(get('q'), 'mark_mmi'), is(plus('q', 8), 'o_spte: ')), MMIO_MARKED)}
+          ${when(
+            any(
+              is(get('q'), 'handle_m'),
+              is(plus('q', 8), 'mio_page'),
+              is(plus('q', 16), '_fault: '),
+            ),
+            MMIO_FAULT,
+          )}
           ${when(any(is(get('q'), 'kvm_exit'), is(plus('q', 8), ': ')), EXIT)}
           ${when(is(get('q'), 'kvm_msr:'), register(KIND.msr, 'msr'))}
           ${when(is(get('q'), 'kvm_cr: '), register(KIND.cr, 'cr'))}

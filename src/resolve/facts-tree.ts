@@ -1,5 +1,5 @@
 import type { Place } from '../base/diagnostic.ts';
-import { complain, type Word } from '../resolve/entries.ts';
+import { complain, type Word } from './entries.ts';
 
 interface Spot {
   readonly place?: Place;
