@@ -1,10 +1,14 @@
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { afterAll, describe, expect, test } from 'vitest';
+import { must } from '../src/base/assert.ts';
 import { shardOf } from '../src/cli/check/shard.ts';
+import { compileLitmus } from '../src/litmus/compile.ts';
+import { parseLitmus } from '../src/litmus/parse.ts';
+import { promelaOf } from '../src/litmus/promela.ts';
 import { memtype, ROOT } from './console.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'memtype-check-'));
@@ -250,6 +254,15 @@ test('--to herd prints the test for herd7, or says what it has no words for', ()
     status: 2,
     stdout: '',
   });
+});
+
+test('--to promela prints the model that the library makes', () => {
+  const { status, stdout } = memtype(['check', SB, '--to', 'promela']);
+  const { value } = parseLitmus(readFileSync(join(ROOT, SB), 'utf8'), SB);
+  expect([status, stdout]).toEqual([0, promelaOf(compileLitmus(must(value, SB)))]);
+  const several = 'litmus/CoRMW+WB+UCM.litmus';
+  expect(memtype(['check', several, '--to', 'promela']).status).toBe(2);
+  expect(memtype(['check', several, '--to', 'promela', '--with', 'busSnoop=off']).status).toBe(0);
 });
 
 describe('shards', () => {

@@ -8,6 +8,7 @@ import { parsePath } from '../../explore/path.ts';
 import { compileLitmus } from '../../litmus/compile.ts';
 import { printForHerd } from '../../litmus/herd.ts';
 import { parseLitmus } from '../../litmus/parse.ts';
+import { promelaOf } from '../../litmus/promela.ts';
 import type { LitmusTest } from '../../litmus/test.ts';
 import { makeMachine } from '../../machine/machine.ts';
 import type { Switches } from '../../machine/switches.ts';
@@ -39,7 +40,7 @@ export interface CheckFlags {
   readonly 'keep-every'?: string;
   readonly shard?: string;
   readonly against?: string;
-  readonly to?: 'herd';
+  readonly to?: 'herd' | 'promela';
 }
 
 /** A test as it is in a file, complaints about it said. @throws InputError when it is none */
@@ -118,8 +119,13 @@ function onlyOne(
   return { test, setting };
 }
 
-/** The test as herd7 reads it, with the meaning that it has here. @throws InputError where herd7 has no words for it */
-function printFor(files: readonly string[], io: Io): number {
+/** The test as another program reads it, with the meaning that it has here: herd7, or SPIN. */
+function printFor(files: readonly string[], flags: CheckFlags, io: Io): number {
+  if (flags.to === 'promela') {
+    const { test, setting } = onlyOne(files, switchesGiven(flags.with), '--to promela', io);
+    io.write(promelaOf(compileLitmus(test, setting.switches)));
+    return 0;
+  }
   const [file, other] = files;
   if (file === undefined || other !== undefined)
     refuse('--to herd is of one test', 'name one file');
@@ -198,7 +204,7 @@ export async function runCheck(
 ): Promise<number> {
   try {
     const files = litmusFiles(paths);
-    if (flags.to !== undefined) return printFor(files, io);
+    if (flags.to !== undefined) return printFor(files, flags, io);
     if (flags.replay !== undefined) return replay(files, flags.replay, flags, io);
     const campaign = campaignOf(flags, io);
     const shard = shardOf(flags.shard, process.env);

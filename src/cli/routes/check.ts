@@ -49,9 +49,9 @@ export const check = buildCommand<CheckFlags, string[], Context>({
       against: optionalWord('a log of litmus7, klitmus7 or herd7 to compare with', 'log'),
       to: {
         kind: 'enum',
-        values: ['herd'],
+        values: ['herd', 'promela'],
         optional: true,
-        brief: 'print the test for herd7, nothing is searched',
+        brief: 'print the test for herd7, or as a model for SPIN; nothing is searched',
       },
       memory: optionalWord('what the states may take, e.g. 4G; half of the machine', 'size'),
     },
