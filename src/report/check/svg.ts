@@ -53,7 +53,7 @@ export function traceSvg(told: Told): string {
   const first = Object.entries(trace.initial.copies).map(
     ([line, copies]) => `${line}: ${printCopies(copies)}`,
   );
-  let y = TOP + Math.max(1, first.length) * LINE;
+  let y = TOP + Math.max(1, first.length) * LINE + GAP;
   const rows: string[] = [];
   for (const [i, step] of trace.steps.entries()) {
     const before = i === 0 ? trace.initial : (trace.steps[i - 1] ?? trace.initial);
