@@ -107,6 +107,6 @@ describe('a scenario file', () => {
     expect(row('{title: a, kernel: 6.8, p: ok}')).toBeNull();
     expect(row('{kernel: 6.8}')).toContain('an outcome names no program');
     expect(row('{kernl: 6.8, p: ok}')).toContain('did you mean kernel?');
-    expect(row('{p: okay}')).toContain('one of ok slow x refused');
+    expect(row('{p: okay}')).toContain('one of ok slow x n/a refused');
   });
 });
